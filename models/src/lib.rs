@@ -1,0 +1,1 @@
+//! Decoder language models, adapters, tokenizers, alignment, losses, corpora and metrics of cotune.

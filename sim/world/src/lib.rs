@@ -1,0 +1,1 @@
+//! The simulated world of cotune: fleet, availability, split, coordination, methods, and the actors that play them.
