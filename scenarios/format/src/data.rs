@@ -1,0 +1,226 @@
+//! `[data]`: the corpus, who may see which part of it, and how it is dealt to the devices.
+
+use serde::{Deserialize, Serialize};
+
+/// The data of a scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    /// Where examples come from.
+    pub corpus: Corpus,
+    /// Examples that the cloud may see. Default: 5 % (chosen: the share of the shipped example).
+    pub public: Portion,
+    /// Examples held out for guards and model selection. Default: 5 % (chosen).
+    pub validation: Portion,
+    /// Examples held out for the report. Default: 10 % (chosen).
+    pub test: Portion,
+    /// At most this many private examples, over all devices; none: all the rest.
+    pub private: Option<u64>,
+    /// How the private examples are dealt to the devices.
+    pub split: Split,
+}
+
+impl Data {
+    /// Divides a corpus of `total` examples; none where no private example would be left.
+    pub fn sizes(&self, total: u64) -> Option<Sizes> {
+        let (public, validation, test) =
+            (self.public.of(total), self.validation.of(total), self.test.of(total));
+        let held = public.checked_add(validation)?.checked_add(test)?;
+        let rest = total.checked_sub(held).filter(|rest| *rest > 0)?;
+        let private = self.private.map_or(rest, |limit| limit.min(rest));
+        Some(Sizes { public, validation, test, private })
+    }
+}
+
+/// How many examples each part of a corpus has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Examples of the cloud.
+    pub public: u64,
+    /// Held out for guards and model selection.
+    pub validation: u64,
+    /// Held out for the report.
+    pub test: u64,
+    /// Dealt to the devices.
+    pub private: u64,
+}
+
+/// A part of a corpus. With the builtin corpus, whose size the file states, always a count.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Portion {
+    /// This many examples.
+    Count(u64),
+    /// This fraction of all examples, in (0, 1).
+    Fraction(f64),
+}
+
+impl Portion {
+    /// Examples out of `total`, rounded to the nearest.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Count(count) => count,
+            Self::Fraction(fraction) => (fraction * total as f64).round() as u64,
+        }
+    }
+}
+
+/// Where examples come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corpus {
+    /// A generated world.
+    Builtin(Builtin),
+    /// Files, one domain each (a domain may have several).
+    Sources(Vec<Source>),
+}
+
+/// A generated corpus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Builtin {
+    /// Which generator.
+    pub name: BuiltinName,
+    /// Public, private, validation and test examples together.
+    pub examples: u64,
+    /// Seed of the world's facts. Default: the scenario's seed.
+    pub seed: u64,
+    /// Fraction of the facts that several domains share, in [0, 1]. Default: 1.
+    pub overlap: f64,
+    /// Domains that no device has private examples of; they are tested all the same. Default: none.
+    pub unseen_domains: Vec<String>,
+}
+
+/// The generators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuiltinName {
+    /// The invented worlds: shop, med, law, lang, cal, unit, intent, edit.
+    Domains,
+}
+
+/// One file of examples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The domain of every example of the file.
+    pub domain: String,
+    /// How the file is laid out.
+    pub layout: Layout,
+    /// Path as written; `data:X` lies under the data folder.
+    pub path: String,
+    /// Prompt template; `{prompt}` is the example's text. Default: `{prompt}`.
+    pub prompt: String,
+    /// At most this many examples.
+    pub limit: Option<u64>,
+    /// SCAN: keep commands of at most this many actions.
+    pub max_actions: Option<u32>,
+    /// CSV: keep this many labels, chosen by the scenario's seed.
+    pub labels: Option<u32>,
+    /// Keep examples whose text has at most this many characters.
+    pub max_chars: Option<u32>,
+    /// JSONL and CSV: the field that holds the text. Default: `prompt` (JSONL), `text` (CSV).
+    pub text_column: String,
+    /// JSONL and CSV: the field that holds the answer. Default: `answer` (JSONL), `category` (CSV).
+    pub label_column: String,
+    /// Which of two disjoint halves of the file's texts. Default: target.
+    pub half: Half,
+    /// Permute the labels (by the scenario's seed), so that a base cannot know them. Default: false.
+    pub permute_labels: bool,
+}
+
+/// The layout of a source file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// One JSON object per line.
+    Jsonl,
+    /// Comma-separated, with a header line.
+    Csv,
+    /// SCAN: `IN: … OUT: …` lines.
+    Scan,
+    /// PolyAI span extraction: a JSON list of texts with labelled spans.
+    Spans,
+}
+
+/// The two disjoint halves of a source's texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Half {
+    /// What bases are pretrained on.
+    Source,
+    /// What scenarios learn.
+    Target,
+}
+
+/// How private examples are dealt to devices (METHODS §7).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// Uniformly at random, equal sizes.
+    Iid,
+    /// Per category, shares of the devices drawn from Dir(alpha).
+    Dirichlet(Dirichlet),
+    /// Every device has examples of this many categories only.
+    Pathological {
+        /// The category. Default: `domain`.
+        by: String,
+        /// Categories per device.
+        classes_per_device: u32,
+    },
+    /// Sorted by category and cut into shards, some per device.
+    Shards(Shards),
+    /// One value of a field is one device.
+    Natural {
+        /// The field.
+        by: String,
+    },
+    /// Categories alike, sizes not.
+    Quantity(Quantity),
+    /// The assignment is read from a file.
+    File {
+        /// Path as written: one device number per private example, in order.
+        path: String,
+    },
+}
+
+/// Dirichlet label skew (NIID-Bench, Flower).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dirichlet {
+    /// The category. Default: `domain`.
+    pub by: String,
+    /// Concentration α, above 0.
+    pub alpha: f64,
+    /// Fewest examples of a device; the split is redrawn until all have them. Default: 10 (NIID-Bench).
+    pub min: u64,
+    /// Flower's self-balancing: a device with its fair share gets no more. Default: false.
+    pub self_balancing: bool,
+}
+
+/// Shards of sorted examples (McMahan et al. 2017).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shards {
+    /// The category examples are sorted by. Default: `domain`.
+    pub by: String,
+    /// Shards per device.
+    pub per_device: u32,
+    /// Examples per shard; none: floor(n / (devices · per_device)).
+    pub size: Option<u64>,
+    /// Keep a last, smaller shard. Default: false.
+    pub keep_incomplete: bool,
+}
+
+/// How sizes differ between devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Proportional to the device's number.
+    Linear,
+    /// Proportional to its square.
+    Square,
+    /// Proportional to its exponential.
+    Exponential,
+    /// Proportional to a lognormal draw.
+    #[serde(rename = "lognormal")]
+    LogNormal {
+        /// Standard deviation of the logarithm, above 0.
+        sigma: f64,
+    },
+}
