@@ -1,0 +1,69 @@
+//! Alignment by bytes: two rows match if the same bytes of the text have been consumed before them.
+//!
+//! Both then predict the token that starts at that byte. Source: GOLD (2025), ALM (arXiv 2503.20083, tokenkit),
+//! X-Token (2026).
+
+use std::collections::BTreeMap;
+
+use crate::tokenizer::Tokenizer;
+
+/// Matched rows `(teacher, student)` of one answer, both strictly increasing.
+pub(super) fn pairs(
+    teacher: &Tokenizer,
+    teacher_ids: &[u32],
+    student: &Tokenizer,
+    student_ids: &[u32],
+) -> Vec<(usize, usize)> {
+    let teacher_at = boundaries(teacher, teacher_ids);
+    let student_at = boundaries(student, student_ids);
+    let row_at = |key: fn(&Boundary) -> Option<usize>| {
+        let mut rows = BTreeMap::new();
+        for (row, boundary) in teacher_at.iter().enumerate() {
+            if let Some(byte) = key(boundary) {
+                rows.entry(byte).or_insert(row);
+            }
+        }
+        rows
+    };
+    let from_start = row_at(|boundary| boundary.consumed);
+    let from_end = row_at(|boundary| boundary.remaining);
+
+    let mut matched: Vec<(usize, usize)> = Vec::new();
+    for (student_row, boundary) in student_at.iter().enumerate() {
+        let start = boundary.consumed.and_then(|byte| from_start.get(&byte));
+        let end = || boundary.remaining.and_then(|byte| from_end.get(&byte));
+        if let Some(teacher_row) = start.or_else(end)
+            && matched.last().is_none_or(|last| last.0 < *teacher_row)
+        {
+            matched.push((*teacher_row, student_row));
+        }
+    }
+    matched
+}
+
+/// Where a row stands in the answer, in bytes from its start and from its end. An unknown token has no length, so
+/// after one only the distance to the end is known, and before one only the distance from the start.
+struct Boundary {
+    consumed: Option<usize>,
+    remaining: Option<usize>,
+}
+
+fn boundaries(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<Boundary> {
+    let length = |id: u32| (Some(id) != tokenizer.unknown()).then(|| tokenizer.token_bytes(id).len());
+    let prepended = usize::from(tokenizer.prepends_space());
+    let mut consumed = Some(0usize);
+    let mut rows: Vec<Boundary> = ids
+        .iter()
+        .map(|id| {
+            let here = consumed.map(|bytes| bytes.saturating_sub(prepended));
+            consumed = consumed.zip(length(*id)).map(|(bytes, length)| bytes + length);
+            Boundary { consumed: here, remaining: None }
+        })
+        .collect();
+    let mut remaining = Some(0usize);
+    for (row, id) in rows.iter_mut().zip(ids).rev() {
+        remaining = remaining.zip(length(*id)).map(|(bytes, length)| bytes + length);
+        row.remaining = remaining;
+    }
+    rows
+}

@@ -1,0 +1,148 @@
+//! Alignment by dynamic time warping over token strings.
+//!
+//! Source: FuseLLM `transform_step_logits` and FedMKT (arXiv 2406.02224, appendix B): local cost Levenshtein, steps
+//! diagonal, up, left in that order of preference, boundaries infinite.
+
+use super::{VocabMap, levenshtein};
+use crate::tokenizer::Tokenizer;
+
+/// What both sides' end-of-sequence tokens are called while strings are compared.
+const END: &str = "<eos>";
+
+/// The cheapest monotone path through two sequences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Sum of local costs along the path.
+    pub cost: usize,
+    /// For each position of the second sequence, the positions of the first that the path passes, increasing.
+    pub links: Vec<Vec<usize>>,
+}
+
+/// Warps `a` onto `b`; empty if either is.
+pub fn warp(a: &[String], b: &[String]) -> Path {
+    #[derive(Clone, Copy)]
+    enum Step {
+        Diagonal,
+        Up,
+        Left,
+    }
+    use Step::{Diagonal, Left, Up};
+    const FAR: usize = usize::MAX / 2;
+
+    let mut links = vec![Vec::new(); b.len()];
+    if a.is_empty() || b.is_empty() {
+        return Path { cost: 0, links };
+    }
+    let width = b.len() + 1;
+    let mut cost = vec![FAR; (a.len() + 1) * width];
+    let mut steps = vec![Diagonal; cost.len()];
+    cost[0] = 0;
+    for i in 1..=a.len() {
+        for j in 1..width {
+            let here = i * width + j;
+            let choices = [(here - width - 1, Diagonal), (here - width, Up), (here - 1, Left)];
+            // `min_by_key` keeps the first of equal minima: diagonal before up before left.
+            let (from, step) = choices.into_iter().min_by_key(|(from, _)| cost[*from]).unwrap_or(choices[0]);
+            cost[here] = cost[from] + levenshtein::distance(&a[i - 1], &b[j - 1]);
+            steps[here] = step;
+        }
+    }
+
+    let (mut i, mut j) = (a.len(), b.len());
+    while i > 0 && j > 0 {
+        links[j - 1].push(i - 1);
+        match steps[i * width + j] {
+            Diagonal => (i, j) = (i - 1, j - 1),
+            Up => i -= 1,
+            Left => j -= 1,
+        }
+    }
+    for positions in &mut links {
+        positions.reverse();
+    }
+    Path { cost: cost[a.len() * width + b.len()], links }
+}
+
+/// Matched rows `(teacher, student)` of one answer, both strictly increasing.
+///
+/// A student token matches a teacher token if the path links it to that token alone and the two agree, by string after
+/// swapping the space marker or through the vocabulary map. The rows *after* matched tokens then carry the knowledge (a
+/// logit row of FuseLLM and FedMKT stands on the token it has read and predicts the next). Row 0 stands on the prompt,
+/// which both sides have read to its end, and always matches.
+pub(super) fn pairs(
+    teacher: &Tokenizer,
+    teacher_ids: &[u32],
+    student: &Tokenizer,
+    student_ids: &[u32],
+    vocab: &VocabMap,
+) -> Vec<(usize, usize)> {
+    if teacher_ids.is_empty() || student_ids.is_empty() {
+        return Vec::new();
+    }
+    let path = warp(&strings(teacher, teacher_ids), &strings(student, student_ids));
+    let agree = |teacher_id: u32, student_id: u32| {
+        vocab.get(teacher_id) == Some(student_id)
+            || swap_marker(teacher, teacher_id, student) == student.token_text(student_id)
+    };
+    let mut matched = vec![(0, 0)];
+    for (student_at, teacher_at) in path.links.iter().enumerate() {
+        if let [teacher_at] = teacher_at[..]
+            && teacher_at + 1 < teacher_ids.len()
+            && student_at + 1 < student_ids.len()
+            && agree(teacher_ids[teacher_at], student_ids[student_at])
+            && matched.last().is_none_or(|last| last.0 < teacher_at + 1)
+        {
+            matched.push((teacher_at + 1, student_at + 1));
+        }
+    }
+    matched
+}
+
+/// Surface form of a token of `from` with its space marker replaced by the one `to` uses.
+pub(super) fn swap_marker(from: &Tokenizer, id: u32, to: &Tokenizer) -> String {
+    let marker = to.surface().space();
+    from.token_text(id).chars().map(|c| if c == from.surface().space() { marker } else { c }).collect()
+}
+
+fn strings(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<String> {
+    let marker = tokenizer.surface().space();
+    ids.iter()
+        .map(|id| {
+            if *id == tokenizer.eos() {
+                END.to_owned()
+            } else {
+                tokenizer.token_text(*id).replace(marker, "")
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_papers_example_warps_as_published() {
+        let llama = words("we util ize the dynamic programming approach to align tokens");
+        let bloom = words("we utilize the dynamic programming approach to align tokens");
+        let there = warp(&llama, &bloom);
+        assert_eq!(there.cost, 5);
+        assert_eq!(
+            there.links,
+            [vec![0], vec![1], vec![2, 3], vec![4], vec![5], vec![6], vec![7], vec![8], vec![9]]
+        );
+        let back = warp(&bloom, &llama);
+        assert_eq!(back.cost, 5);
+        let expected: Vec<Vec<usize>> = [0, 1, 2, 2, 3, 4, 5, 6, 7, 8].map(|i| vec![i]).into();
+        assert_eq!(back.links, expected);
+    }
+
+    #[test]
+    fn nothing_warps_onto_nothing() {
+        assert_eq!(warp(&[], &words("a")).links, [Vec::<usize>::new()]);
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+use proptest::prelude::*;
+
+const TEXTS: [&str; 4] = [
+    "Q: Where do we keep the tiny copper lamp?\nA: red aisle shelf 4 top",
+    "Q: Where do we keep the large iron table?\nA: blue aisle shelf 7 back",
+    "Q: A child has fever and rash. Treatment?\nA: mild zorin with honey",
+    "Q: Say in Volan: the old dog runs\nA: palo mitu seka",
+];
+
+fn byte_level(vocab_size: usize) -> Tokenizer {
+    Tokenizer::train_byte_level(TEXTS, vocab_size).unwrap()
+}
+
+fn metaspace(vocab_size: usize) -> Tokenizer {
+    Tokenizer::train_metaspace(TEXTS, vocab_size).unwrap()
+}
+
+fn answer(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let mut ids = tokenizer.encode(text);
+    ids.push(tokenizer.eos());
+    ids
+}
+
+fn spec(align: Align, vocab: Vocab, fallback: Fallback) -> AlignSpec {
+    AlignSpec { align, vocab, fallback }
+}
+
+fn assert_increasing(pairs: &[(usize, usize)]) {
+    for pair in pairs.windows(2) {
+        assert!(pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1, "{pairs:?} goes back");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    #[test]
+    fn rows_matched_by_bytes_have_consumed_the_same_bytes(text in " [a-z é]{0,30}") {
+        let (teacher, student) = (byte_level(330), byte_level(290));
+        let aligner = Aligner::new(&teacher, &student, AlignSpec::default());
+        let (a, b) = (answer(&teacher, &text), answer(&student, &text));
+        let alignment = aligner.align(&a, &b);
+        assert_increasing(&alignment.pairs);
+        for (row_a, row_b) in &alignment.pairs {
+            let consumed = |tokenizer: &Tokenizer, ids: &[u32]| -> Vec<u8> {
+                ids.iter().flat_map(|id| tokenizer.token_bytes(*id).to_vec()).collect()
+            };
+            prop_assert_eq!(consumed(&teacher, &a[..*row_a]), consumed(&student, &b[..*row_b]));
+        }
+        // Both ends always match.
+        prop_assert_eq!(alignment.pairs.first(), Some(&(0, 0)));
+        prop_assert_eq!(alignment.pairs.last(), Some(&(a.len() - 1, b.len() - 1)));
+    }
+
+    #[test]
+    fn warped_rows_go_forward_and_never_repeat(text in " [a-z ]{0,30}") {
+        let (teacher, student) = (byte_level(330), metaspace(140));
+        let aligner = Aligner::new(&teacher, &student, spec(Align::Dtw, Vocab::Edit, Fallback::Target));
+        let b = answer(&student, &text);
+        let alignment = aligner.align(&answer(&teacher, &text), &b);
+        assert_increasing(&alignment.pairs);
+        prop_assert_eq!(alignment.pairs.len() + alignment.fallback.len(), b.len());
+        for (row, token) in &alignment.fallback {
+            prop_assert_eq!(*token, b[*row]);
+        }
+    }
+
+    #[test]
+    fn one_tokenizer_aligns_with_itself_as_the_identity(text in "[ -~]{0,30}") {
+        let tokenizer = metaspace(140);
+        for align in [Align::Bytes, Align::Dtw] {
+            let aligner = Aligner::new(&tokenizer, &metaspace(140), spec(align, Vocab::Edit, Fallback::Target));
+            let ids = answer(&tokenizer, &text);
+            let identity: Vec<_> = (0..ids.len()).map(|row| (row, row)).collect();
+            prop_assert_eq!(aligner.align(&ids, &ids), Alignment { pairs: identity, fallback: vec![] });
+            prop_assert!((0..140).all(|id| aligner.map_token(id) == Some(id)));
+        }
+    }
+}
+
+#[test]
+fn after_an_unknown_letter_rows_match_from_the_end() {
+    let (teacher, student) = (byte_level(330), metaspace(140));
+    let text = " red caf\u{e9} top";
+    let (a, b) = (answer(&teacher, text), answer(&student, text));
+    assert!(b.contains(&student.unknown().unwrap()));
+    let pairs = Aligner::new(&teacher, &student, AlignSpec::default()).align(&a, &b).pairs;
+    assert_increasing(&pairs);
+    assert_eq!(pairs.last(), Some(&(a.len() - 1, b.len() - 1)));
+    let unknown = b.iter().position(|id| Some(*id) == student.unknown()).unwrap();
+    assert!(pairs.iter().any(|pair| pair.1 > unknown && pair.1 < b.len() - 1), "{pairs:?}");
+}
+
+#[test]
+fn a_prepended_space_does_not_shift_the_rows() {
+    let always =
+        metaspace(140).to_json().replace(r#""prepend_scheme":"never""#, r#""prepend_scheme":"always""#);
+    let (teacher, student) = (Tokenizer::from_json(always).unwrap(), byte_level(330));
+    let text = "red aisle";
+    let (a, b) = (answer(&teacher, text), answer(&student, text));
+    let pairs = Aligner::new(&teacher, &student, AlignSpec::default()).align(&a, &b).pairs;
+    assert_eq!(pairs.first(), Some(&(0, 0)));
+    assert_eq!(pairs.last(), Some(&(a.len() - 1, b.len() - 1)));
+    assert_increasing(&pairs);
+}
+
+#[test]
+fn equal_tokens_map_onto_each_other_across_spellings() {
+    let (teacher, student) = (byte_level(330), metaspace(160));
+    let id_of = |tokenizer: &Tokenizer, text: &str| {
+        (0..tokenizer.vocab_size() as u32).find(|id| tokenizer.token_text(*id) == text).unwrap()
+    };
+    for vocab in [Vocab::Equal, Vocab::FirstToken, Vocab::Edit] {
+        let map = VocabMap::new(&teacher, &student, vocab);
+        assert_eq!(map.get(teacher.eos()), Some(student.eos()), "{vocab:?}");
+        assert_eq!(map.get(id_of(&teacher, "Ġ")), Some(id_of(&student, "▁")), "{vocab:?}");
+        assert_eq!(map.get(id_of(&teacher, "a")), Some(id_of(&student, "a")), "{vocab:?}");
+    }
+}
+
+#[test]
+fn a_longer_token_maps_onto_the_first_piece_of_its_spelling() {
+    let (teacher, student) = (byte_level(340), metaspace(101));
+    let equal = VocabMap::new(&teacher, &student, Vocab::Equal);
+    let first = VocabMap::new(&teacher, &student, Vocab::FirstToken);
+    let mut split = 0;
+    for id in 0..teacher.vocab_size() as u32 {
+        let Ok(text) = std::str::from_utf8(teacher.token_bytes(id)) else { continue };
+        if equal.get(id).is_none()
+            && text.is_ascii()
+            && text.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+        {
+            if let Some(student_id) = first.get(id) {
+                assert!(text.as_bytes().starts_with(student.token_bytes(student_id)), "{text:?}");
+                split += 1;
+            }
+        }
+    }
+    assert!(split > 10, "{split}");
+}
+
+#[test]
+fn fates_fallback_is_one_token_late() {
+    let (teacher, student) = (byte_level(300), byte_level(340));
+    let text = " zorin with honey";
+    let (a, b) = (answer(&teacher, text), answer(&student, text));
+    let rows = |fallback| {
+        let aligner = Aligner::new(&teacher, &student, spec(Align::Dtw, Vocab::Edit, fallback));
+        aligner.align(&a, &b).fallback
+    };
+    assert_eq!(rows(Fallback::Off), []);
+    for (row, token) in rows(Fallback::Target) {
+        assert_eq!(token, b[row]);
+    }
+    for (row, token) in rows(Fallback::Fate) {
+        assert_eq!(token, b[row - 1]);
+    }
+}
+
+#[test]
+fn a_remembered_alignment_is_the_computed_one() {
+    let (teacher, student) = (byte_level(330), metaspace(140));
+    let cached = CachedAligner::new(Aligner::new(&teacher, &student, AlignSpec::default()));
+    let (a, b) = (answer(&teacher, " red aisle"), answer(&student, " red aisle"));
+    let first = cached.align(&a, &b);
+    assert_eq!(*first, cached.aligner().align(&a, &b));
+    assert!(std::sync::Arc::ptr_eq(&first, &cached.align(&a, &b)));
+}
+
+#[test]
+fn aligners_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<CachedAligner>();
+    shared::<Tokenizer>();
+}

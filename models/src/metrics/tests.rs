@@ -1,0 +1,62 @@
+//! Agreement with `rouge-score` 0.1.2 on recorded pairs.
+
+use std::path::PathBuf;
+
+use super::*;
+use serde_json::Value;
+
+/// A file of the project's reference data, or none (with a line saying so) where the data are not there.
+fn golden(name: &str) -> Option<String> {
+    let root = std::env::var_os("COTUNE_DATA")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
+    let path = root.join("metric_golden").join(name);
+    let text = std::fs::read_to_string(&path).ok();
+    if text.is_none() {
+        println!("skipped: no {}", path.display());
+    }
+    text
+}
+
+#[test]
+fn recorded_pairs_score_as_rouge_score_does() {
+    let Some(lines) = golden("rouge_em_golden.jsonl") else { return };
+    let mut pairs = 0;
+    for line in lines.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| row[key].as_str().unwrap().to_owned();
+        let number = |key: &str| row[key].as_f64().unwrap();
+        let (prediction, target) = (text("prediction"), text("target"));
+        for (stem, key) in [(false, "rougeL_f"), (true, "rougeL_f_stem")] {
+            let ours = score(&prediction, &[&target], stem);
+            let difference = (ours.rouge_l - number(key)).abs();
+            assert!(difference < 1e-9, "{key} of {}: {} against {}", text("src"), ours.rouge_l, number(key));
+            assert_eq!(ours.exact_match, number("em_norm"), "exact match of {}", text("src"));
+        }
+        pairs += 1;
+    }
+    assert_eq!(pairs, 504);
+}
+
+#[test]
+fn recorded_words_have_nltks_stems() {
+    let Some(text) = golden("stems_and_alignment.json") else { return };
+    let file: Value = serde_json::from_str(&text).unwrap();
+    let stems = file["stem"].as_object().unwrap();
+    for (word, expected) in stems {
+        assert_eq!(stem(word), expected.as_str().unwrap(), "the stem of {word}");
+    }
+    assert_eq!(stems.len(), 93);
+    for row in file["rouge"].as_array().unwrap() {
+        let (a, b) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
+        let ours = score(a, &[b], true);
+        assert!((ours.rouge_l - row[2].as_f64().unwrap()).abs() < 1e-9, "{a:?} against {b:?}: {ours:?}");
+        assert_eq!(ours.exact_match == 1.0, row[3].as_bool().unwrap(), "{a:?} against {b:?}");
+    }
+}
+
+#[test]
+fn the_best_reference_counts_for_each_metric() {
+    let both = score("red aisle", &["blue", "Red aisle."], true);
+    assert_eq!(both, Score { rouge_l: 1.0, exact_match: 1.0 });
+    assert_eq!(score::<&str>("red", &[], true), Score::default());
+}
