@@ -5,18 +5,46 @@
 //!
 //! ```text
 //! Event* ──EventWriter──▶ events.jsonl.zst ──EventReader──▶ Event* ──tabulate──▶ Tables ──summarize──▶ Summary
-//!    └─────EventDigest──▶ digest, schedule digest
+//!    └─────EventDigest──▶ digest, schedule digest                      Fleet ──┴─────▶ report
 //! ```
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`event`] | what can happen: [`Event`], [`EventKind`], [`Reason`] |
-//! | [`digest`] | the two rolling digests of an event stream, and the first difference between two streams |
+//! | [`digest`] | the two rolling digests of an event stream |
+//! | [`difference`] | the first event in which two streams differ |
 //! | [`log`] | `events.jsonl.zst`: append, cut at a checkpoint, read back |
+//! | [`tables`], [`fleet`] | rows, and their CSV files; [`tabulate()`] makes them |
+//! | [`scores`] | named statistics of the models' scores; `metrics.csv` |
+//! | [`summary`] | `summary.json` |
+//! | [`run_directory`], [`manifest`], [`run_id`] | the folder of a run, `run.json`, and which run a person means |
 
+pub mod difference;
 pub mod digest;
 pub mod event;
+pub mod fleet;
+pub mod log;
+pub mod manifest;
+mod names;
 mod real;
+pub mod run_directory;
+pub mod run_id;
+pub mod scores;
+pub mod summary;
+pub mod tables;
+mod tabulate;
 
-pub use digest::{Digest, EventDigest};
-pub use event::{EndReason, Event, EventKind, FaultKind, Reason, Scope};
+pub use difference::{Difference, first_difference};
+pub use digest::{Digest, EventDigest, RoundDigest};
+pub use event::{EndReason, Event, EventKind, FaultKind, Loss, Reason, Scope};
+pub use fleet::{Fleet, FleetRow};
+pub use log::{EventReader, EventWriter, LogError, LogPosition};
+pub use manifest::{FORMAT, Manifest, Status};
+pub use run_directory::{RunDirectory, RunDirectoryError};
+pub use run_id::RunIdError;
+pub use scores::{Score, scores, write_metrics_csv};
+pub use summary::{Expectation, ExpectationResult, Summary, Wall, participation, summarize};
+pub use tables::{
+    EvaluationRow, FaultRow, Outcome, ReportRow, RoundRow, RunRow, Span, TableError, Tables, WarningRow,
+};
+pub use tabulate::{Tabulator, tabulate};

@@ -1,0 +1,308 @@
+//! `runs/<UTC minute>-<name>-<4 hex of scenario digest>[-2…]/`: made at once or not at all, and every file in it
+//! replaced whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::digest::Digest;
+use crate::manifest::Manifest;
+use crate::summary::Summary;
+
+/// Room a new run must find on the disk before any work starts \[B\].
+const PROBE_BYTES: usize = 64 << 10;
+
+/// What can go wrong with the files of a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirectoryError {
+    /// The place for runs may not be written to.
+    #[error(
+        "cannot write to {path}: it is read-only or belongs to someone else; choose another place with --runs"
+    )]
+    ReadOnly {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The disk or quota is full.
+    #[error(
+        "no room left at {path}: a run needs at least {needed} bytes to begin; free some or choose another place with --runs"
+    )]
+    DiskFull {
+        /// The folder.
+        path: PathBuf,
+        /// What the probe tried to write \[B\].
+        needed: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Anything else the file system refuses.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file of the run is there but cannot be understood.
+    #[error("{path} cannot be read: {source}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl RunDirectoryError {
+    fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { path, source }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path, needed: PROBE_BYTES, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// Makes the folder of a new run under `runs`, named after the present minute.
+    pub fn create(runs: &Path, name: &str, scenario: Digest) -> Result<Self, RunDirectoryError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the folder is named after the wall clock, nothing simulated is"
+        )]
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self::create_at(runs, name, scenario, now.as_secs())
+    }
+
+    /// The same at a given moment \[s since 1970, UTC\]. Nothing stays behind if the disk refuses.
+    pub fn create_at(
+        runs: &Path,
+        name: &str,
+        scenario: Digest,
+        unix: u64,
+    ) -> Result<Self, RunDirectoryError> {
+        fs::create_dir_all(runs).map_err(|error| RunDirectoryError::new("create", runs, error))?;
+        let stem = format!("{}-{}-{}", utc_minute(unix), slug(name), &scenario.to_hex()[..4]);
+        for attempt in 1_u32.. {
+            let id = if attempt == 1 { stem.clone() } else { format!("{stem}-{attempt}") };
+            let path = runs.join(id);
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    let directory = Self { path };
+                    return directory.furnish().inspect_err(|_| {
+                        let _ = fs::remove_dir_all(&directory.path);
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(RunDirectoryError::new("create", &path, error)),
+            }
+        }
+        unreachable!("a minute has fewer runs than u32::MAX")
+    }
+
+    /// The folder of a run that is there, or of a sweep's point whose name is given by its digest.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Makes a folder with a name of the caller's choice (a sweep's point); it may exist.
+    pub fn create_named(path: impl Into<PathBuf>) -> Result<Self, RunDirectoryError> {
+        let directory = Self::at(path);
+        let path = &directory.path;
+        fs::create_dir_all(path).map_err(|error| RunDirectoryError::new("create", path, error))?;
+        directory.furnish()
+    }
+
+    fn furnish(&self) -> Result<Self, RunDirectoryError> {
+        for folder in [self.tables(), self.checkpoints()] {
+            fs::create_dir_all(&folder).map_err(|error| RunDirectoryError::new("create", &folder, error))?;
+        }
+        let probe = self.path.join(".probe");
+        let written = write_durably(&probe, &[0x5a; PROBE_BYTES]);
+        let removed = fs::remove_file(&probe);
+        written.and(removed).map_err(|error| RunDirectoryError::new("write to", &self.path, error))?;
+        Ok(self.clone())
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's id: the name of its folder.
+    pub fn id(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// `run.json`.
+    pub fn manifest_path(&self) -> PathBuf {
+        self.path.join("run.json")
+    }
+
+    /// `scenario.toml`, byte for byte as written by the user.
+    pub fn scenario_path(&self) -> PathBuf {
+        self.path.join("scenario.toml")
+    }
+
+    /// `scenario.lock.json`, every default resolved.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.join("scenario.lock.json")
+    }
+
+    /// `events.jsonl.zst`.
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events.jsonl.zst")
+    }
+
+    /// `tables/`.
+    pub fn tables(&self) -> PathBuf {
+        self.path.join("tables")
+    }
+
+    /// `metrics.csv`.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.csv")
+    }
+
+    /// `summary.json`.
+    pub fn summary_path(&self) -> PathBuf {
+        self.path.join("summary.json")
+    }
+
+    /// `report.html`.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// `checkpoints/`.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Writes `run.json` and waits for the disk.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RunDirectoryError> {
+        self.write_json(&self.manifest_path(), manifest)
+    }
+
+    /// Reads `run.json`.
+    pub fn manifest(&self) -> Result<Manifest, RunDirectoryError> {
+        read_json(&self.manifest_path())
+    }
+
+    /// Writes `summary.json` and waits for the disk.
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), RunDirectoryError> {
+        self.write_json(&self.summary_path(), summary)
+    }
+
+    /// Reads `summary.json`.
+    pub fn summary(&self) -> Result<Summary, RunDirectoryError> {
+        read_json(&self.summary_path())
+    }
+
+    /// Writes `scenario.toml` and `scenario.lock.json`.
+    pub fn write_scenario(&self, verbatim: &[u8], lock: &[u8]) -> Result<(), RunDirectoryError> {
+        self.write(&self.scenario_path(), verbatim)?;
+        self.write(&self.lock_path(), lock)
+    }
+
+    /// Replaces one file whole: readers see the old bytes or the new ones.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), RunDirectoryError> {
+        replace(path, bytes, false).map_err(|error| RunDirectoryError::new("write", path, error))
+    }
+
+    fn write_json(&self, path: &Path, value: &impl serde::Serialize) -> Result<(), RunDirectoryError> {
+        let mut bytes = serde_json::to_vec_pretty(value)
+            .map_err(|source| RunDirectoryError::Malformed { path: path.to_owned(), source })?;
+        bytes.push(b'\n');
+        replace(path, &bytes, true).map_err(|error| RunDirectoryError::new("write", path, error))
+    }
+}
+
+/// Replaces a file by way of a temporary one beside it; `durable` waits for the disk, name included.
+pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?);
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = if durable { write_durably(&part, bytes) } else { fs::write(&part, bytes) };
+    written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&part);
+    })?;
+    match path.parent() {
+        Some(folder) if durable && cfg!(unix) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunDirectoryError> {
+    let bytes = fs::read(path).map_err(|error| RunDirectoryError::new("read", path, error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|source| RunDirectoryError::Malformed { path: path.to_owned(), source })
+}
+
+/// A name that is safe in a folder's name: lower case, everything but letters, digits, `.` and `_` a single `-`.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for character in name.chars().flat_map(char::to_lowercase) {
+        if character.is_ascii_alphanumeric() || matches!(character, '.' | '_') {
+            slug.push(character);
+        } else if !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.truncate(60);
+    match slug.trim_matches(['-', '.']) {
+        "" => "run".to_owned(),
+        slug => slug.to_owned(),
+    }
+}
+
+/// `yyyymmdd-hhmm` in UTC. Days to date after Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+pub(crate) fn utc_minute(unix: u64) -> String {
+    let (days, second) = (unix / 86_400, unix % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}", second / 3_600, second / 60 % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_named_after_the_utc_minute_the_name_and_the_scenario() {
+        assert_eq!(utc_minute(0), "19700101-0000");
+        assert_eq!(utc_minute(951_827_696), "20000229-1234");
+        assert_eq!(utc_minute(1_735_689_599), "20241231-2359");
+        assert_eq!(slug("City clinics/α <1>"), "city-clinics-1");
+        assert_eq!(slug("../.."), "run");
+    }
+}
