@@ -213,15 +213,17 @@ pub struct EventReader {
 impl EventReader {
     /// Opens a log.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let opened = File::open(path).and_then(read::Decoder::new);
-        let decoder = opened.map_err(|source| LogError::Open { path: path.to_owned(), source })?;
+        let failed = |source| LogError::Open { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let is_empty = file.metadata().map_err(failed)?.len() == 0;
+        let decoder = read::Decoder::new(file).map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
             lines: BufReader::with_capacity(1 << 16, decoder),
             line: Vec::with_capacity(512),
             number: 0,
             truncated: false,
-            done: false,
+            done: is_empty, // no frame at all is no torn frame
         })
     }
 

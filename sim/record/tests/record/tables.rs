@@ -1,0 +1,257 @@
+use std::collections::BTreeSet;
+use std::fs;
+
+use cotune_record::scores::{gini, quantile};
+use cotune_record::{
+    EventDigest, EventKind, Expectation, Fleet, FleetRow, Outcome, Reason, Status, Summary, TableError, Wall,
+    scores, summarize, tabulate, write_metrics_csv,
+};
+
+use crate::common::run;
+
+fn summary(expectations: &[Expectation]) -> Summary {
+    let events = run();
+    let tables = tabulate(&events).unwrap();
+    let mut digest = EventDigest::new();
+    events.iter().for_each(|event| digest.push(event));
+    summarize("demo", Status::Complete, &tables, &digest, expectations, Wall::measured(&tables, 2.0))
+}
+
+#[test]
+fn tabulation_conserves_invitations_bytes_and_joules() {
+    let events = run();
+    let tables = tabulate(&events).unwrap();
+    let (mut invited, mut bytes, mut joules) = (0, 0, 0.0);
+    for event in &events {
+        match &event.kind {
+            EventKind::RoundOpened { invited: devices, .. } => invited += devices.len(),
+            EventKind::DownloadFinished { bytes: b, joules: j, .. }
+            | EventKind::UploadFinished { bytes: b, joules: j, .. } => {
+                (bytes, joules) = (bytes + b, joules + j)
+            }
+            EventKind::TrainingFinished { joules: j, .. } => joules += j,
+            _ => {}
+        }
+    }
+    assert_eq!(tables.reports.len(), invited);
+    let outcomes = Reason::ALL.into_iter().map(Outcome::Not).chain([Outcome::Accepted]);
+    assert_eq!(outcomes.map(|outcome| tables.count(outcome)).sum::<u64>(), invited as u64);
+    assert_eq!(tables.rounds.iter().map(|row| row.bytes_up + row.bytes_down).sum::<u64>(), bytes);
+    assert_eq!(tables.reports.iter().map(|row| row.bytes_up + row.bytes_down).sum::<u64>(), bytes);
+    assert_eq!(tables.rounds.iter().map(|row| row.joules).sum::<f64>(), joules);
+    assert_eq!(tables.reports.iter().map(|row| row.joules).sum::<f64>(), joules);
+    assert_eq!(tables.run.events, events.len() as u64);
+}
+
+#[test]
+fn a_rounds_time_is_split_along_the_device_accepted_last() {
+    let tables = tabulate(&run()).unwrap();
+    let first = &tables.rounds[0];
+    assert_eq!(
+        (first.wait_s, first.down_s, first.compute_s, first.up_s, first.cloud_s),
+        (1.0, 3.0, 5.0, 3.0, 3.0)
+    );
+    assert_eq!(first.duration_s(), Some(15.0));
+    let void = &tables.rounds[1];
+    assert_eq!((void.wait_s, void.void, void.accepted), (5.0, true, 0));
+    assert_eq!(first.loss, Some(3.0));
+}
+
+#[test]
+fn a_second_outcome_in_one_round_is_refused() {
+    let mut events = run();
+    let accepted = |event: &cotune_record::Event| matches!(event.kind, EventKind::UpdateAccepted { .. });
+    let again = events.iter().find(|event| accepted(event)).unwrap().clone();
+    events.push(again);
+    let error = tabulate(&events).unwrap_err();
+    assert!(matches!(error, TableError::TwoOutcomes { round: 1, device: 0, .. }), "{error}");
+    assert!(matches!(tabulate(&events[1..]), Err(TableError::NoBeginning)));
+}
+
+#[test]
+fn a_stranger_in_a_round_is_named() {
+    let mut events = run();
+    let mut stranger = events.last().unwrap().clone();
+    stranger.kind = EventKind::DownloadStarted { round: 2, device: 1, bytes: 1 };
+    events.push(stranger);
+    let error = tabulate(&events).unwrap_err().to_string();
+    assert_eq!(error, "an event at 20 s says that device 1 took part in round 2, which did not invite it");
+}
+
+#[test]
+fn the_summary_has_exactly_the_documented_keys() {
+    let json = serde_json::to_string_pretty(&summary(&[])).unwrap();
+    let keys: Vec<String> = json
+        .lines()
+        .filter(|line| line.starts_with("  \""))
+        .map(|line| line.trim().split('"').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "format",
+            "name",
+            "seed",
+            "method",
+            "status",
+            "ended",
+            "digest",
+            "schedule_digest",
+            "scenario_digest",
+            "metrics",
+            "start",
+            "expectations",
+            "warnings",
+            "wall"
+        ]
+    );
+    let wall = serde_json::to_value(&summary(&[]).wall).unwrap();
+    let wall: BTreeSet<String> = wall.as_object().unwrap().keys().cloned().collect();
+    let documented = "device events events_per_second peak_rss_bytes seconds threads train_tokens_per_second trained_tokens";
+    assert_eq!(wall.iter().cloned().collect::<Vec<_>>().join(" "), documented);
+}
+
+#[test]
+fn the_metrics_have_the_documented_names_and_values() {
+    let summary = summary(&[]);
+    let metrics: Vec<String> =
+        summary.metrics.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    assert_eq!(
+        metrics,
+        [
+            "cloud.rouge-l 42",
+            "cost.total_usd 0.5",
+            "downlink.total_bytes 260",
+            "edge-all.rouge-l.mean 44",
+            "edge.rouge-l.domain.med 45",
+            "edge.rouge-l.mean 55",
+            "edge.rouge-l.p10 51",
+            "edge.rouge-l.p90 59",
+            "energy.total_joules 132",
+            "participation.gini 0.5",
+            "round.duration.mean_seconds 10",
+            "round.duration.p95_seconds 14.5",
+            "rounds 2",
+            "updates.accepted 2",
+            "updates.battery 0",
+            "updates.crashed 0",
+            "updates.download-lost 1",
+            "updates.dropped-while-training 0",
+            "updates.late 0",
+            "updates.offline 1",
+            "updates.refused-memory 0",
+            "updates.rejected 0",
+            "updates.stale 0",
+            "updates.upload-lost 0",
+            "uplink.total_bytes 100",
+            "virtual.seconds 20",
+            "wasted.total_bytes 60",
+        ]
+    );
+    let start: Vec<String> = summary.start.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    assert_eq!(
+        start,
+        [
+            "cloud.rouge-l 35",
+            "edge.rouge-l.domain.med 30",
+            "edge.rouge-l.mean 40.5",
+            "edge.rouge-l.p10 40.1",
+            "edge.rouge-l.p90 40.9",
+        ]
+    );
+    assert_eq!(summary.ended.as_deref(), Some("rounds"));
+    assert_eq!(summary.warnings, ["device 2 diverged", "round 2 is void"]);
+}
+
+#[test]
+fn expectations_are_met_missed_or_skipped() {
+    let expect = |metric: &str, min, max| Expectation { metric: metric.into(), min, max };
+    let results = summary(&[
+        expect("edge.rouge-l.mean", Some(28.0), None),
+        expect("virtual.seconds", None, Some(19.0)),
+        expect("proxy.rouge-l", Some(1.0), None),
+    ])
+    .expectations;
+    let verdicts: Vec<_> = results.iter().map(|result| (result.passed, result.skipped)).collect();
+    assert_eq!(verdicts, [(Some(true), false), (Some(false), false), (None, true)]);
+    let json = serde_json::to_string(&results[2]).unwrap();
+    assert_eq!(json, r#"{"metric":"proxy.rouge-l","skipped":true,"min":1.0}"#);
+}
+
+#[test]
+fn a_metric_that_is_no_number_is_absent_and_warned_about() {
+    let mut events = run();
+    for event in &mut events {
+        if let EventKind::Evaluated { value, device: None, round: 2, .. } = &mut event.kind {
+            *value = Some(f64::NAN);
+        }
+    }
+    let tables = tabulate(&events).unwrap();
+    let summary = summarize("demo", Status::Complete, &tables, &EventDigest::new(), &[], Wall::default());
+    assert!(!summary.metrics.contains_key("cloud.rouge-l"));
+    assert!(summary.warnings.iter().any(|warning| warning.starts_with("cloud.rouge-l is not")));
+}
+
+#[test]
+fn a_summary_reads_back_as_written() {
+    let summary = summary(&[]);
+    let json = serde_json::to_string(&summary).unwrap();
+    assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+}
+
+#[test]
+fn quantiles_interpolate_and_gini_counts_those_who_never_took_part() {
+    assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.5);
+    assert_eq!(quantile(&[7.0], 0.9), 7.0);
+    assert!(quantile(&[], 0.5).is_nan());
+    assert_eq!(gini(vec![5, 5, 5, 5], 4), 0.0);
+    assert_eq!(gini(vec![9], 10), 0.9);
+    assert_eq!(gini(vec![1, 3], 2), 0.25);
+}
+
+#[test]
+fn the_tables_become_csv_files_and_the_fleet_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = tabulate(&run()).unwrap();
+    tables.write_csv(folder.path()).unwrap();
+    let reports = fs::read_to_string(folder.path().join("reports.csv")).unwrap();
+    assert_eq!(reports.lines().count(), 1 + tables.reports.len());
+    assert!(reports.contains("\n1,1,download-lost,3,0,1,3,,,,,60,0,60,2,2\n"), "{reports}");
+
+    let metrics = folder.path().join("metrics.csv");
+    write_metrics_csv(&scores(&tables.evaluations), &metrics).unwrap();
+    let metrics = fs::read_to_string(metrics).unwrap();
+    assert!(
+        metrics.starts_with("virtual_s,round,scope,metric,value\n0,0,edge,rouge-l.domain.med,30\n")
+            || metrics.contains("\n0,0,edge,rouge-l.mean,40.5\n"),
+        "{metrics}"
+    );
+
+    let device = |device: u32, class: &str| FleetRow {
+        device,
+        class: class.into(),
+        model: "edge-m".into(),
+        compute_flops: 9e11,
+        memory_bytes: 6 << 30,
+        down_bps: 8.1e7,
+        up_bps: 0.1 + 0.2,
+        rtt_s: 0.035,
+        examples: vec![device, 2],
+    };
+    let fleet = Fleet {
+        domains: vec!["med".into(), "law, \"old\"".into()],
+        devices: vec![device(0, "phone"), device(1, "phone"), device(4, "gateway")],
+    };
+    let path = folder.path().join("fleet.csv");
+    fleet.write_csv(&path).unwrap();
+    assert_eq!(Fleet::read_csv(&path).unwrap(), fleet);
+    assert_eq!(fleet.device(4).map(|row| &*row.class), Some("gateway"));
+
+    fs::write(
+        &path,
+        "device,class,model,compute_flops,memory_bytes,down_bps,up_bps,rtt_s\n0,a,b,fast,1,1,1,1\n",
+    )
+    .unwrap();
+    let error = Fleet::read_csv(&path).unwrap_err().to_string();
+    assert!(error.ends_with(":2: `fast` in column compute_flops is not a number"), "{error}");
+}
