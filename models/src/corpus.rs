@@ -1,0 +1,83 @@
+//! Corpora: questions with answers, by domain, in four parts.
+//!
+//! [`domains()`] invents a world and asks about it; [`read()`] and [`assemble()`] do the same for files. What models are
+//! pretrained on comes from [`source_text()`] or from the source half of files, and never shares a fact with the world a
+//! scenario asks about. Every prompt reads `Q: …\nA:` and every answer starts with a space, so that prompt and answer
+//! can be tokenized apart.
+
+mod assemble;
+mod domains;
+mod error;
+mod read;
+
+pub use assemble::{Amount, Parts, assemble};
+pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_text};
+pub use error::CorpusError;
+pub use read::{Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, read, read_file};
+
+/// One question and what counts as an answer.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Example {
+    /// Its number in the corpus, unique over all four parts.
+    pub id: u32,
+    /// Index into [`Corpus::domains`].
+    pub domain: u16,
+    /// `Q: …\nA:`.
+    pub prompt: String,
+    /// References, each with its leading space. The first is what models are trained on; there is at least one.
+    pub answers: Vec<String>,
+}
+
+impl Example {
+    /// The answer models are trained on.
+    pub fn answer(&self) -> &str {
+        self.answers.first().map_or("", String::as_str)
+    }
+}
+
+/// Examples in four parts that share no prompt within a domain. Each part lists its domains in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Corpus {
+    /// Names of the domains; an example's `domain` indexes this.
+    pub domains: Vec<String>,
+    /// What the devices share out among themselves.
+    pub private: Vec<Example>,
+    /// What the cloud may see.
+    pub public: Vec<Example>,
+    /// For guards and for choosing settings.
+    pub validation: Vec<Example>,
+    /// For reports.
+    pub test: Vec<Example>,
+}
+
+impl Corpus {
+    /// Fills the parts from one draw per domain and numbers the examples: private first, test last.
+    fn from_draws(draws: Vec<(String, [Vec<Row>; 4])>) -> Self {
+        let mut parts: [Vec<Example>; 4] = Default::default();
+        let mut domains = Vec::new();
+        for (domain, (name, draw)) in (0..).zip(draws) {
+            for (part, rows) in parts.iter_mut().zip(draw) {
+                part.extend(rows.into_iter().map(|row| Example {
+                    id: 0,
+                    domain,
+                    prompt: row.prompt,
+                    answers: row.answers,
+                }));
+            }
+            domains.push(name);
+        }
+        for (id, example) in (0..).zip(parts.iter_mut().flatten()) {
+            example.id = id;
+        }
+        let [private, public, validation, test] = parts;
+        Self { domains, private, public, validation, test }
+    }
+}
+
+/// The prompt around a question.
+fn prompt(question: &str) -> String {
+    format!("Q: {question}\nA:")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Question-and-answer rows out of files.
+//!
+//! [`read`] is pure on text; [`read_file`] opens the file first. Every row is either kept or counted in the report under
+//! the reason it was not.
+
+mod jsonl;
+mod report;
+mod scan;
+mod select;
+mod sni;
+mod spans;
+mod table;
+
+use std::path::PathBuf;
+
+use super::CorpusError;
+pub use report::ReadReport;
+use report::Reason;
+
+/// The form of a file.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// Lines `IN: jump twice OUT: I_JUMP I_JUMP` (SCAN, Lake & Baroni 2018). The answer spells the actions as words.
+    Scan,
+    /// A table with a header; the answer is the label in lower case, '_' spelled as a space and '?' left out (Banking77).
+    Csv {
+        /// Column of the question.
+        text: String,
+        /// Column of the label.
+        label: String,
+    },
+    /// JSON list of `{userInput: {text}, labels: [{slot, valueSpan}]}` (PolyAI's restaurant8k and dstc8). The answer is
+    /// `slot = value` of the first label.
+    Spans,
+    /// Lines of `{"prompt", "answer" | "references", "domain"?}`. A prompt that already reads `Q: …\nA:` is left alone.
+    Jsonl,
+    /// One task of Super-NaturalInstructions: `{Definition, Instances: [{input, output}]}`.
+    Sni,
+}
+
+impl SourceKind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Csv { .. } => "csv",
+            Self::Spans => "spans",
+            Self::Jsonl => "jsonl",
+            Self::Sni => "sni",
+        }
+    }
+}
+
+/// Which half of a file's distinct prompts: the halves are disjoint, and the same on every machine and in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Half {
+    /// For pretraining: a third of up to 600 prompts; of more, all but 300 and at most 1,500.
+    Source,
+    /// For scenarios: the others.
+    Target,
+}
+
+/// One file of one domain, as `[[data.source]]` describes it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SourceSpec {
+    /// The domain its rows belong to, unless a row names its own.
+    pub domain: String,
+    /// The form of the file.
+    pub kind: SourceKind,
+    /// The file.
+    pub path: PathBuf,
+    /// What a question opens with; by default `robot: ` for SCAN, nothing for jsonl and sni, the domain and `: ` otherwise.
+    pub prompt_prefix: Option<String>,
+    /// The most actions of a SCAN answer; none for no limit.
+    pub max_actions: Option<usize>,
+    /// The most characters of a question, prefix aside; none for no limit.
+    pub max_chars: Option<usize>,
+    /// How many labels of a table are kept, chosen by a stream of the domain's name; none for all.
+    pub labels: Option<usize>,
+    /// The most rows kept; none for all.
+    pub limit: Option<usize>,
+    /// The half that is kept; none for both.
+    pub half: Option<Half>,
+    /// Whether to answer as another world would: each SCAN action, label or slot name becomes the next in a fixed cycle.
+    pub permute_labels: bool,
+}
+
+impl SourceSpec {
+    /// A source with the usual limits: 8 actions for SCAN, 70 characters for spans, else none (METHODS §8).
+    pub fn new(domain: impl Into<String>, kind: SourceKind, path: impl Into<PathBuf>) -> Self {
+        let max_chars = (kind == SourceKind::Spans).then_some(70);
+        let max_actions = (kind == SourceKind::Scan).then_some(8);
+        Self {
+            domain: domain.into(),
+            kind,
+            path: path.into(),
+            prompt_prefix: None,
+            max_actions,
+            max_chars,
+            labels: None,
+            limit: None,
+            half: None,
+            permute_labels: false,
+        }
+    }
+
+    fn prefix(&self) -> String {
+        match (&self.prompt_prefix, &self.kind) {
+            (Some(prefix), _) => prefix.clone(),
+            (None, SourceKind::Scan) => "robot: ".to_owned(),
+            (None, SourceKind::Jsonl | SourceKind::Sni) => String::new(),
+            (None, _) => format!("{}: ", self.domain),
+        }
+    }
+
+    fn format_error(&self, reason: impl ToString) -> CorpusError {
+        CorpusError::Format {
+            domain: self.domain.clone(),
+            kind: self.kind.name(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// A row that was kept: an example without its numbers.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Row {
+    /// Name of its domain.
+    pub domain: String,
+    /// `Q: …\nA:`.
+    pub prompt: String,
+    /// References with their leading spaces.
+    pub answers: Vec<String>,
+}
+
+/// What was read of one source.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SourceRows {
+    /// The rows kept: distinct prompts, in an order that depends on the prompts alone.
+    pub rows: Vec<Row>,
+    /// What happened to each row of the file.
+    pub report: ReadReport,
+}
+
+/// A row as a file has it: the question without prefix, the answers without leading spaces.
+struct Raw {
+    domain: Option<String>,
+    question: String,
+    answers: Vec<String>,
+}
+
+/// Reads a source from the text of its file.
+///
+/// # Errors
+/// [`CorpusError::Format`] where the file as a whole is of another kind, [`CorpusError::NoColumn`],
+/// [`CorpusError::TooFewLabels`], [`CorpusError::NoSuchOption`], [`CorpusError::NothingKept`].
+pub fn read(spec: &SourceSpec, text: &str) -> Result<SourceRows, CorpusError> {
+    refuse_meaningless_options(spec)?;
+    let found = match &spec.kind {
+        SourceKind::Scan => scan::rows(text, spec.max_actions),
+        SourceKind::Csv { text: question, label } => table::rows(spec, text, question, label)?,
+        SourceKind::Spans => spans::rows(spec, text)?,
+        SourceKind::Jsonl => jsonl::rows(text),
+        SourceKind::Sni => sni::rows(spec, text)?,
+    };
+    let mut report = ReadReport { read: found.len(), ..ReadReport::default() };
+    let mut raw: Vec<Raw> = Vec::new();
+    for row in found {
+        match row {
+            Ok(row) if spec.max_chars.is_some_and(|most| row.question.chars().count() > most) => {
+                report.count(Reason::TooLong, 1);
+            }
+            Ok(row) => raw.push(row),
+            Err(reason) => report.count(reason, 1),
+        }
+    }
+    if let Some(wanted) = spec.labels {
+        let before = raw.len();
+        table::keep_labels(spec, &mut raw, wanted)?;
+        report.count(Reason::OtherLabel, before - raw.len());
+    }
+    if spec.permute_labels {
+        match spec.kind {
+            SourceKind::Scan => scan::permute(&mut raw),
+            SourceKind::Csv { .. } => table::permute(&spec.domain, &mut raw),
+            SourceKind::Spans => spans::permute(&mut raw),
+            SourceKind::Jsonl | SourceKind::Sni => {}
+        }
+    }
+    let rows = raw.into_iter().map(|row| finish(spec, row)).collect();
+    let rows = select::select(rows, spec.half, spec.limit, &mut report);
+    report.kept = rows.len();
+    if rows.is_empty() {
+        return Err(CorpusError::NothingKept { domain: spec.domain.clone(), report });
+    }
+    Ok(SourceRows { rows, report })
+}
+
+/// Reads a source from its file.
+///
+/// # Errors
+/// [`CorpusError::Read`] and those of [`read`].
+pub fn read_file(spec: &SourceSpec) -> Result<SourceRows, CorpusError> {
+    let text = std::fs::read_to_string(&spec.path)
+        .map_err(|source| CorpusError::Read { path: spec.path.clone(), source })?;
+    read(spec, &text)
+}
+
+fn refuse_meaningless_options(spec: &SourceSpec) -> Result<(), CorpusError> {
+    let is_table = matches!(spec.kind, SourceKind::Csv { .. });
+    let has_labels = !matches!(spec.kind, SourceKind::Jsonl | SourceKind::Sni);
+    let refused = [
+        ("max_actions", spec.max_actions.is_some() && spec.kind != SourceKind::Scan),
+        ("labels", spec.labels.is_some() && !is_table),
+        ("permute_labels", spec.permute_labels && !has_labels),
+    ];
+    match refused.into_iter().find(|(_, refused)| *refused) {
+        Some((option, _)) => {
+            Err(CorpusError::NoSuchOption { domain: spec.domain.clone(), kind: spec.kind.name(), option })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Puts prefix and template around a question and a space before its answers.
+fn finish(spec: &SourceSpec, raw: Raw) -> Row {
+    let whole = raw.question.starts_with("Q: ") && raw.question.ends_with("\nA:");
+    let prompt =
+        if whole { raw.question } else { super::prompt(&format!("{}{}", spec.prefix(), raw.question)) };
+    let answers = raw.answers.iter().map(|answer| format!(" {}", answer.trim_start())).collect();
+    Row { domain: raw.domain.unwrap_or_else(|| spec.domain.clone()), prompt, answers }
+}
+
+/// A text on one line, each run of white space one space.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
