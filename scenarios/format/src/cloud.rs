@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::reader::{Bound, View};
+use crate::units;
+
 /// The cloud server; the whole table may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cloud {
@@ -37,4 +40,36 @@ pub struct Price {
     pub compute_usd_per_second: f64,
     /// Bytes sent to devices [USD/byte]. Default: 0.
     pub egress_usd_per_byte: f64,
+}
+
+pub(crate) fn read(view: View) -> Cloud {
+    let compute = view.quantity("compute", &units::COMPUTE, Bound::Positive);
+    let bandwidth = view.quantity("memory_bandwidth", &units::RATE, Bound::Positive);
+    let cloud = Cloud {
+        compute_flops_per_second: compute.or(240e12),
+        memory_bytes: view.bytes("memory").or(80 << 30),
+        memory_bandwidth_bytes_per_second: bandwidth.or(2e12),
+        link: link(view.table_or_empty("link")),
+        price: view.table("price").optional().map(price),
+        power_watts: view.quantity("power", &units::POWER, Bound::NonNegative).optional(),
+        carbon_grams_per_joule: view.quantity("carbon", &units::CARBON, Bound::NonNegative).optional(),
+    };
+    view.finish();
+    cloud
+}
+
+fn link(view: View) -> CloudLink {
+    let rate = |key| view.quantity(key, &units::RATE, Bound::Positive).or(1.25e9);
+    let link = CloudLink { down_bytes_per_second: rate("down"), up_bytes_per_second: rate("up") };
+    view.finish();
+    link
+}
+
+fn price(view: View) -> Price {
+    let price = Price {
+        compute_usd_per_second: view.quantity("compute", &units::PRICE_PER_TIME, Bound::NonNegative).or(0.0),
+        egress_usd_per_byte: view.quantity("egress", &units::PRICE_PER_SIZE, Bound::NonNegative).or(0.0),
+    };
+    view.finish();
+    price
 }

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::reader::{Bound, View};
+use crate::{units, words};
+
 /// How rounds are run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,4 +35,39 @@ impl Synchronous {
         let wanted = (self.cohort as f64 * self.overcommit - 1e-9).ceil() as u64;
         wanted.max(self.cohort).min(devices)
     }
+}
+
+/// `devices` is none where the fleet is not known because of another mistake.
+pub(crate) fn read(root: &View, devices: Option<u64>) -> Coordination {
+    let all = devices.unwrap_or(u64::MAX);
+    let chosen = root.choice("coordination", &words::COORDINATION).optional();
+    Coordination::Sync(match chosen {
+        Some((_, view)) => synchronous(view, all),
+        None => Synchronous { cohort: all, overcommit: 1.0, deadline_seconds: None, min_updates: 1 },
+    })
+}
+
+fn synchronous(view: View, devices: u64) -> Synchronous {
+    let sync = Synchronous {
+        cohort: view.count("cohort", 1).or(devices),
+        overcommit: view.number("overcommit", Bound::AtLeastOne).or(1.0),
+        deadline_seconds: view.quantity("deadline", &units::TIME, Bound::Positive).optional(),
+        min_updates: view.count("min_updates", 1).or(1),
+    };
+    if sync.cohort > devices {
+        let message = format!("a cohort of {} is larger than the fleet of {devices}", sync.cohort);
+        let error = Diagnostic::new(codes::COHORT, message).label(view.place("cohort"), "too large");
+        view.problems.add(error.help(format!("write at most {devices}, or leave it out for all devices")));
+    }
+    if sync.min_updates > sync.cohort {
+        let message =
+            format!("min_updates = {} is larger than the cohort of {}", sync.min_updates, sync.cohort);
+        let error =
+            Diagnostic::new(codes::MIN_UPDATES, message).label(view.place("min_updates"), "never reached");
+        view.problems.add(
+            error.label(view.place("cohort"), "the cohort").help(format!("write at most {}", sync.cohort)),
+        );
+    }
+    view.finish();
+    sync
 }

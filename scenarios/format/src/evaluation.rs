@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::reader::{self, Bound, View};
+use crate::{units, words};
+
 /// How the models are evaluated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -49,4 +54,43 @@ pub enum HeldOut {
     Validation,
     /// The test part.
     Test,
+}
+
+const METRICS: &[(&str, Metric)] =
+    &[("loss", Metric::Loss), ("rouge-l", Metric::RougeL), ("exact-match", Metric::ExactMatch)];
+
+pub(crate) fn read(view: View, devices: Option<u64>) -> Evaluation {
+    let devices = devices.unwrap_or(u64::MAX);
+    let panel = view.count("panel", 1).or(devices.min(50));
+    if panel > devices {
+        let message = format!("a panel of {panel} is larger than the fleet of {devices}");
+        let warning =
+            Diagnostic::new(codes::PANEL, message).label(view.place("panel"), "all devices are evaluated");
+        view.problems.add(warning.help(format!("write {devices}, or leave it out")));
+    }
+    let metrics = view.list("metrics", "[\"loss\"]", |node, path| reader::word(node, path, METRICS));
+    let mut metrics = metrics.or(METRICS.iter().map(|(_, metric)| *metric).collect());
+    metrics.sort();
+    metrics.dedup();
+    let evaluation = Evaluation {
+        every: view.choice("every", &words::EVERY).optional().and_then(every).unwrap_or(Every::Rounds(1)),
+        metrics,
+        panel: panel.min(devices),
+        split: view
+            .word("split", &[("test", HeldOut::Test), ("validation", HeldOut::Validation)])
+            .or(HeldOut::Test),
+        max_tokens: view.count("max_tokens", 1).or(24),
+        prompts_per_domain: view.count("prompts_per_domain", 1).optional(),
+    };
+    view.finish();
+    evaluation
+}
+
+fn every((name, view): (&str, View)) -> Option<Every> {
+    let every = match name {
+        "rounds" => view.count("rounds", 1).required(view.problems).map(Every::Rounds),
+        _ => view.quantity("time", &units::TIME, Bound::Positive).required(view.problems).map(Every::Seconds),
+    };
+    view.finish();
+    every
 }

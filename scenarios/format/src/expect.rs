@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+use crate::data::BUILTIN_DOMAINS;
+use crate::diagnostic::Diagnostic;
+use crate::method::Method;
+use crate::reader::{Bound, View};
+use crate::words;
+
 /// A bound on a metric at the end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
@@ -28,4 +35,119 @@ impl Expectation {
 pub enum At {
     /// When the run has ended.
     End,
+}
+
+/// Metric names of a run's summary, apart from `….domain.<name>` (INTERFACES §3).
+const NAMES: &[&str] = &[
+    "edge.rouge-l.mean",
+    "edge.rouge-l.p10",
+    "edge.rouge-l.p90",
+    "edge.exact-match.mean",
+    "edge.exact-match.p10",
+    "edge.exact-match.p90",
+    "edge.loss.mean",
+    "edge.loss.p10",
+    "edge.loss.p90",
+    "edge-all.rouge-l.mean",
+    "edge-all.exact-match.mean",
+    "edge-all.loss.mean",
+    "cloud.rouge-l",
+    "cloud.exact-match",
+    "cloud.loss",
+    "proxy.rouge-l",
+    "proxy.exact-match",
+    "proxy.loss",
+    "uplink.total_bytes",
+    "downlink.total_bytes",
+    "wasted.total_bytes",
+    "energy.total_joules",
+    "cost.total_usd",
+    "virtual.seconds",
+    "rounds",
+    "round.duration.mean_seconds",
+    "round.duration.p95_seconds",
+    "updates.accepted",
+    "updates.offline",
+    "updates.refused-memory",
+    "updates.battery",
+    "updates.download-lost",
+    "updates.dropped-while-training",
+    "updates.crashed",
+    "updates.upload-lost",
+    "updates.late",
+    "updates.stale",
+    "updates.rejected",
+    "participation.gini",
+];
+
+/// The domain of a per-domain metric: the last part of `edge.rouge-l.domain.<name>`.
+fn per_domain(metric: &str) -> Option<&str> {
+    let (scope, rest) = metric.split_once('.')?;
+    let (measure, domain) = rest.split_once(".domain.")?;
+    let known = ["edge", "edge-all", "cloud", "proxy"].contains(&scope)
+        && ["rouge-l", "exact-match", "loss"].contains(&measure);
+    (known && !domain.is_empty()).then_some(domain)
+}
+
+pub(crate) fn read(root: &View, method: Option<&Method>, builtin: bool) -> Vec<Expectation> {
+    root.tables("expect").into_iter().filter_map(|view| expectation(view, method, builtin)).collect()
+}
+
+fn expectation(view: View, method: Option<&Method>, builtin: bool) -> Option<Expectation> {
+    let metric = view.string("metric", "\"edge.rouge-l.mean\"").required(view.problems);
+    let at = view.word("at", &[("end", At::End)]).or(At::End);
+    let (min, max) =
+        (view.number("min", Bound::Finite).optional(), view.number("max", Bound::Finite).optional());
+    if !view.has("min") && !view.has("max") {
+        let error = Diagnostic::new(codes::CONFLICT, format!("`{}` expects nothing", view.path));
+        view.problems.add(
+            error
+                .label(view.place("metric").or(view.at.clone()), "how much?")
+                .help("write min = … or max = …"),
+        );
+    }
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        let error = Diagnostic::new(
+            codes::INVERTED,
+            format!("`{}`: no number is above min and below max", view.path),
+        );
+        let error = error.label(view.place("max"), "below").label(view.place("min"), "above");
+        view.problems.add(error.help("exchange min and max"));
+    }
+    if let Some(metric) = &metric {
+        check_metric(&view, metric, method, builtin);
+    }
+    view.finish();
+    Some(Expectation { metric: metric?, at, min, max })
+}
+
+fn check_metric(view: &View, metric: &str, method: Option<&Method>, builtin: bool) {
+    let domain = per_domain(metric);
+    let unknown_domain = domain.filter(|domain| builtin && !BUILTIN_DOMAINS.contains(domain));
+    if let Some(domain) = unknown_domain {
+        let error =
+            Diagnostic::new(codes::UNKNOWN_DOMAIN, format!("the builtin corpus has no domain `{domain}`"));
+        let help = words::suggestion(domain, BUILTIN_DOMAINS.iter().copied());
+        view.problems.add(error.label(view.place("metric"), "unknown").help(help));
+    } else if domain.is_none() && !NAMES.contains(&metric) {
+        let help = match words::meant(metric, NAMES.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "names are scope.metric.statistic, such as `edge.rouge-l.mean`, `cloud.exact-match` or \
+                     `uplink.total_bytes`"
+                .to_owned(),
+        };
+        let error = Diagnostic::new(codes::UNKNOWN_METRIC, format!("there is no metric `{metric}`"));
+        view.problems.add(error.label(view.place("metric"), "unknown").help(help));
+    }
+    let Some(method) = method else { return };
+    let absent = match metric.split('.').next() {
+        Some("cloud") => method.cloud_model().is_none(),
+        Some("proxy") => method.proxy_model().is_none(),
+        _ => false,
+    };
+    if absent {
+        let message = format!("the method `{}` has no model that `{metric}` could measure", method.name());
+        let warning = Diagnostic::new(codes::SKIPPED, message).label(view.place("metric"), "will be skipped");
+        view.problems.add(warning.help("expect something of the models that the method has"));
+    }
 }

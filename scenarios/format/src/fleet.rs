@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Distribution;
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Node, Value};
+use crate::reader::{Bound, View};
+use crate::words;
+use crate::{Distribution, units};
 
 /// The fleet of edge devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,4 +139,247 @@ pub struct Diurnal {
     pub session_seconds: Distribution,
     /// Local time minus the simulation's clock [s]. Default: 0.
     pub timezone_seconds: Distribution,
+}
+
+pub(crate) fn read(view: View) -> Option<Fleet> {
+    let devices: Option<u64> = view.count("devices", 1).required(view.problems);
+    let classes: Vec<(String, View)> = match view.table("class").required(view.problems) {
+        Some(classes) => {
+            classes.named_tables().into_iter().map(|(name, view)| (name.to_owned(), view)).collect()
+        }
+        None => Vec::new(),
+    };
+    if classes.is_empty() && view.has("class") {
+        let error = Diagnostic::new(codes::MISSING_KEY, "the fleet has no device class");
+        view.problems.add(error.label(view.key_place("class"), "empty").help("write [fleet.class.phone]"));
+    }
+    if let Some(devices) = devices.filter(|devices| *devices < classes.len() as u64) {
+        let message = format!("{devices} devices cannot be of {} classes", classes.len());
+        let error = Diagnostic::new(codes::FEW_DEVICES, message).label(view.place("devices"), "too few");
+        view.problems.add(error.help(format!("write at least {}, or remove classes", classes.len())));
+    }
+    let shares = shares(&classes);
+    let read =
+        |((name, view), share): ((String, View), f64)| device_class(view, share).map(|class| (name, class));
+    let count = classes.len();
+    let classes: BTreeMap<_, _> = classes.into_iter().zip(shares).filter_map(read).collect();
+    view.finish();
+    (classes.len() == count && count > 0).then_some(Fleet { devices: devices?, classes })
+}
+
+/// Every class's share: as written and adding up to 1, or normalised weights.
+fn shares(classes: &[(String, View)]) -> Vec<f64> {
+    let mut written = Vec::new();
+    for (name, view) in classes {
+        let share = view.number("share", Bound::Share).optional();
+        let weight = view.number("weight", Bound::Positive).optional();
+        match (view.has("share"), view.has("weight")) {
+            (true, true) => {
+                let message = format!("class `{name}` has a share and a weight");
+                let error =
+                    Diagnostic::new(codes::CONFLICT, message).label(view.key_place("weight"), "the second");
+                view.problems.add(error.label(view.key_place("share"), "the first").help("keep one of them"));
+            }
+            // The only class is the whole fleet.
+            (false, false) if classes.len() == 1 => written.push((Some(1.0), None)),
+            (false, false) => {
+                let error = Diagnostic::new(codes::MISSING_KEY, format!("class `{name}` has no `share`"));
+                let error = error.label(view.at.clone(), "how much of the fleet?");
+                view.problems.add(error.help("write share = 0.25, or weight = 1 in every class"));
+            }
+            _ => written.push((share, weight)),
+        }
+    }
+    let placeholder = vec![1.0 / classes.len().max(1) as f64; classes.len()];
+    if written.len() < classes.len()
+        || written.iter().any(|(share, weight)| share.is_none() && weight.is_none())
+    {
+        return placeholder;
+    }
+    let shares: Vec<f64> = written.iter().filter_map(|(share, _)| *share).collect();
+    let weights: Vec<f64> = written.iter().filter_map(|(_, weight)| *weight).collect();
+    if weights.len() == classes.len() {
+        let total: f64 = weights.iter().sum();
+        return weights.iter().map(|weight| units::tidy(weight / total)).collect();
+    }
+    if !weights.is_empty() {
+        let odd = classes.iter().find(|(_, view)| view.has("weight")).expect("one class has a weight");
+        let message = "some classes have a `share`, others a `weight`";
+        let error = Diagnostic::new(codes::CONFLICT, message).label(odd.1.key_place("weight"), "a weight");
+        odd.1.problems.add(error.help("write the same key in every class"));
+        return placeholder;
+    }
+    let total: f64 = shares.iter().sum();
+    if (total - 1.0).abs() > 1e-9 && !shares.is_empty() {
+        shares_do_not_add_up(classes, &shares, total);
+    }
+    shares
+}
+
+fn shares_do_not_add_up(classes: &[(String, View)], shares: &[f64], total: f64) {
+    let largest =
+        (0..shares.len()).fold(0, |best, index| if shares[index] > shares[best] { index } else { best });
+    let view = &classes[largest].1;
+    // Enough decimals to show the difference, and no noise of binary fractions.
+    let decimals =
+        (2..12).find(|n| (total - format!("{total:.n$}").parse::<f64>().unwrap_or(total)).abs() < 1e-10);
+    let decimals = decimals.unwrap_or(12);
+    let shown = |share: &f64| {
+        let short = format!("{share:.2}");
+        if short.parse() == Ok(*share) { short } else { share.to_string() }
+    };
+    let sum = shares.iter().map(shown).collect::<Vec<_>>().join(" + ");
+    let label = match shares.len() {
+        1 => "the only class".to_owned(),
+        count => format!("largest of {count}: {sum}"),
+    };
+    let rest = units::tidy(shares[largest] + 1.0 - total);
+    let normalise = "use `weight` instead of `share` to have cotune normalise";
+    let help = if rest > 0.0 && rest <= 1.0 {
+        format!("write {} here, or {normalise}", shown(&units::tidy((rest * 1e9).round() / 1e9)))
+    } else {
+        normalise.to_owned()
+    };
+    let message = format!("the shares of the fleet's classes add up to {total:.decimals$}, not 1");
+    let error = Diagnostic::new(codes::SHARES, message).label(view.place("share"), label);
+    view.problems.add(error.help(help));
+}
+
+fn device_class(view: View, share: f64) -> Option<DeviceClass> {
+    let model = view.string("model", "\"edge-m\"").required(view.problems);
+    let compute = view.distribution("compute", &units::COMPUTE, Bound::Positive).required(view.problems);
+    let memory = view.bytes("memory").required(view.problems);
+    let memory_bandwidth = view.distribution("memory_bandwidth", &units::RATE, Bound::Positive);
+    let memory_bandwidth = memory_bandwidth.or(Distribution::Constant(50e9));
+    let power = power(view.table_or_empty("power"));
+    let battery = view.table("battery").optional().map(battery);
+    let link = view.table("link").required(view.problems).and_then(link);
+    let availability = view.choice("availability", &words::AVAILABILITY).optional();
+    let availability = match availability {
+        Some(chosen) => self::availability(chosen),
+        None => Some(Availability::Always),
+    };
+    view.finish();
+    Some(DeviceClass {
+        share,
+        model: model?,
+        compute_flops_per_second: compute?,
+        memory_bytes: memory?,
+        memory_bandwidth_bytes_per_second: memory_bandwidth,
+        power,
+        battery: match battery {
+            Some(battery) => Some(battery?),
+            None => None,
+        },
+        link: link?,
+        availability: availability?,
+    })
+}
+
+fn power(view: View) -> Power {
+    let watts = |key, default| view.quantity(key, &units::POWER, Bound::NonNegative).or(default);
+    let power = Power {
+        train_watts: watts("train", 5.0),
+        radio_watts: watts("radio", 1.5),
+        idle_watts: watts("idle", 0.2),
+    };
+    view.finish();
+    power
+}
+
+fn battery(view: View) -> Option<Battery> {
+    let capacity = view.quantity("capacity", &units::ENERGY, Bound::Positive).required(view.problems);
+    let train_above = view.number("train_above", Bound::BelowOne).or(0.5);
+    view.finish();
+    Some(Battery { capacity_joules: capacity?, train_above })
+}
+
+fn link(view: View) -> Option<Link> {
+    let down = view.distribution("down", &units::RATE, Bound::Positive).required(view.problems);
+    let up = view.distribution("up", &units::RATE, Bound::Positive).required(view.problems);
+    let rtt = view.distribution("rtt", &units::TIME, Bound::NonNegative).or(Distribution::Constant(0.05));
+    let loss = view.number("loss", Bound::BelowOne).or(0.0);
+    let drop = view.quantity("drop", &units::PER_TRANSFER, Bound::Fraction).or(0.0);
+    view.finish();
+    Some(Link {
+        down_bytes_per_second: down?,
+        up_bytes_per_second: up?,
+        rtt_seconds: rtt,
+        loss,
+        drop_per_transfer: drop,
+    })
+}
+
+fn availability((name, view): (&str, View)) -> Option<Availability> {
+    let availability = match name {
+        "always" => Some(Availability::Always),
+        "markov" => {
+            let mean = |key| view.quantity(key, &units::TIME, Bound::Positive).required(view.problems);
+            let means = (mean("mean_on"), mean("mean_off"));
+            means.0.zip(means.1).map(|(mean_on_seconds, mean_off_seconds)| Availability::Markov {
+                mean_on_seconds,
+                mean_off_seconds,
+            })
+        }
+        "diurnal" => return diurnal(view).map(Availability::Diurnal),
+        "sessions" => {
+            let time = |key| view.distribution(key, &units::TIME, Bound::Positive).required(view.problems);
+            let times = (time("online"), time("offline"));
+            times.0.zip(times.1).map(|(online_seconds, offline_seconds)| Availability::Sessions {
+                online_seconds,
+                offline_seconds,
+            })
+        }
+        _ => {
+            let file = view.string("trace", "\"data:traces/devices.csv\"").required(view.problems);
+            file.map(|file| Availability::Trace { file })
+        }
+    };
+    view.finish();
+    availability
+}
+
+fn diurnal(view: View) -> Option<Diurnal> {
+    let clock = |node: &Node, path: &str| clock(node, path).map_err(|error| view.problems.add(error)).ok();
+    let peak = view.part("peak", "\"02:30\"", clock).required(view.problems);
+    let online = view.table("online").required(view.problems).and_then(|online| {
+        let fraction = |key| online.number(key, Bound::Share).required(online.problems);
+        let (peak, trough) = (fraction("at_peak"), fraction("at_trough"));
+        if peak.zip(trough).is_some_and(|(peak, trough)| trough > peak) {
+            let error =
+                Diagnostic::new(codes::INVERTED, format!("`{}`: at_trough is above at_peak", online.path));
+            let error =
+                error.label(online.place("at_trough"), "above").label(online.place("at_peak"), "below");
+            online.problems.add(error.help("exchange at_peak and at_trough"));
+        }
+        online.finish();
+        peak.zip(trough)
+    });
+    let session = view.distribution("session", &units::TIME, Bound::Positive);
+    let session_seconds = session.or(Distribution::Exponential { mean: 3000.0 });
+    let timezones = view.distribution("timezones", &units::TIME, Bound::Finite);
+    let timezone_seconds = timezones.or(Distribution::Constant(0.0));
+    view.finish();
+    let (online_at_peak, online_at_trough) = online?;
+    Some(Diurnal { peak_seconds: peak?, online_at_peak, online_at_trough, session_seconds, timezone_seconds })
+}
+
+/// `"02:30"` in seconds after midnight.
+fn clock(node: &Node, path: &str) -> Result<f64, Diagnostic> {
+    let minutes = match &node.value {
+        Value::String(text) => text.split_once(':').and_then(|(hours, minutes)| {
+            let two_digits = |digits: &str| {
+                let plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+                digits.parse::<u32>().ok().filter(|_| plain)
+            };
+            let (hours, minutes) = (two_digits(hours)?, two_digits(minutes)?);
+            (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+        }),
+        _ => None,
+    };
+    minutes.map(|minutes| f64::from(minutes) * 60.0).ok_or_else(|| {
+        Diagnostic::new(codes::BAD_QUANTITY, format!("`{path}` is a time of the day"))
+            .label(node.at.clone(), "not a time of the day")
+            .help("write hours and minutes in quotes, such as \"02:30\"")
+    })
 }

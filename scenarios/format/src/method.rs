@@ -383,3 +383,7 @@ pub enum Delivery {
     /// The cloud sends them (bytes are charged).
     Send,
 }
+
+mod read;
+
+pub(crate) use read::{read, unknown_model};

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::reader::View;
+use crate::words;
+
 /// Encodings of both directions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transfer {
@@ -17,4 +20,16 @@ pub struct Transfer {
 pub enum Encoding {
     /// As the values are.
     None,
+}
+
+pub(crate) fn read(view: View) -> Transfer {
+    let encoding = |key| {
+        if let Some((_, body)) = view.choice(key, &words::ENCODING).optional() {
+            body.finish();
+        }
+        Encoding::None
+    };
+    let transfer = Transfer { up: encoding("up"), down: encoding("down") };
+    view.finish();
+    transfer
 }

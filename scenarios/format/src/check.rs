@@ -1,0 +1,294 @@
+//! What must fit together across sections.
+
+use std::collections::BTreeMap;
+
+use crate::budget::Budget;
+use crate::codes::{self, Code};
+use crate::data::{BUILTIN_DOMAINS, Corpus, Data, Portion, Split};
+use crate::diagnostic::Diagnostic;
+use crate::document::Document;
+use crate::evaluation::{Evaluation, HeldOut};
+use crate::fleet::Fleet;
+use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, unknown_model};
+use crate::models::{Init, Model};
+use crate::node::Place;
+use crate::reader::Problems;
+
+/// The sections, as far as they are right in themselves.
+pub(crate) struct Parts<'a> {
+    pub models: Option<&'a BTreeMap<String, Option<Model>>>,
+    pub data: Option<&'a Data>,
+    pub fleet: Option<&'a Fleet>,
+    pub method: Option<&'a Method>,
+    pub evaluation: &'a Evaluation,
+    pub budget: Option<&'a Budget>,
+}
+
+/// Checks every rule whose sections are there.
+pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) {
+    let check = Check { document, problems };
+    if let (Some(models), Some(fleet)) = (parts.models, parts.fleet) {
+        check.class_models(models, fleet);
+    }
+    if let (Some(models), Some(fleet), Some(method)) = (parts.models, parts.fleet, parts.method) {
+        check.adapters(models, fleet, method);
+        check.distillation(models, method);
+        check.unused(models, fleet, method);
+    }
+    if let (Some(data), Some(fleet)) = (parts.data, parts.fleet) {
+        check.split(data, fleet.devices);
+    }
+    if let Some(data) = parts.data {
+        check.held_out(data, parts.evaluation, parts.method);
+        if let Some(method) = parts.method {
+            check.public(data, method, parts.models);
+        }
+    }
+    if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
+        check.rounds(method, budget);
+    }
+}
+
+struct Check<'a> {
+    document: &'a Document,
+    problems: &'a Problems,
+}
+
+impl Check<'_> {
+    fn place(&self, path: &[&str]) -> Option<Place> {
+        let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+        self.document.place(&path)
+    }
+
+    fn add(&self, code: &'static Code, message: String, path: &[&str], label: &str, help: &str) {
+        self.problems.add(Diagnostic::new(code, message).label(self.place(path), label).help(help));
+    }
+
+    fn class_models(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet) {
+        let names: Vec<&str> = models.keys().map(String::as_str).collect();
+        for (class, device) in fleet.classes.iter().filter(|(_, device)| !models.contains_key(&device.model))
+        {
+            let place = self.place(&["fleet", "class", class, "model"]);
+            self.problems.add(unknown_model(&device.model, &names).label(place, "not in [models]"));
+        }
+    }
+
+    fn adapters(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet, method: &Method) {
+        let mut trained: Vec<&str> = Vec::new();
+        let edge = fleet.classes.values().map(|class| class.model.as_str());
+        match method {
+            Method::ZeroShot(_) => {}
+            Method::Standalone(method) => {
+                trained.extend(edge.filter(|_| method.device_steps.tune > 0));
+                trained.extend(method.cloud.as_deref().filter(|_| method.cloud_steps.tune > 0));
+            }
+            Method::FedAvg(method) => match &method.on {
+                Averaged::Proxy(proxy) => trained.push(proxy),
+                Averaged::Edge => trained.extend(edge),
+            },
+            Method::CoPlms(method) => {
+                trained.extend(edge);
+                trained.push(&method.proxy);
+                trained.extend(Some(method.cloud.as_str()).filter(|_| method.cloud_steps.mutual > 0));
+            }
+        }
+        trained.sort_unstable();
+        trained.dedup();
+        for name in trained {
+            if let Some(Some(model)) = models.get(name)
+                && model.adapter.is_none()
+            {
+                let message =
+                    format!("the method `{}` trains the model `{name}`, which has no adapter", method.name());
+                let help = "write adapter.lora = { rank = 8 } under it";
+                self.add(codes::NO_ADAPTER, message, &["models", name, "adapter"], "nothing to train", help);
+            }
+        }
+    }
+
+    fn distillation(&self, models: &BTreeMap<String, Option<Model>>, method: &Method) {
+        let names: Vec<&str> = models.keys().map(String::as_str).collect();
+        for (name, model) in models {
+            let Some(Model { init: Init::Distill(distill), .. }) = model else { continue };
+            if method.proxy_model() != Some(name) {
+                let message = format!("the model `{name}` is distilled, and it is not the method's proxy");
+                let help = "remove `init`, or make it the proxy";
+                self.add(codes::NOT_THE_PROXY, message, &["models", name, "init"], "only the proxy is", help);
+            }
+            let from = ["models", name, "init", "distill", "from"];
+            if !models.contains_key(&distill.from) {
+                let error = unknown_model(&distill.from, &names);
+                self.problems.add(error.label(self.place(&from), "not in [models]"));
+            } else if distill.from == *name {
+                let message = format!("the model `{name}` is distilled from itself");
+                self.add(codes::CONFLICT, message, &from, "the same model", "name the model that teaches");
+            }
+        }
+    }
+
+    fn unused(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet, method: &Method) {
+        let mut used: Vec<&str> = fleet.classes.values().map(|class| class.model.as_str()).collect();
+        used.extend(method.cloud_model());
+        used.extend(method.proxy_model());
+        used.extend(models.values().flatten().filter_map(|model| match &model.init {
+            Init::Distill(distill) => Some(distill.from.as_str()),
+            Init::Checkpoint => None,
+        }));
+        for name in models.keys().filter(|name| !used.contains(&name.as_str())) {
+            // Scenarios that differ only in the method share their models.
+            if matches!(name.as_str(), "cloud" | "proxy") {
+                continue;
+            }
+            let message = format!("nothing uses the model `{name}`");
+            let place = self.document.place(&["models".to_owned(), name.clone()]);
+            let warning = Diagnostic::new(codes::UNUSED_MODEL, message).label(place, "not used");
+            self.problems.add(warning.help("name it in a device class or in the method, or remove it"));
+        }
+    }
+
+    fn split(&self, data: &Data, devices: u64) {
+        // Sources are counted when they are read.
+        let (Some(private), Corpus::Builtin(builtin)) = (data.private, &data.corpus) else { return };
+        let domains = (BUILTIN_DOMAINS.len() - builtin.unseen_domains.len()) as u64;
+        match &data.split {
+            Split::Dirichlet(dirichlet) if devices.saturating_mul(dirichlet.min) > private => {
+                let message = format!(
+                    "{devices} devices with at least {} examples each need {}, and {private} are private",
+                    dirichlet.min,
+                    devices.saturating_mul(dirichlet.min)
+                );
+                let help = format!(
+                    "write min = {} or less, raise `examples`, or have fewer devices",
+                    private / devices
+                );
+                let help = if private < devices { "raise `examples`, or have fewer devices" } else { &help };
+                self.add(codes::SPLIT, message, &["data", "split", "dirichlet", "min"], "too many", help);
+            }
+            Split::Pathological { by, classes_per_device }
+                if by == "domain" && u64::from(*classes_per_device) > domains =>
+            {
+                let message = format!("a device cannot have {classes_per_device} of {domains} domains");
+                let path = ["data", "split", "pathological", "classes_per_device"];
+                self.add(codes::SPLIT, message, &path, "too many", &format!("write at most {domains}"));
+            }
+            Split::Shards(shards)
+                if shards.size.is_some_and(|size| {
+                    let all = devices.saturating_mul(u64::from(shards.per_device)).saturating_mul(size);
+                    all > private && !shards.keep_incomplete && size > private
+                }) =>
+            {
+                let message = format!("a shard is larger than the {private} private examples");
+                self.add(
+                    codes::SPLIT,
+                    message,
+                    &["data", "split", "shards", "size"],
+                    "too large",
+                    "leave `size` out",
+                );
+            }
+            _ if devices > private => {
+                let message = format!("{devices} devices cannot share {private} private examples");
+                self.add(
+                    codes::SPLIT,
+                    message,
+                    &["fleet", "devices"],
+                    "too many",
+                    "raise `examples`, or have fewer devices",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn held_out(&self, data: &Data, evaluation: &Evaluation, method: Option<&Method>) {
+        let (key, part) = match evaluation.split {
+            HeldOut::Validation => ("validation", data.validation),
+            HeldOut::Test => ("test", data.test),
+        };
+        if is_nothing(part) {
+            let message = format!("evaluation is on the {key} part, and it is empty");
+            self.add(
+                codes::NOTHING_HELD_OUT,
+                message,
+                &["data", key],
+                "nothing",
+                &format!("write {key} = 0.1"),
+            );
+        }
+        let guarded = match method {
+            Some(Method::CoPlms(method)) => {
+                method.relay.as_ref().is_some_and(|relay| relay.guard == Guard::DualMinCe)
+            }
+            _ => false,
+        };
+        if guarded && is_nothing(data.validation) {
+            let message = "the relay's guard compares on the validation part, and it is empty".to_owned();
+            self.add(
+                codes::NOTHING_HELD_OUT,
+                message,
+                &["data", "validation"],
+                "nothing",
+                "write validation = 0.05",
+            );
+        }
+    }
+
+    fn public(&self, data: &Data, method: &Method, models: Option<&BTreeMap<String, Option<Model>>>) {
+        if !is_nothing(data.public) {
+            return;
+        }
+        let reader = match method {
+            Method::Standalone(method) if method.cloud.is_some() && method.cloud_steps.tune > 0 => {
+                Some("the cloud tunes")
+            }
+            Method::Standalone(method) if method.public => Some("devices tune"),
+            Method::CoPlms(method) if method.cloud_steps.mutual > 0 => Some("the cloud learns"),
+            Method::CoPlms(method) if method.saml.data == SamlData::Public => Some("devices learn"),
+            _ => {
+                let distills =
+                    |model: &Option<Model>| matches!(model, Some(Model { init: Init::Distill(_), .. }));
+                models.is_some_and(|models| models.values().any(distills)).then_some("the proxy is distilled")
+            }
+        };
+        if let Some(reader) = reader {
+            let message = format!("{reader} on the public part, and it is empty");
+            self.add(
+                codes::NO_PUBLIC_DATA,
+                message,
+                &["data", "public"],
+                "nothing",
+                "write public = 0.05, or set those steps to 0",
+            );
+        }
+    }
+
+    fn rounds(&self, method: &Method, budget: &Budget) {
+        let Some(Optimizer::AdamW(adamw)) = method.optimizer() else { return };
+        let Some(rounds) = budget.rounds else {
+            if adamw.schedule != Schedule::Constant {
+                let message =
+                    "the learning rate falls over the rounds, and the budget has no number of rounds"
+                        .to_owned();
+                let help = "write rounds under [budget], or schedule = \"constant\"";
+                let path = ["budget", "rounds"];
+                self.add(codes::SCHEDULE, message, &path, "falls over the share of this budget used", help);
+            }
+            return;
+        };
+        if let Method::CoPlms(method) = method
+            && let Some(relay) = &method.relay
+            && u64::from(relay.from_round.device.min(relay.from_round.cloud)) > rounds
+        {
+            let message = format!("the relay starts after the last of {rounds} rounds");
+            let path = ["method", "co-plms", "relay", "from_round"];
+            self.add(codes::RELAY_NEVER, message, &path, "too late", "start it earlier, or run more rounds");
+        }
+    }
+}
+
+fn is_nothing(part: Portion) -> bool {
+    match part {
+        Portion::Count(count) => count == 0,
+        Portion::Fraction(fraction) => fraction <= 0.0,
+    }
+}

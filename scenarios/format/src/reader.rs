@@ -1,0 +1,501 @@
+//! Walking a tree of what was written, key by key.
+//!
+//! A [`View`] is a table being read: it knows its path, remembers which keys were asked for, and puts every
+//! mistake on one list, so that a section's reader says what it wants and nothing else.
+
+use std::cell::RefCell;
+
+use crate::codes::{self, Code};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::node::{Node, Place, Table, Value};
+use crate::units::{self, Dimension, Mistake};
+use crate::words::{self, Choices};
+
+/// The list that mistakes are put on.
+#[derive(Default)]
+pub(crate) struct Problems(RefCell<Vec<Diagnostic>>);
+
+impl Problems {
+    pub fn add(&self, diagnostic: Diagnostic) {
+        self.0.borrow_mut().push(diagnostic);
+    }
+
+    pub fn into_diagnostics(self) -> Diagnostics {
+        Diagnostics(self.0.into_inner())
+    }
+}
+
+static NO_TABLE: Table = Table { entries: Vec::new() };
+
+/// A table being read.
+pub(crate) struct View<'a> {
+    table: &'a Table,
+    /// Dotted path from the root; empty at the root.
+    pub path: String,
+    /// Where the table is written, for what is missing in it.
+    pub at: Option<Place>,
+    pub problems: &'a Problems,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+/// A value that was asked for.
+pub(crate) struct Field<T> {
+    value: Option<T>,
+    /// What to say if it has to be there and is not; none if it is there, right or wrong.
+    missing: Option<Diagnostic>,
+}
+
+impl<T> Field<T> {
+    /// The value, or a default.
+    pub fn or(self, default: T) -> T {
+        self.value.unwrap_or(default)
+    }
+
+    /// The value, if it was written (and is right).
+    pub fn optional(self) -> Option<T> {
+        self.value
+    }
+
+    /// The value; a mistake where there is none.
+    pub fn required(self, problems: &Problems) -> Option<T> {
+        if let Some(missing) = self.missing {
+            problems.add(missing);
+        }
+        self.value
+    }
+}
+
+/// What a number may be.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    /// Above 0.
+    Positive,
+    /// 0 or above.
+    NonNegative,
+    /// 0 to 1.
+    Fraction,
+    /// 0 to 1, without 1.
+    BelowOne,
+    /// 0 to 1, without 0.
+    Share,
+    /// 1 or above.
+    AtLeastOne,
+    /// Anything finite.
+    Finite,
+}
+
+impl Bound {
+    fn broken(self, number: f64) -> Option<&'static str> {
+        let (holds, wanted) = match self {
+            Self::Positive => (number > 0.0, "is above 0"),
+            Self::NonNegative => (number >= 0.0, "is 0 or above"),
+            Self::Fraction => ((0.0..=1.0).contains(&number), "is between 0 and 1"),
+            Self::BelowOne => ((0.0..1.0).contains(&number), "is at least 0 and below 1"),
+            Self::Share => (number > 0.0 && number <= 1.0, "is above 0 and at most 1"),
+            Self::AtLeastOne => (number >= 1.0, "is 1 or above"),
+            Self::Finite => (true, ""),
+        };
+        if number.is_finite() && holds {
+            None
+        } else {
+            Some(if wanted.is_empty() { "is finite" } else { wanted })
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    pub fn root(table: &'a Table, at: Option<Place>, problems: &'a Problems) -> Self {
+        Self { table, path: String::new(), at, problems, asked: RefCell::default() }
+    }
+
+    /// The dotted path of a key.
+    pub fn full(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().push(key);
+        self.table.get(key).map(|entry| &entry.node)
+    }
+
+    /// Whether a key is written. Does not count as asking for it.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
+    /// Where a key's value is written.
+    pub fn place(&self, key: &str) -> Option<Place> {
+        self.table.get(key).and_then(|entry| entry.node.at.clone().or(entry.key_at.clone()))
+    }
+
+    /// Where a key is written.
+    pub fn key_place(&self, key: &str) -> Option<Place> {
+        self.table.get(key).and_then(|entry| entry.key_at.clone().or(entry.node.at.clone()))
+    }
+
+    fn missing(&self, key: &'static str, example: &str) -> Diagnostic {
+        let holder =
+            if self.path.is_empty() { "the scenario".to_owned() } else { format!("[{}]", self.path) };
+        let diagnostic = Diagnostic::new(codes::MISSING_KEY, format!("{holder} has no `{key}`"))
+            .label(self.at.clone(), "in this table");
+        if example.is_empty() { diagnostic } else { diagnostic.help(format!("write {key} = {example}")) }
+    }
+
+    fn field<T>(
+        &self,
+        key: &'static str,
+        example: &str,
+        read: impl FnOnce(&'a Node, &str) -> Result<T, Diagnostic>,
+    ) -> Field<T> {
+        let read =
+            |node: &'a Node, path: &str| read(node, path).map_err(|error| self.problems.add(error)).ok();
+        self.part(key, example, read)
+    }
+
+    /// A value whose reader puts its mistakes on the list itself.
+    pub fn part<T>(
+        &self,
+        key: &'static str,
+        example: &str,
+        read: impl FnOnce(&'a Node, &str) -> Option<T>,
+    ) -> Field<T> {
+        match self.get(key) {
+            Some(node) => Field { value: read(node, &self.full(key)), missing: None },
+            None => Field { value: None, missing: Some(self.missing(key, example)) },
+        }
+    }
+
+    pub fn string(&self, key: &'static str, example: &str) -> Field<String> {
+        self.field(key, example, |node, path| text(node, path, example).map(str::to_owned))
+    }
+
+    pub fn boolean(&self, key: &'static str) -> Field<bool> {
+        self.field(key, "true", |node, path| match node.value {
+            Value::Boolean(truth) => Ok(truth),
+            _ => Err(wrong_type(node, path, "true or false", "true")),
+        })
+    }
+
+    /// A whole number of at least `least`.
+    pub fn count<N: TryFrom<i64>>(&self, key: &'static str, least: i64) -> Field<N> {
+        let example = least.max(1).to_string();
+        self.field(key, &example, |node, path| whole(node, path, least))
+    }
+
+    pub fn number(&self, key: &'static str, bound: Bound) -> Field<f64> {
+        self.field(key, "", |node, path| number(node, path, bound))
+    }
+
+    pub fn quantity(&self, key: &'static str, dimension: &'static Dimension, bound: Bound) -> Field<f64> {
+        self.field(key, &format!("{:?}", dimension.example), |node, path| {
+            quantity(node, path, dimension, bound)
+        })
+    }
+
+    /// A size in whole bytes, above 0.
+    pub fn bytes(&self, key: &'static str) -> Field<u64> {
+        self.field(key, "\"6GiB\"", |node, path| {
+            let bytes = quantity(node, path, &units::SIZE, Bound::Positive)?.round();
+            if (1.0..=MOST_EXACT).contains(&bytes) {
+                Ok(bytes as u64)
+            } else {
+                Err(out_of_range(node, path, "is between 1B and 9000TB", codes::BAD_QUANTITY))
+            }
+        })
+    }
+
+    /// One of a few words.
+    pub fn word<T: Copy>(&self, key: &'static str, choices: &[(&'static str, T)]) -> Field<T> {
+        let example = format!("{:?}", choices[0].0);
+        self.field(key, &example, |node, path| word(node, path, choices))
+    }
+
+    /// A list; every element is read, every mistake kept.
+    pub fn list<T>(
+        &self,
+        key: &'static str,
+        example: &str,
+        read: impl Fn(&'a Node, &str) -> Result<T, Diagnostic>,
+    ) -> Field<Vec<T>> {
+        self.field(key, example, |node, path| {
+            let Value::Array(items) = &node.value else {
+                return Err(wrong_type(node, path, "a list", example));
+            };
+            let element = |item| read(item, path).map_err(|diagnostic| self.problems.add(diagnostic)).ok();
+            Ok(items.iter().filter_map(element).collect())
+        })
+    }
+
+    /// The tables of `[[key]]`, each with its number; none where there are none.
+    pub fn tables(&self, key: &'static str) -> Vec<View<'a>> {
+        let Some(node) = self.get(key) else { return Vec::new() };
+        let Value::Array(items) = &node.value else {
+            let path = self.full(key);
+            self.problems.add(
+                wrong_type(node, &path, "a list of tables", "")
+                    .help(format!("write [[{path}]] over each of them")),
+            );
+            return Vec::new();
+        };
+        let view = |(index, item): (usize, &'a Node)| {
+            let path = format!("{}.{index}", self.full(key));
+            match &item.value {
+                Value::Table(table) => Some(self.view(table, path, item.at.clone())),
+                _ => {
+                    self.problems.add(wrong_type(item, &path, "a table", ""));
+                    None
+                }
+            }
+        };
+        items.iter().enumerate().filter_map(view).collect()
+    }
+
+    pub fn view(&self, table: &'a Table, path: String, at: Option<Place>) -> View<'a> {
+        View { table, path, at, problems: self.problems, asked: RefCell::default() }
+    }
+
+    /// A sub-table.
+    pub fn table(&self, key: &'static str) -> Field<View<'a>> {
+        let at = self.key_place(key);
+        self.field(key, "", |node, path| match &node.value {
+            Value::Table(table) => Ok(self.view(table, path.to_owned(), at)),
+            _ => Err(wrong_type(node, path, "a table", "")
+                .help(format!("write a table under the header [{path}]"))),
+        })
+    }
+
+    /// A sub-table whose keys all have defaults.
+    pub fn table_or_empty(&self, key: &'static str) -> View<'a> {
+        self.table(key).or(self.view(&NO_TABLE, self.full(key), self.at.clone()))
+    }
+
+    /// The named tables below this one, `[models.NAME]`; every name counts as asked for.
+    pub fn named_tables(&self) -> Vec<(&'a str, View<'a>)> {
+        let named = |entry: &'a crate::node::Entry| {
+            let path = self.full(&quoted(&entry.key));
+            let at = entry.key_at.clone().or(entry.node.at.clone());
+            match &entry.node.value {
+                Value::Table(table) => Some((entry.key.as_str(), self.view(table, path, at))),
+                _ => {
+                    self.problems.add(wrong_type(&entry.node, &path, "a table", ""));
+                    None
+                }
+            }
+        };
+        self.table.entries.iter().filter_map(named).collect()
+    }
+
+    /// A choice: the name of the one sub-table, or a string that stands for an empty one.
+    pub fn choice(&self, key: &'static str, choices: &Choices) -> Field<(&'static str, View<'a>)> {
+        let at = self.key_place(key);
+        self.field(key, "", |node, path| match &node.value {
+            Value::String(word) => {
+                let name = choose(word, node.at.clone(), path, choices)?;
+                Ok((name, self.view(&NO_TABLE, format!("{path}.{name}"), node.at.clone())))
+            }
+            Value::Table(table) => self.view(table, path.to_owned(), at).chosen(choices),
+            _ => Err(wrong_type(node, path, choices.what, "").help(format!(
+                "write [{path}.{}] or another of {}",
+                choices.available[0],
+                words::list(choices.available.iter().copied())
+            ))),
+        })
+    }
+
+    /// The choice that this table makes.
+    pub fn chosen(&self, choices: &Choices) -> Result<(&'static str, View<'a>), Diagnostic> {
+        match &self.table.entries[..] {
+            [entry] => {
+                let at = entry.key_at.clone().or(entry.node.at.clone());
+                let name = choose(&entry.key, at.clone(), &self.path, choices)?;
+                let path = self.full(name);
+                match &entry.node.value {
+                    Value::Table(table) => Ok((name, self.view(table, path, at))),
+                    // `every = { rounds = 5 }`: the choice is read from the table that makes it.
+                    _ if choices.plain.contains(&name) => {
+                        Ok((name, self.view(self.table, self.path.clone(), at)))
+                    }
+                    _ => Err(wrong_type(&entry.node, &path, "a table", "")
+                        .help(format!("write {name} = {{}}, with its keys between the braces"))),
+                }
+            }
+            [] => Err(Diagnostic::new(codes::NO_CHOICE, format!("`{}` does not say which", self.path))
+                .label(self.at.clone(), "nothing is chosen here")
+                .help(format!(
+                    "write [{}.{}] or another of {}",
+                    self.path,
+                    choices.available[0],
+                    words::list(choices.available.iter().copied())
+                ))),
+            [first, second, ..] => {
+                let names = words::list(self.table.entries.iter().map(|entry| entry.key.as_str()));
+                Err(Diagnostic::new(
+                    codes::TWO_CHOICES,
+                    format!("`{}` chooses {names}, and only one is possible", self.path),
+                )
+                .label(second.key_at.clone(), "the second")
+                .label(first.key_at.clone(), "the first")
+                .help(format!("keep one of them, as the choice of {}", choices.what)))
+            }
+        }
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self) {
+        let asked = self.asked.into_inner();
+        for entry in self.table.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
+            let holder =
+                if self.path.is_empty() { "a scenario".to_owned() } else { format!("`{}`", self.path) };
+            let place = entry.key_at.clone().or(entry.node.at.clone());
+            let diagnostic =
+                Diagnostic::new(codes::UNKNOWN_KEY, format!("{holder} has no key `{}`", entry.key));
+            let known = asked.iter().copied();
+            let help = match words::meant(&entry.key, known.clone()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None if asked.is_empty() => "it takes no keys: leave this one out".to_owned(),
+                None => format!("its keys are {}", words::list(known)),
+            };
+            self.problems.add(diagnostic.label(place, "unknown").help(help));
+        }
+    }
+}
+
+/// Integers up to here are exact in f64 and JSON.
+pub(crate) const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A name as part of a dotted path.
+fn quoted(name: &str) -> String {
+    let bare =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if bare { name.to_owned() } else { format!("{name:?}") }
+}
+
+fn choose(word: &str, at: Option<Place>, path: &str, choices: &Choices) -> Result<&'static str, Diagnostic> {
+    if let Some(name) = choices.available.iter().find(|name| **name == word) {
+        return Ok(name);
+    }
+    if choices.planned.contains(&word) {
+        return Err(Diagnostic::new(
+            codes::NOT_AVAILABLE,
+            format!("`{path}.{word}` is not available in this version"),
+        )
+        .label(at, "not yet")
+        .help(format!("this version has {}", words::list(choices.available.iter().copied()))));
+    }
+    let all = choices.available.iter().chain(choices.planned).copied();
+    Err(Diagnostic::new(codes::UNKNOWN_WORD, format!("`{word}` is not {}", choices.what))
+        .label(at, "unknown")
+        .help(words::suggestion(word, all)))
+}
+
+fn wrong_type(node: &Node, path: &str, wanted: &str, example: &str) -> Diagnostic {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let diagnostic = Diagnostic::new(codes::WRONG_TYPE, format!("`{path}` is {wanted}, not {}", node.kind()))
+        .label(node.at.clone(), format!("this is {}", node.kind()));
+    if example.is_empty() { diagnostic } else { diagnostic.help(format!("write {name} = {example}")) }
+}
+
+fn out_of_range(node: &Node, path: &str, wanted: &str, code: &'static Code) -> Diagnostic {
+    Diagnostic::new(code, format!("`{path}` {wanted}")).label(node.at.clone(), "out of range")
+}
+
+pub(crate) fn text<'a>(node: &'a Node, path: &str, example: &str) -> Result<&'a str, Diagnostic> {
+    match &node.value {
+        Value::String(text) => Ok(text),
+        _ => Err(wrong_type(node, path, "a string", example)),
+    }
+}
+
+pub(crate) fn word<T: Copy>(node: &Node, path: &str, choices: &[(&'static str, T)]) -> Result<T, Diagnostic> {
+    let written = text(node, path, &format!("{:?}", choices[0].0))?;
+    choices.iter().find(|(name, _)| *name == written).map(|(_, value)| *value).ok_or_else(|| {
+        let names = choices.iter().map(|(name, _)| *name);
+        Diagnostic::new(codes::UNKNOWN_WORD, format!("`{path}` cannot be `{written}`"))
+            .label(node.at.clone(), "unknown")
+            .help(words::suggestion(written, names))
+    })
+}
+
+pub(crate) fn whole<N: TryFrom<i64>>(node: &Node, path: &str, least: i64) -> Result<N, Diagnostic> {
+    let Value::Integer(integer) = node.value else {
+        return Err(wrong_type(node, path, "a whole number", &least.max(1).to_string()));
+    };
+    if integer < least {
+        return Err(out_of_range(node, path, &format!("is {least} or above"), codes::OUT_OF_RANGE));
+    }
+    N::try_from(integer)
+        .ok()
+        .filter(|_| integer as f64 <= MOST_EXACT)
+        .ok_or_else(|| out_of_range(node, path, "is too large", codes::OUT_OF_RANGE))
+}
+
+pub(crate) fn number(node: &Node, path: &str, bound: Bound) -> Result<f64, Diagnostic> {
+    let number = match node.value {
+        Value::Integer(integer) => integer as f64,
+        Value::Float(float) => float,
+        _ => return Err(wrong_type(node, path, "a number", "")),
+    };
+    match bound.broken(number) {
+        Some(wanted) => Err(out_of_range(node, path, wanted, codes::OUT_OF_RANGE)),
+        None => Ok(units::tidy(number)),
+    }
+}
+
+/// A string with a unit, in SI units.
+pub(crate) fn quantity(
+    node: &Node,
+    path: &str,
+    dimension: &'static Dimension,
+    bound: Bound,
+) -> Result<f64, Diagnostic> {
+    let units = || words::list(dimension.units.iter().map(|(symbol, _)| *symbol));
+    let needs_unit = |written: &str| {
+        let shown: Vec<String> = dimension
+            .units
+            .iter()
+            .rev()
+            .take(3)
+            .rev()
+            .map(|(symbol, _)| format!("\"{written}{symbol}\""))
+            .collect();
+        let mut shown = shown.join(" or ");
+        if dimension.units.len() > 3 {
+            shown.push_str(&format!("; its units are {}", units()));
+        }
+        Diagnostic::new(codes::MISSING_UNIT, format!("`{path}` is {} and needs a unit", dimension.name))
+            .label(node.at.clone(), "a number alone")
+            .help(format!("write {shown}"))
+    };
+    let written = match &node.value {
+        Value::String(written) => written,
+        Value::Integer(integer) => return Err(needs_unit(&integer.to_string())),
+        Value::Float(float) => return Err(needs_unit(&float.to_string())),
+        _ => return Err(wrong_type(node, path, dimension.name, &format!("{:?}", dimension.example))),
+    };
+    let value = units::parse(dimension, written).map_err(|mistake| match mistake {
+        Mistake::NoUnit(digits) => needs_unit(&digits),
+        Mistake::NotANumber => {
+            Diagnostic::new(codes::NOT_A_NUMBER, format!("`{path}` is {}, not `{written}`", dimension.name))
+                .label(node.at.clone(), "does not begin with a number")
+                .help(format!("write a number and a unit, such as {:?}", dimension.example))
+        }
+        Mistake::UnknownUnit(digits, unit) => {
+            let other = units::dimension_of(&unit);
+            let label = match other {
+                Some(other) => format!("this is {}", other.name),
+                None => format!("`{unit}` is not a unit here"),
+            };
+            let help = match units::meant(dimension, &unit) {
+                Some(meant) => format!("did you mean \"{digits}{meant}\"?"),
+                None => format!("its units are {}", units()),
+            };
+            Diagnostic::new(codes::UNKNOWN_UNIT, format!("`{path}` is {}, not `{written}`", dimension.name))
+                .label(node.at.clone(), label)
+                .help(help)
+        }
+    })?;
+    match bound.broken(value) {
+        Some(wanted) => Err(out_of_range(node, path, wanted, codes::BAD_QUANTITY)),
+        None => Ok(value),
+    }
+}

@@ -1,0 +1,113 @@
+//! `--smoke`: the same scenario, small enough to see within seconds that it runs.
+
+use crate::coordination::Coordination;
+use crate::data::{Corpus, Split};
+use crate::evaluation::Every;
+use crate::method::{Method, Steps};
+use crate::models::Init;
+use crate::scenario::Scenario;
+
+const DEVICES: u64 = 10;
+const ROUNDS: u64 = 2;
+const STEPS: u32 = 4;
+const PRIVATE_PER_DEVICE: u64 = 16;
+/// Evaluation is most of a smoke run's time (chosen).
+const PROMPTS_PER_DOMAIN: u32 = 4;
+/// Relay prompts (chosen: one step's worth).
+const RELAY_PROMPTS: u32 = 16;
+
+impl Scenario {
+    /// Shrinks the scenario and keeps its code path: at most 10 devices with every class present, 2 rounds,
+    /// at most 4 steps of every kind, at most 16 private examples per device, no expectations. What only
+    /// starts in a later round starts within the 2. Applied after all overrides.
+    pub fn smoke(&mut self) {
+        self.shrink_fleet();
+        self.shrink_data();
+        self.shrink_method();
+        let devices = self.fleet.devices;
+        let Coordination::Sync(sync) = &mut self.coordination;
+        sync.cohort = sync.cohort.min(devices);
+        sync.min_updates = sync.min_updates.min(sync.cohort);
+        self.evaluation.panel = self.evaluation.panel.min(devices);
+        let prompts = self.evaluation.prompts_per_domain.unwrap_or(PROMPTS_PER_DOMAIN);
+        self.evaluation.prompts_per_domain = Some(prompts.min(PROMPTS_PER_DOMAIN));
+        if let Every::Rounds(rounds) = &mut self.evaluation.every {
+            *rounds = (*rounds).min(ROUNDS);
+        }
+        self.budget.rounds = Some(self.budget.rounds.unwrap_or(ROUNDS).min(ROUNDS));
+        self.expectations.clear();
+    }
+
+    /// Every class keeps a device; the others go by the classes' shares.
+    fn shrink_fleet(&mut self) {
+        let classes = self.fleet.classes.len() as u64;
+        let devices = self.fleet.devices.min(DEVICES.max(classes));
+        let before: Vec<u64> = self.fleet.class_counts().into_iter().map(|(_, count)| count).collect();
+        let total = self.fleet.devices;
+        let mut counts: Vec<u64> = before.iter().map(|count| (count * devices / total).max(1)).collect();
+        // Hand out what is missing to those furthest below their share, and take back from those above.
+        let lack = |counts: &[u64], index: usize| {
+            before[index] as f64 * devices as f64 / total as f64 - counts[index] as f64
+        };
+        while counts.iter().sum::<u64>() != devices {
+            let short = counts.iter().sum::<u64>() < devices;
+            let furthest = (0..counts.len())
+                .filter(|index| short || counts[*index] > 1)
+                .max_by(|a, b| {
+                    let (a, b) = (lack(&counts, *a), lack(&counts, *b));
+                    if short { a.total_cmp(&b) } else { b.total_cmp(&a) }
+                })
+                .expect("there are at least as many devices as classes");
+            if short { counts[furthest] += 1 } else { counts[furthest] -= 1 }
+        }
+        self.fleet.devices = devices;
+        for (class, count) in self.fleet.classes.values_mut().zip(counts) {
+            class.share = crate::units::tidy(count as f64 / devices as f64);
+        }
+    }
+
+    fn shrink_data(&mut self) {
+        let most = PRIVATE_PER_DEVICE * self.fleet.devices;
+        self.data.private = Some(self.data.private.unwrap_or(most).min(most));
+        if let Corpus::Sources(sources) = &mut self.data.corpus {
+            // Enough for the held-out parts too, whatever their fractions.
+            for source in sources {
+                source.limit = Some(source.limit.unwrap_or(most * 10).min(most * 10));
+            }
+        }
+        match &mut self.data.split {
+            Split::Dirichlet(dirichlet) => dirichlet.min = 1,
+            Split::Shards(shards) => shards.size = None,
+            _ => {}
+        }
+    }
+
+    fn shrink_method(&mut self) {
+        let shrink = |steps: &mut Steps| {
+            steps.tune = steps.tune.min(STEPS);
+            steps.mutual = steps.mutual.min(STEPS);
+        };
+        match &mut self.method {
+            Method::ZeroShot(_) => {}
+            Method::Standalone(method) => {
+                shrink(&mut method.device_steps);
+                shrink(&mut method.cloud_steps);
+            }
+            Method::FedAvg(method) => shrink(&mut method.device_steps),
+            Method::CoPlms(method) => {
+                shrink(&mut method.device_steps);
+                shrink(&mut method.cloud_steps);
+                if let Some(relay) = &mut method.relay {
+                    relay.prompts = relay.prompts.min(RELAY_PROMPTS);
+                    relay.from_round.device = relay.from_round.device.min(ROUNDS as u32);
+                    relay.from_round.cloud = relay.from_round.cloud.min(ROUNDS as u32);
+                }
+            }
+        }
+        for model in self.models.values_mut() {
+            if let Init::Distill(distill) = &mut model.init {
+                distill.steps = distill.steps.min(STEPS);
+            }
+        }
+    }
+}
