@@ -80,4 +80,8 @@ fn prompt(question: &str) -> String {
 }
 
 #[cfg(test)]
+mod reference_data;
+#[cfg(test)]
+pub(crate) use reference_data::reference_data;
+#[cfg(test)]
 mod tests;

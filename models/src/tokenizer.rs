@@ -5,6 +5,7 @@
 //! token covers. Training is our own small loop ([`Tokenizer::train_byte_level`], [`Tokenizer::train_metaspace`]),
 //! because a checkpoint's tokenizer must come out the same, byte for byte, every time it is made.
 
+mod gpt2;
 mod surface;
 mod train;
 
@@ -26,6 +27,9 @@ const KNOWN_EOS: [&str; 6] =
     [EOS_TOKEN, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<end_of_turn>"];
 /// Padding tokens of well-known model families; a tokenizer without any pads with its end-of-sequence token.
 const KNOWN_PAD: [&str; 4] = [PAD_TOKEN, "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>"];
+
+/// A letter that no vocabulary is likely to have.
+const RARE_LETTER: &str = "\u{10fffd}";
 
 /// What can be wrong with a tokenizer file or a request to train one.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +168,14 @@ impl Tokenizer {
         Self::from_json(bytes)
     }
 
+    /// Byte-level BPE from the text of GPT-2's `vocab.json` and `merges.txt`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Format`], [`TokenizerError::NoEndOfSequence`].
+    pub fn from_gpt2(vocab: &str, merges: &str) -> Result<Self, TokenizerError> {
+        gpt2::read(vocab, merges).and_then(Self::from_model)
+    }
+
     fn from_model(model: tokenizers::Tokenizer) -> Result<Self, TokenizerError> {
         Self::build(model, None)
     }
@@ -171,6 +183,10 @@ impl Tokenizer {
     fn build(mut model: tokenizers::Tokenizer, specials: Option<(u32, u32)>) -> Result<Self, TokenizerError> {
         // Text that happens to spell "<eos>" is text: special tokens are put in by id, never by reading.
         model.set_encode_special_tokens(true);
+        model.with_truncation(None).map_err(TokenizerError::format)?;
+        model.with_padding(None);
+        // A file can name an unknown token that its vocabulary lacks; it fails at the first unknown letter.
+        model.encode(RARE_LETTER, false).map_err(TokenizerError::format)?;
         let json = model.to_string(false).map_err(TokenizerError::format)?;
         let surface = Surface::of(&json).map_err(TokenizerError::format)?;
         let tokens = tokens(&model, surface);
@@ -298,14 +314,12 @@ impl PartialEq for Tokenizer {
 
 impl Eq for Tokenizer {}
 
-impl Inner {
-    fn encoding(&self, text: &str) -> tokenizers::Encoding {
-        // Only truncation and padding can fail, and a tokenizer built here has neither.
-        self.model.encode(text, false).expect("a tokenizer without truncation encodes any text")
-    }
+/// Why encoding cannot fail: [`Tokenizer::build`] removed truncation and tried an unknown letter.
+const ENCODES: &str = "a tokenizer that encoded an unknown letter encodes any text";
 
+impl Inner {
     fn encode(&self, text: &str) -> Vec<u32> {
-        self.encoding(text).get_ids().to_vec()
+        self.model.encode_fast(text, false).expect(ENCODES).get_ids().to_vec()
     }
 
     fn concatenate(&self, ids: &[u32]) -> Vec<u8> {
@@ -316,7 +330,7 @@ impl Inner {
     }
 
     fn encode_with_offsets(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
-        let encoding = self.encoding(text);
+        let encoding = self.model.encode(text, false).expect(ENCODES);
         let ids = encoding.get_ids().to_vec();
         let spelled = self.concatenate(&ids);
         let added = spelled.len().saturating_sub(text.len());

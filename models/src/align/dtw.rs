@@ -3,7 +3,8 @@
 //! Source: FuseLLM `transform_step_logits` and FedMKT (arXiv 2406.02224, appendix B): local cost Levenshtein, steps
 //! diagonal, up, left in that order of preference, boundaries infinite.
 
-use super::{VocabMap, levenshtein};
+use super::VocabMap;
+use super::levenshtein::distance_of_letters;
 use crate::tokenizer::Tokenizer;
 
 /// What both sides' end-of-sequence tokens are called while strings are compared.
@@ -33,6 +34,10 @@ pub fn warp(a: &[String], b: &[String]) -> Path {
     if a.is_empty() || b.is_empty() {
         return Path { cost: 0, links };
     }
+    let letters = |tokens: &[String]| -> Vec<Vec<char>> {
+        tokens.iter().map(|token| token.chars().collect()).collect()
+    };
+    let (a, b) = (letters(a), letters(b));
     let width = b.len() + 1;
     let mut cost = vec![FAR; (a.len() + 1) * width];
     let mut steps = vec![Diagonal; cost.len()];
@@ -43,7 +48,7 @@ pub fn warp(a: &[String], b: &[String]) -> Path {
             let choices = [(here - width - 1, Diagonal), (here - width, Up), (here - 1, Left)];
             // `min_by_key` keeps the first of equal minima: diagonal before up before left.
             let (from, step) = choices.into_iter().min_by_key(|(from, _)| cost[*from]).unwrap_or(choices[0]);
-            cost[here] = cost[from] + levenshtein::distance(&a[i - 1], &b[j - 1]);
+            cost[here] = cost[from] + distance_of_letters(&a[i - 1], &b[j - 1]);
             steps[here] = step;
         }
     }

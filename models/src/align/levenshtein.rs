@@ -6,12 +6,13 @@
 /// The least number of insertions, deletions and substitutions of characters that turn `a` into `b`.
 pub fn distance(a: &str, b: &str) -> usize {
     let [a, b]: [Vec<char>; 2] = [a.chars().collect(), b.chars().collect()];
-    let (pattern, text) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    match pattern.len() {
-        0 => text.len(),
-        1..=64 => myers(&pattern, &text, usize::MAX).unwrap_or(text.len()),
-        _ => wagner_fischer(&pattern, &text),
-    }
+    distance_of_letters(&a, &b)
+}
+
+/// As [`distance`], of characters.
+pub(super) fn distance_of_letters(a: &[char], b: &[char]) -> usize {
+    // No distance exceeds the longer length.
+    distance_within(a, b, a.len().max(b.len())).unwrap_or_default()
 }
 
 /// As [`distance`], but gives up (`None`) once the distance is sure to exceed `limit`.
@@ -20,12 +21,11 @@ pub fn distance_within(a: &[char], b: &[char], limit: usize) -> Option<usize> {
     if text.len() - pattern.len() > limit {
         return None;
     }
-    let distance = match pattern.len() {
-        0 => text.len(),
-        1..=64 => return myers(pattern, text, limit),
-        _ => wagner_fischer(pattern, text),
-    };
-    (distance <= limit).then_some(distance)
+    match pattern.len() {
+        0 => Some(text.len()),
+        1..=64 => myers(pattern, text, limit),
+        _ => Some(wagner_fischer(pattern, text)).filter(|distance| *distance <= limit),
+    }
 }
 
 /// One bit per character of `pattern` (1 to 64 of them) holds the vertical differences of a column.

@@ -78,19 +78,18 @@ fn by_bytes(tokenizer: &Tokenizer) -> BTreeMap<&[u8], u32> {
     ids
 }
 
-/// The token of equal bytes, or the first that `student` would cut the bytes into. Bytes that are no UTF-8 text on
-/// their own cannot be encoded: their longest prefix that is a token counts as the first.
+/// The token of equal bytes, or the first that `student` would cut the bytes into. Where that cannot be asked (bytes that
+/// are no UTF-8 text on their own, a tokenizer that would put a space before them) it is the longest token that starts
+/// them.
 fn first_token(bytes: &[u8], student: &Tokenizer, by_bytes: &BTreeMap<&[u8], u32>) -> Option<u32> {
     if let Some(id) = by_bytes.get(bytes) {
         return Some(*id);
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            let ids = student.encode(text);
-            let first = ids.iter().find(|id| student.token_bytes(**id) != b" " || !student.prepends_space());
-            first.copied().filter(|id| !student.is_special(*id))
+        Ok(text) if !student.prepends_space() => {
+            student.encode(text).first().copied().filter(|id| !student.is_special(*id))
         }
-        Err(_) => (1..bytes.len()).rev().find_map(|end| by_bytes.get(&bytes[..end]).copied()),
+        _ => (1..bytes.len()).rev().find_map(|end| by_bytes.get(&bytes[..end]).copied()),
     }
 }
 

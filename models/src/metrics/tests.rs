@@ -1,25 +1,12 @@
 //! Agreement with `rouge-score` 0.1.2 on recorded pairs.
 
-use std::path::PathBuf;
-
 use super::*;
+use crate::corpus::reference_data;
 use serde_json::Value;
-
-/// A file of the project's reference data, or none (with a line saying so) where the data are not there.
-fn golden(name: &str) -> Option<String> {
-    let root = std::env::var_os("COTUNE_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let path = root.join("metric_golden").join(name);
-    let text = std::fs::read_to_string(&path).ok();
-    if text.is_none() {
-        println!("skipped: no {}", path.display());
-    }
-    text
-}
 
 #[test]
 fn recorded_pairs_score_as_rouge_score_does() {
-    let Some(lines) = golden("rouge_em_golden.jsonl") else { return };
+    let Some(lines) = reference_data("metric_golden/rouge_em_golden.jsonl") else { return };
     let mut pairs = 0;
     for line in lines.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
@@ -39,7 +26,7 @@ fn recorded_pairs_score_as_rouge_score_does() {
 
 #[test]
 fn recorded_words_have_nltks_stems() {
-    let Some(text) = golden("stems_and_alignment.json") else { return };
+    let Some(text) = reference_data("metric_golden/stems_and_alignment.json") else { return };
     let file: Value = serde_json::from_str(&text).unwrap();
     let stems = file["stem"].as_object().unwrap();
     for (word, expected) in stems {
