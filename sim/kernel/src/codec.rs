@@ -12,7 +12,8 @@
 //!
 //! The checksum covers the header, so any flipped bit is found before the payload is looked at. Decoding never allocates
 //! more than a small multiple of the bytes it was given, even for a forged frame whose checksum is right: bincode believes
-//! the lengths it reads, so it runs under a limit proportional to the payload.
+//! the lengths it reads, so it runs under a limit proportional to the payload. (A sequence of zero-sized elements is the one
+//! shape whose decoding time a forged length can stretch; do not put one in a message.)
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -64,7 +64,11 @@ mod tests {
 
     #[test]
     fn the_proportions_are_pinned() {
-        assert_eq!(dirichlet(&mut Stream::keyed(1, "golden/dirichlet"), 0.3, 3), [0.0, 0.0, 0.0]);
-        assert_eq!(dirichlet(&mut Stream::keyed(1, "golden/dirichlet"), 0.01, 3), [0.0, 0.0, 0.0]);
+        let drawn = |alpha| dirichlet(&mut Stream::keyed(1, "golden/dirichlet"), alpha, 3);
+        assert_eq!(
+            drawn(0.3),
+            [4.470_973_652_975_083e-6, 0.001_875_096_301_737_516, 0.998_120_432_724_609_5]
+        );
+        assert_eq!(drawn(0.01), [1.315_755_191_668_991_2e-165, 1.214_589_626_659_357_4e-76, 1.0]);
     }
 }

@@ -135,5 +135,17 @@ fn a_distribution_survives_being_stored() {
 fn the_samples_are_pinned() {
     let mut stream = Stream::keyed(1, "golden/distribution");
     let drawn: Vec<f64> = kinds().iter().map(|distribution| distribution.sample(&mut stream)).collect();
-    assert_eq!(drawn, [0.0]);
+    let expected = [
+        3.5,
+        1.490_922_735_882_846_5,
+        2.738_712_827_746_509,
+        2.519_904_557_111_730_4,
+        1_078.176_915_407_469,
+        144.136_976_699_217_63,
+        7.745_980_851_097_357,
+        20.061_367_683_446_644,
+        1.0,
+        10.0,
+    ];
+    assert_eq!(drawn, expected);
 }

@@ -12,7 +12,7 @@
 //! not a bound: where n flows have the *same* cap and the link hovers around saturation, each change moves all n.
 //!
 //! All arithmetic is in integers (`network/rate.rs`), so the state does not depend on the order in which flows came and went.
-//! λ is rounded down to 2^-32 B/s, and a flow completes in the first nanosecond by which its bytes have flown.
+//! λ is rounded up to 2^-32 B/s, and a flow completes in the first nanosecond by which its bytes have flown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -257,7 +257,7 @@ impl SharedLink {
         }
         match self.sharing_by_cap.len() as u128 {
             0 => (self.level, self.service) = (Rate::ZERO, Amount::ZERO),
-            sharers => self.level = Rate((self.capacity.0 - self.capped_sum.0) / sharers),
+            sharers => self.level = Rate((self.capacity.0 - self.capped_sum.0).div_ceil(sharers)),
         }
     }
 

@@ -1,16 +1,18 @@
 //! The reference for [`SharedLink`](super::SharedLink): the same link, written to be obviously right.
 //!
 //! Rates come from progressive filling (Bertsekas & Gallager, Data Networks, 6.5.2), recomputed from nothing whenever they
-//! are asked for, in floats: O(n log n) per question.
+//! are asked for; every flow counts its own bytes down. O(n log n) per question. It shares the integers of the
+//! fast link, so the two must agree to the nanosecond and to the last fraction of a byte.
 
 use super::link::{Completion, FlowId};
+use super::rate::{Amount, Rate};
 use crate::quantity::Bytes;
-use crate::time::{VirtualDuration, VirtualTime};
+use crate::time::VirtualTime;
 
 /// A shared link that recomputes everything.
 #[derive(Clone, Debug)]
 pub struct NaiveLink {
-    capacity: f64,
+    capacity: Rate,
     now: VirtualTime,
     flows: Vec<Flow>,
 }
@@ -18,42 +20,54 @@ pub struct NaiveLink {
 #[derive(Clone, Debug)]
 struct Flow {
     id: FlowId,
-    bytes: f64,
-    left: f64,
-    cap: f64,
+    total: Amount,
+    left: Amount,
+    cap: Rate,
 }
 
 impl NaiveLink {
     /// As [`SharedLink::new`](super::SharedLink::new).
-    pub fn new(capacity: f64) -> Self {
-        Self { capacity, now: VirtualTime::ZERO, flows: Vec::new() }
+    pub fn new(capacity_bytes_per_s: f64) -> Self {
+        Self {
+            capacity: Rate::from_bytes_per_s(capacity_bytes_per_s),
+            now: VirtualTime::ZERO,
+            flows: Vec::new(),
+        }
     }
 
     /// As [`SharedLink::start`](super::SharedLink::start).
     pub fn start(&mut self, now: VirtualTime, id: FlowId, bytes: Bytes, cap: f64) {
         self.elapse(now);
-        self.flows.push(Flow { id, bytes: bytes.as_f64(), left: bytes.as_f64(), cap });
+        let total = Amount::of(bytes);
+        self.flows.push(Flow { id, total, left: total, cap: Rate::from_bytes_per_s(cap) });
     }
 
-    /// As [`SharedLink::cancel`](super::SharedLink::cancel), but in fractions of bytes.
-    pub fn cancel(&mut self, now: VirtualTime, id: FlowId) -> Option<f64> {
+    /// As [`SharedLink::cancel`](super::SharedLink::cancel).
+    pub fn cancel(&mut self, now: VirtualTime, id: FlowId) -> Option<Bytes> {
         self.elapse(now);
         let at = self.flows.iter().position(|flow| flow.id == id)?;
         let flow = self.flows.remove(at);
-        Some(flow.bytes - flow.left)
+        Some(flow.total.saturating_minus(flow.left).whole_bytes())
     }
 
     /// As [`SharedLink::set_capacity`](super::SharedLink::set_capacity).
-    pub fn set_capacity(&mut self, now: VirtualTime, capacity: f64) {
+    pub fn set_capacity(&mut self, now: VirtualTime, capacity_bytes_per_s: f64) {
         self.elapse(now);
-        self.capacity = capacity;
+        self.capacity = Rate::from_bytes_per_s(capacity_bytes_per_s);
     }
 
     /// As [`SharedLink::set_cap`](super::SharedLink::set_cap).
     pub fn set_cap(&mut self, now: VirtualTime, id: FlowId, cap: f64) -> bool {
         self.elapse(now);
         let found = self.flows.iter_mut().find(|flow| flow.id == id);
-        found.map(|flow| flow.cap = cap).is_some()
+        found.map(|flow| flow.cap = Rate::from_bytes_per_s(cap)).is_some()
+    }
+
+    /// As [`SharedLink::next_completion`](super::SharedLink::next_completion).
+    pub fn next_completion(&self) -> Option<VirtualTime> {
+        let finishes =
+            self.flows.iter().zip(self.rates()).map(|(flow, rate)| flow.left.flown_by(rate, self.now));
+        finishes.min().filter(|time| *time < VirtualTime::MAX)
     }
 
     /// As [`SharedLink::advance`](super::SharedLink::advance).
@@ -61,60 +75,50 @@ impl NaiveLink {
         let mut completions = Vec::new();
         while let Some(time) = self.next_completion().filter(|time| *time <= now) {
             self.elapse(time);
-            // Done if less is left than flows in half a nanosecond: floats do not reach zero exactly.
-            let rates = self.rates();
-            let mut done: Vec<FlowId> = self
-                .flows
-                .iter()
-                .zip(&rates)
-                .filter(|(flow, rate)| flow.left <= *rate * 0.5e-9)
-                .map(|(f, _)| f.id)
-                .collect();
-            done.sort_unstable();
-            self.flows.retain(|flow| !done.contains(&flow.id));
-            completions.extend(done.into_iter().map(|flow| Completion { time, flow }));
+            let (mut done, left) =
+                std::mem::take(&mut self.flows).into_iter().partition(|f| f.left == Amount::ZERO);
+            self.flows = left;
+            done.sort_by_key(|flow: &Flow| flow.id);
+            completions.extend(done.into_iter().map(|flow| Completion { time, flow: flow.id }));
         }
         self.elapse(now);
         completions
     }
 
-    /// As [`SharedLink::next_completion`](super::SharedLink::next_completion).
-    pub fn next_completion(&self) -> Option<VirtualTime> {
-        let waits = self.flows.iter().zip(self.rates()).filter_map(|(flow, rate)| match (flow.left, rate) {
-            (left, _) if left <= 0.0 => Some(0.0),
-            (_, rate) if rate <= 0.0 => None,
-            (left, rate) => Some(left / rate),
-        });
-        let wait = waits.min_by(f64::total_cmp)?;
-        // Not by `from_secs_f64`: completion is the first nanosecond that covers the bytes, give or take rounding.
-        let nanos = libm::ceil(wait * 1e9 - 0.25).max(0.0) as u64;
-        Some(self.now.saturating_add(VirtualDuration(nanos))).filter(|time| *time < VirtualTime::MAX)
-    }
-
-    /// Bytes left of a flow.
+    /// As [`SharedLink::remaining`](super::SharedLink::remaining).
     pub fn remaining(&self, id: FlowId) -> Option<f64> {
-        self.flows.iter().find(|flow| flow.id == id).map(|flow| flow.left)
+        self.flows.iter().find(|flow| flow.id == id).map(|flow| flow.left.as_bytes_f64())
     }
 
-    /// The rate of each flow, in order of arrival: from the smallest cap up, each takes its cap or an even share of
-    /// what is left, whichever is less.
-    fn rates(&self) -> Vec<f64> {
+    /// As [`SharedLink::rate`](super::SharedLink::rate).
+    pub fn rate(&self, id: FlowId) -> Option<f64> {
+        let at = self.flows.iter().position(|flow| flow.id == id)?;
+        Some(self.rates()[at].bytes_per_s())
+    }
+
+    /// The rate of each flow: from the smallest cap up, each takes its cap or an even share of what is left, whichever is
+    /// less. From the first even share on all shares are the same.
+    fn rates(&self) -> Vec<Rate> {
         let mut by_cap: Vec<usize> = (0..self.flows.len()).collect();
-        by_cap.sort_by(|a, b| self.flows[*a].cap.total_cmp(&self.flows[*b].cap));
-        let (mut rates, mut capacity) = (vec![0.0; self.flows.len()], self.capacity);
-        for (served, index) in by_cap.into_iter().enumerate() {
-            let even_share = capacity / (self.flows.len() - served) as f64;
-            rates[index] = self.flows[index].cap.min(even_share);
-            capacity -= rates[index];
+        by_cap.sort_by_key(|index| self.flows[*index].cap);
+        let mut rates = vec![Rate::ZERO; self.flows.len()];
+        let (mut capacity, mut waiting) = (self.capacity.0, self.flows.len() as u128);
+        for index in by_cap {
+            let cap = self.flows[index].cap;
+            if cap.0 * waiting <= capacity {
+                rates[index] = cap;
+                (capacity, waiting) = (capacity - cap.0, waiting - 1);
+            } else {
+                rates[index] = Rate(capacity.div_ceil(waiting));
+            }
         }
         rates
     }
 
     fn elapse(&mut self, now: VirtualTime) {
-        let seconds = (now - self.now).as_secs_f64();
-        let rates = self.rates();
+        let (rates, span) = (self.rates(), now - self.now);
         for (flow, rate) in self.flows.iter_mut().zip(rates) {
-            flow.left = (flow.left - rate * seconds).max(0.0);
+            flow.left = flow.left.saturating_minus(rate.over(span));
         }
         self.now = now;
     }

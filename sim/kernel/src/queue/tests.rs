@@ -80,7 +80,9 @@ proptest! {
 fn the_order_is_free_of_the_order_in_which_sources_push() {
     let popped = |sources: [u64; 6]| {
         let mut queue = EventQueue::new();
-        sources.map(|source| queue.push(VirtualTime(5), 0, source, ()));
+        for source in sources {
+            queue.push(VirtualTime(5), 0, source, ());
+        }
         std::iter::from_fn(move || queue.pop()).map(|(key, ())| key).collect::<Vec<_>>()
     };
     assert_eq!(popped([1, 2, 3, 1, 2, 3]), popped([3, 3, 2, 1, 2, 1]));

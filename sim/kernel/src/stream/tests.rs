@@ -147,18 +147,35 @@ fn weights_decide_how_often_an_index_is_drawn() {
 #[test]
 fn the_streams_are_pinned() {
     let mut stream = Stream::keyed(42, "golden/stream");
-    assert_eq!([stream.next_u64(), stream.next_u64()], [0, 0]);
-    assert_eq!(stream.uniform(), 0.0);
-    assert_eq!(stream.uniform_open(), 0.0);
-    assert_eq!(stream.range(-1.0, 1.0), 0.0);
-    assert_eq!(stream.below(1_000_000), 0);
-    assert_eq!([stream.normal(), stream.normal()], [0.0, 0.0]);
-    assert_eq!([stream.exponential(), stream.exponential()], [0.0, 0.0]);
-    assert_eq!([0.01, 0.3, 1.0, 4.5].map(|shape| stream.gamma(shape)), [0.0; 4]);
+    assert_eq!(
+        [stream.next_u64(), stream.next_u64()],
+        [18_264_349_162_187_033_234, 17_469_471_773_784_526_028]
+    );
+    assert_eq!(stream.uniform(), 0.158_542_479_944_724_04);
+    assert_eq!(stream.uniform_open(), 0.184_737_753_159_906_7);
+    assert_eq!(stream.range(-1.0, 1.0), -0.416_511_712_484_445_74);
+    assert_eq!(stream.below(1_000_000), 562_246);
+    assert_eq!([stream.normal(), stream.normal()], [-1.618_762_153_530_438_8, 2.609_565_552_505_296]);
+    assert_eq!(
+        [stream.exponential(), stream.exponential()],
+        [0.104_045_473_688_034_6, 0.359_071_470_125_749_25]
+    );
+    let gammas =
+        [1.193_148_165_697_836_8e-89, 0.186_715_899_021_479_28, 2.114_631_390_593_706, 2.136_627_948_878_693];
+    assert_eq!([0.01, 0.3, 1.0, 4.5].map(|shape| stream.gamma(shape)), gammas);
     let mut items = [0, 1, 2, 3, 4, 5, 6, 7];
     stream.shuffle(&mut items);
-    assert_eq!(items, [0; 8]);
-    assert_eq!(stream.sample_indices(1_000_000, 4), [0; 4]);
-    assert_eq!(stream.choice(&["a", "b", "c", "d"]), Some(&"z"));
-    assert_eq!([0; 5].map(|_| stream.weighted(&[1.0, 2.0, 3.0])), [9; 5]);
+    assert_eq!(items, [1, 2, 5, 7, 0, 4, 6, 3]);
+    assert_eq!(stream.sample_indices(1_000_000, 4), [476_223, 41_914, 293_635, 653_859]);
+    assert_eq!(stream.choice(&["a", "b", "c", "d"]), Some(&"c"));
+    assert_eq!([0; 5].map(|_| stream.weighted(&[1.0, 2.0, 3.0])), [1, 1, 2, 1, 2]);
+}
+
+#[test]
+fn the_tails_are_pinned() {
+    let mut stream = Stream::keyed(42, "golden/tails");
+    let normal = (0..).map(|_| stream.normal()).find(|x| x.abs() > NORMAL_TAIL);
+    assert_eq!(normal, Some(3.674_656_620_154_706));
+    let wait = (0..).map(|_| stream.exponential()).find(|x| *x > EXPONENTIAL_TAIL);
+    assert_eq!(wait, Some(8.133_457_015_637_13));
 }

@@ -5,6 +5,9 @@ use crate::network::naive::NaiveLink;
 use crate::stream::Stream;
 use crate::time::VirtualDuration;
 
+/// Late enough for every flow that completes at all.
+const END: VirtualTime = VirtualTime(u64::MAX - 1);
+
 fn at(secs: f64) -> VirtualTime {
     VirtualTime::from_secs_f64(secs)
 }
@@ -15,7 +18,7 @@ enum Change {
     Cancel { nth: usize },
     SetCap { nth: usize, cap: f64 },
     SetCapacity(f64),
-    Wait,
+    Checkpoint,
 }
 
 /// Few distinct values beside the continuous ones, so that caps collide and the level meets them exactly.
@@ -34,7 +37,7 @@ fn changes() -> impl Strategy<Value = Vec<(u64, Change)>> {
         2 => any::<usize>().prop_map(|nth| Change::Cancel { nth }),
         2 => (any::<usize>(), rates()).prop_map(|(nth, cap)| Change::SetCap { nth, cap }),
         1 => prop_oneof![0.0f64..3_000.0, Just(0.0), Just(1_000.0)].prop_map(Change::SetCapacity),
-        1 => Just(Change::Wait),
+        1 => Just(Change::Checkpoint),
     ];
     prop::collection::vec((0u64..4_000, change), 1..60)
 }
@@ -59,85 +62,74 @@ fn assert_max_min_fair(link: &SharedLink) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4_000) })]
 
     #[test]
-    fn the_link_agrees_with_the_naive_one(capacity in 1.0f64..3_000.0, changes in changes()) {
+    fn the_link_agrees_with_the_naive_one_to_the_nanosecond(capacity in 1.0f64..3_000.0, changes in changes()) {
         let (mut fast, mut naive) = (SharedLink::new(capacity), NaiveLink::new(capacity));
-        let (mut now, mut done, mut expected) = (VirtualTime::ZERO, Vec::new(), Vec::new());
-        let (mut asked, mut sent, mut carried) = (Vec::new(), 0.0, 0.0);
+        let (mut now, mut started) = (VirtualTime::ZERO, 0);
         for (wait, change) in changes {
-            // 137 ns off the grid, so that no completion coincides with a change and rounding decides which comes first.
-            let next = now + VirtualDuration(wait * 1_000_000 + 137);
-            while let Some(time) = fast.next_completion().filter(|time| *time <= next) {
-                carried += fast.used() * (time - now).as_secs_f64();
-                now = time;
-                done.extend(fast.advance(time));
-            }
-            carried += fast.used() * (next - now).as_secs_f64();
-            now = next;
-            prop_assert!(fast.advance(now).is_empty());
-            expected.extend(naive.advance(now));
-            let pick = |nth: usize| FlowId(nth as u64 % asked.len().max(1) as u64);
+            now += VirtualDuration::from_millis(wait);
+            prop_assert_eq!(fast.advance(now), naive.advance(now));
+            let picked = |nth: usize| FlowId(nth as u64 % (started + 1));
             match change {
                 Change::Start { bytes, cap } => {
-                    let id = FlowId(asked.len() as u64);
-                    asked.push(bytes);
-                    fast.start(now, id, Bytes(bytes), cap);
-                    naive.start(now, id, Bytes(bytes), cap);
+                    fast.start(now, FlowId(started), Bytes(bytes), cap);
+                    naive.start(now, FlowId(started), Bytes(bytes), cap);
+                    started += 1;
                 }
                 Change::Cancel { nth } => {
-                    let (a, b) = (fast.cancel(now, pick(nth)), naive.cancel(now, pick(nth)));
-                    prop_assert_eq!(a.is_some(), b.is_some());
-                    if let (Some(a), Some(b)) = (a, b) {
-                        prop_assert!((a.as_f64() - libm::floor(b)).abs() <= 1.0, "cancelled after {a}, naive {b} B");
-                        sent += b;
-                    }
+                    prop_assert_eq!(fast.cancel(now, picked(nth)), naive.cancel(now, picked(nth)));
                 }
                 Change::SetCap { nth, cap } => {
-                    prop_assert_eq!(fast.set_cap(now, pick(nth), cap), naive.set_cap(now, pick(nth), cap));
+                    prop_assert_eq!(fast.set_cap(now, picked(nth), cap), naive.set_cap(now, picked(nth), cap));
                 }
                 Change::SetCapacity(capacity) => {
                     fast.set_capacity(now, capacity);
                     naive.set_capacity(now, capacity);
                 }
-                Change::Wait => fast = stored_and_read_back(&fast),
+                Change::Checkpoint => fast = stored_and_read_back(&fast),
             }
             assert_max_min_fair(&fast);
-            prop_assert_eq!(fast.len(), naive_len(&naive, asked.len()));
-            for id in (0..asked.len() as u64).map(FlowId) {
-                if let Some(left) = fast.remaining(id) {
-                    let reference = naive.remaining(id).unwrap();
-                    prop_assert!((left - reference).abs() < 1e-4, "flow {}: {left} B left, naive {reference}", id.0);
-                }
+            prop_assert_eq!(fast.next_completion(), naive.next_completion());
+            for id in (0..started).map(FlowId) {
+                prop_assert_eq!(fast.rate(id), naive.rate(id));
+                prop_assert_eq!(fast.remaining(id), naive.remaining(id));
             }
         }
-        // Bytes are conserved: what the rates carried is what completed, what cancelled flows sent and what is under way.
-        let completed: f64 = done.iter().map(|completion| asked[completion.flow.0 as usize] as f64).sum();
-        let under_way: f64 = fast.flows.iter().map(|(id, flow)| {
-            flow.total.as_bytes_f64() - fast.remaining(*id).unwrap()
-        }).sum();
-        let difference = carried - (completed + sent + under_way);
-        prop_assert!(difference.abs() < 1e-3, "{carried} B carried, off by {difference}");
-
-        // Run dry and compare every completion time.
-        let horizon = now + VirtualDuration::from_secs(1_000_000);
-        done.extend(fast.advance(horizon));
-        expected.extend(naive.advance(horizon));
-        prop_assert_eq!(done.len(), expected.len());
-        done.sort_unstable_by_key(|completion| completion.flow);
-        expected.sort_unstable_by_key(|completion| completion.flow);
-        for (fast, naive) in done.iter().zip(&expected) {
-            prop_assert_eq!(fast.flow, naive.flow);
-            let apart = fast.time.0.abs_diff(naive.time.0) as f64;
-            let tolerance = 3.0 + 1e-11 * naive.time.0 as f64;
-            prop_assert!(apart <= tolerance, "flow {} done {} and {} ns", fast.flow.0, fast.time.0, naive.time.0);
-        }
+        prop_assert_eq!(fast.advance(END), naive.advance(END));
     }
-}
 
-fn naive_len(naive: &NaiveLink, ids: usize) -> usize {
-    (0..ids as u64).filter(|id| naive.remaining(FlowId(*id)).is_some()).count()
+    /// In floats and from outside: what the rates carried, second by second, is what completed and what is under way.
+    #[test]
+    fn bytes_are_conserved(capacity in 1.0f64..3_000.0, changes in changes()) {
+        let mut link = SharedLink::new(capacity);
+        let (mut now, mut asked) = (VirtualTime::ZERO, Vec::new());
+        let (mut carried, mut sent) = (0.0, 0.0);
+        for (wait, change) in changes {
+            let next = now + VirtualDuration::from_millis(wait);
+            while let Some(time) = link.next_completion().filter(|time| *time <= next) {
+                carried += link.used() * (time - now).as_secs_f64();
+                now = time;
+                sent += link.advance(time).iter().map(|done| asked[done.flow.0 as usize]).sum::<f64>();
+            }
+            carried += link.used() * (next - now).as_secs_f64();
+            now = next;
+            link.advance(now);
+            match change {
+                Change::Start { bytes, cap } => {
+                    link.start(now, FlowId(asked.len() as u64), Bytes(bytes), cap);
+                    asked.push(bytes as f64);
+                }
+                Change::SetCapacity(capacity) => link.set_capacity(now, capacity),
+                _ => {}
+            }
+        }
+        let under_way: f64 =
+            link.flows.keys().map(|flow| asked[flow.0 as usize] - link.remaining(*flow).unwrap()).sum();
+        // A completion is up to a nanosecond late, in which its flow's rate carries nothing.
+        prop_assert!((carried - sent - under_way).abs() < 1e-4, "{carried} B carried, {sent} + {under_way} B moved");
+    }
 }
 
 fn stored_and_read_back(link: &SharedLink) -> SharedLink {
@@ -214,11 +206,9 @@ fn a_change_touches_few_of_many_flows_with_spread_caps() {
 fn a_shared_link_responds_like_processor_sharing() {
     const FLOWS: u64 = 100_000;
     let rho = 0.7;
-    let exponential = |s: &mut Stream| s.exponential();
-    let two_sizes = |s: &mut Stream| if s.chance(0.1) { 5.5 } else { 0.5 };
-    let sizes: [(&str, &dyn Fn(&mut Stream) -> f64); 2] =
-        [("exponential", &exponential), ("two sizes", &two_sizes)];
-    for (name, size) in sizes {
+    let exponential: fn(&mut Stream) -> f64 = |s| s.exponential();
+    let two_sizes: fn(&mut Stream) -> f64 = |s| if s.chance(0.1) { 5.5 } else { 0.5 };
+    for (name, size) in [("exponential", exponential), ("two sizes", two_sizes)] {
         let (mut gaps, mut draw) =
             (Stream::keyed_parts(5, &[&"gap", &name]), Stream::keyed_parts(5, &[&"size", &name]));
         let mut link = SharedLink::new(1e6);
