@@ -1,11 +1,12 @@
 //! Token alignment: which rows and which tokens of a teacher speak about which of a student's.
 //!
-//! Two tokenizers cut the same answer differently. An [`Aligner`] says, for one ordered pair of tokenizers, which
-//! logit row of the teacher predicts the same thing as which row of the student ([`Aligner::align`]) and which student
-//! token stands for a teacher token ([`Aligner::map_token`]). It knows tokenizers and token ids only: no logits.
+//! Two tokenizers cut the same answer differently. An [`Aligner`] says, for one ordered pair of tokenizers,
+//! which logit row of the teacher predicts the same thing as which row of the student ([`Aligner::align`])
+//! and which student token stands for a teacher token ([`Aligner::map_token`]). It knows tokenizers and token
+//! ids only: no logits.
 //!
-//! **Rows.** Both sequences are the token ids of one answer text with the end-of-sequence token appended. Row `j` is the
-//! logit row that predicts token `j`; row 0 is therefore the last row of the prompt.
+//! **Rows.** Both sequences are the token ids of one answer text with the end-of-sequence token appended. Row
+//! `j` is the logit row that predicts token `j`; row 0 is therefore the last row of the prompt.
 //!
 //! Sources: FedMKT (arXiv 2406.02224, appendix B) and FuseLLM for `dtw`; GOLD, ALM and X-Token for `bytes`.
 
@@ -83,14 +84,15 @@ pub struct AlignSpec {
 pub struct Alignment {
     /// `(teacher row, student row)`, both strictly increasing.
     pub pairs: Vec<(usize, usize)>,
-    /// `(student row, student token)`: one-hot targets of unmatched rows, by row; empty under [`Fallback::Off`].
+    /// `(student row, student token)`: one-hot targets of unmatched rows, by row; empty under
+    /// [`Fallback::Off`].
     pub fallback: Vec<(usize, u32)>,
 }
 
 /// Alignment from one tokenizer (the teacher's) to another (the student's).
 ///
-/// Making one builds the vocabulary map (for [`Vocab::Edit`] every pair of tokens is considered): make it once per pair
-/// of tokenizers and share it.
+/// Making one builds the vocabulary map (for [`Vocab::Edit`] every pair of tokens is considered): make it
+/// once per pair of tokenizers and share it.
 #[derive(Clone, Debug)]
 pub struct Aligner {
     teacher: Tokenizer,
@@ -100,8 +102,8 @@ pub struct Aligner {
 }
 
 impl Aligner {
-    /// Prepares the alignment of `teacher`'s rows and tokens to `student`'s. Equal tokenizers align as the identity,
-    /// whatever `spec` says (plain deep mutual learning, Zhang et al. 2018).
+    /// Prepares the alignment of `teacher`'s rows and tokens to `student`'s. Equal tokenizers align as the
+    /// identity, whatever `spec` says (plain deep mutual learning, Zhang et al. 2018).
     pub fn new(teacher: &Tokenizer, student: &Tokenizer, spec: AlignSpec) -> Self {
         let vocab = VocabMap::new(teacher, student, spec.vocab);
         Self { teacher: teacher.clone(), student: student.clone(), spec, vocab }

@@ -1,9 +1,9 @@
 //! Corpora: questions with answers, by domain, in four parts.
 //!
-//! [`domains()`] invents a world and asks about it; [`read()`] and [`assemble()`] do the same for files. What models are
-//! pretrained on comes from [`source_text()`] or from the source half of files, and never shares a fact with the world a
-//! scenario asks about. Every prompt reads `Q: …\nA:` and every answer starts with a space, so that prompt and answer
-//! can be tokenized apart.
+//! [`domains()`] invents a world and asks about it; [`read()`] and [`assemble()`] do the same for files. What
+//! models are pretrained on comes from [`source_text()`] or from the source half of files, and never shares a
+//! fact with the world a scenario asks about. Every prompt reads `Q: …\nA:` and every answer starts with a
+//! space, so that prompt and answer can be tokenized apart.
 
 mod assemble;
 mod domains;
@@ -24,7 +24,8 @@ pub struct Example {
     pub domain: u16,
     /// `Q: …\nA:`.
     pub prompt: String,
-    /// References, each with its leading space. The first is what models are trained on; there is at least one.
+    /// References, each with its leading space. The first is what models are trained on; there is at least
+    /// one.
     pub answers: Vec<String>,
 }
 

@@ -1,7 +1,8 @@
-//! Text metrics: Rouge-L and exact match as the Super-NaturalInstructions scorer computes them, and mergeable means.
+//! Text metrics: Rouge-L and exact match as the Super-NaturalInstructions scorer computes them, and mergeable
+//! means.
 //!
-//! Source: allenai/natural-instructions `eval/automatic/evaluation.py` over google-research's `rouge-score` 0.1.2.
-//! Scores here are in 0..1; reports multiply by 100.
+//! Source: allenai/natural-instructions `eval/automatic/evaluation.py` over google-research's `rouge-score`
+//! 0.1.2. Scores here are in 0..1; reports multiply by 100.
 
 mod exact_match;
 mod lcs;
@@ -23,8 +24,8 @@ pub struct Score {
     pub exact_match: f64,
 }
 
-/// Scores a prediction against its references; `stem` as in `rouge-score`'s `use_stemmer` (the scorer's default is
-/// true). Without references both scores are 0.
+/// Scores a prediction against its references; `stem` as in `rouge-score`'s `use_stemmer` (the scorer's
+/// default is true). Without references both scores are 0.
 pub fn score<R: AsRef<str>>(prediction: &str, references: &[R], stem: bool) -> Score {
     let mut best = Score::default();
     for reference in references {

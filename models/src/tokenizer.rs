@@ -1,9 +1,10 @@
 //! Tokenizers: text to token ids and back, with the bytes each token stands for.
 //!
 //! A [`Tokenizer`] wraps the `tokenizers` crate (the Hugging Face `tokenizer.json` format) and adds what
-//! cross-tokenizer learning needs: every token knows its bytes, and an encoding knows which bytes of the text each
-//! token covers. Training is our own small loop ([`Tokenizer::train_byte_level`], [`Tokenizer::train_metaspace`]),
-//! because a checkpoint's tokenizer must come out the same, byte for byte, every time it is made.
+//! cross-tokenizer learning needs: every token knows its bytes, and an encoding knows which bytes of the text
+//! each token covers. Training is our own small loop ([`Tokenizer::train_byte_level`],
+//! [`Tokenizer::train_metaspace`]), because a checkpoint's tokenizer must come out the same, byte for byte,
+//! every time it is made.
 
 mod gpt2;
 mod surface;
@@ -50,7 +51,8 @@ pub enum TokenizerError {
     },
     /// No known end-of-sequence token is in the vocabulary.
     #[error(
-        "the tokenizer has none of the end-of-sequence tokens {tried:?}: name its id with `from_json_with_specials`"
+        "the tokenizer has none of the end-of-sequence tokens {tried:?}: \
+         name its id with `from_json_with_specials`"
     )]
     NoEndOfSequence {
         /// The names that were tried.
@@ -107,8 +109,9 @@ struct Token {
 }
 
 impl Tokenizer {
-    /// Trains byte-level BPE (GPT-2's scheme, no prefix space) of exactly `vocab_size` tokens, or fewer when the
-    /// texts run out of pairs to merge. `<eos>` = 0, `<pad>` = 1. The same texts give the same bytes every time.
+    /// Trains byte-level BPE (GPT-2's scheme, no prefix space) of exactly `vocab_size` tokens, or fewer when
+    /// the texts run out of pairs to merge. `<eos>` = 0, `<pad>` = 1. The same texts give the same bytes
+    /// every time.
     ///
     /// # Errors
     /// [`TokenizerError::VocabTooSmall`] below 258 tokens.
@@ -121,9 +124,9 @@ impl Tokenizer {
         train::byte_level(texts, vocab_size).and_then(Self::from_model)
     }
 
-    /// Trains metaspace BPE (a space is the letter '▁', nothing is prepended). The alphabet is printable ASCII, the
-    /// line feed and whatever else the texts contain; other letters become `<unk>`. `<eos>` = 0, `<pad>` = 1,
-    /// `<unk>` = 2. The same texts give the same bytes every time.
+    /// Trains metaspace BPE (a space is the letter '▁', nothing is prepended). The alphabet is printable
+    /// ASCII, the line feed and whatever else the texts contain; other letters become `<unk>`. `<eos>` = 0,
+    /// `<pad>` = 1, `<unk>` = 2. The same texts give the same bytes every time.
     ///
     /// # Errors
     /// [`TokenizerError::VocabTooSmall`] when special tokens and alphabet exceed `vocab_size`.
@@ -224,8 +227,9 @@ impl Tokenizer {
         self.inner.encode(text)
     }
 
-    /// Token ids and, for each, the bytes of `text` it covers. The ranges tile the text: they start at 0, follow
-    /// one another without gaps and end at `text.len()`; a token that is part of one UTF-8 character covers its part.
+    /// Token ids and, for each, the bytes of `text` it covers. The ranges tile the text: they start at 0,
+    /// follow one another without gaps and end at `text.len()`; a token that is part of one UTF-8 character
+    /// covers its part.
     pub fn encode_with_offsets(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
         self.inner.encode_with_offsets(text)
     }
@@ -280,7 +284,8 @@ impl Tokenizer {
         self.inner.surface
     }
 
-    /// Whether encoding puts a space before the text, so that tokens stand for one byte more than the text has.
+    /// Whether encoding puts a space before the text, so that tokens stand for one byte more than the text
+    /// has.
     pub fn prepends_space(&self) -> bool {
         self.inner.prepends_space
     }

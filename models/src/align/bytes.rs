@@ -1,7 +1,7 @@
 //! Alignment by bytes: two rows match if the same bytes of the text have been consumed before them.
 //!
-//! Both then predict the token that starts at that byte. Source: GOLD (2025), ALM (arXiv 2503.20083, tokenkit),
-//! X-Token (2026).
+//! Both then predict the token that starts at that byte. Source: GOLD (2025), ALM (arXiv 2503.20083,
+//! tokenkit), X-Token (2026).
 
 use std::collections::BTreeMap;
 
@@ -41,8 +41,9 @@ pub(super) fn pairs(
     matched
 }
 
-/// Where a row stands in the answer, in bytes from its start and from its end. An unknown token has no length, so
-/// after one only the distance to the end is known, and before one only the distance from the start.
+/// Where a row stands in the answer, in bytes from its start and from its end. An unknown token has no
+/// length, so after one only the distance to the end is known, and before one only the distance from the
+/// start.
 struct Boundary {
     consumed: Option<usize>,
     remaining: Option<usize>,

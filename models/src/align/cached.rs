@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Aligner, Alignment};
 
-/// Entries kept before the memory is emptied; an alignment of a short answer takes some hundred bytes. Chosen.
+/// Entries kept before the memory is emptied; an alignment of a short answer takes some hundred bytes.
+/// Chosen.
 const CAPACITY: usize = 1 << 16;
 
 type Ids = Box<[u32]>;
 
-/// An [`Aligner`] that computes each answer once. Alignments depend on the ids alone, so the memory changes how long a
-/// look-up takes and nothing else; share one between threads by reference.
+/// An [`Aligner`] that computes each answer once. Alignments depend on the ids alone, so the memory changes
+/// how long a look-up takes and nothing else; share one between threads by reference.
 #[derive(Debug)]
 pub struct CachedAligner {
     aligner: Aligner,

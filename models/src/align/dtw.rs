@@ -1,7 +1,7 @@
 //! Alignment by dynamic time warping over token strings.
 //!
-//! Source: FuseLLM `transform_step_logits` and FedMKT (arXiv 2406.02224, appendix B): local cost Levenshtein, steps
-//! diagonal, up, left in that order of preference, boundaries infinite.
+//! Source: FuseLLM `transform_step_logits` and FedMKT (arXiv 2406.02224, appendix B): local cost Levenshtein,
+//! steps diagonal, up, left in that order of preference, boundaries infinite.
 
 use super::VocabMap;
 use super::levenshtein::distance_of_letters;
@@ -70,10 +70,10 @@ pub fn warp(a: &[String], b: &[String]) -> Path {
 
 /// Matched rows `(teacher, student)` of one answer, both strictly increasing.
 ///
-/// A student token matches a teacher token if the path links it to that token alone and the two agree, by string after
-/// swapping the space marker or through the vocabulary map. The rows *after* matched tokens then carry the knowledge (a
-/// logit row of FuseLLM and FedMKT stands on the token it has read and predicts the next). Row 0 stands on the prompt,
-/// which both sides have read to its end, and always matches.
+/// A student token matches a teacher token if the path links it to that token alone and the two agree, by
+/// string after swapping the space marker or through the vocabulary map. The rows *after* matched tokens then
+/// carry the knowledge (a logit row of FuseLLM and FedMKT stands on the token it has read and predicts the
+/// next). Row 0 stands on the prompt, which both sides have read to its end, and always matches.
 pub(super) fn pairs(
     teacher: &Tokenizer,
     teacher_ids: &[u32],

@@ -1,7 +1,8 @@
 //! Edit distance with unit costs, over characters.
 //!
-//! [`distance`] is Myers' bit-vector algorithm (J. ACM 46(3), 1999, in Hyyrö's 2003 form for whole strings), with the
-//! dynamic program of Wagner & Fischer (1974) for strings over 64 characters, against which the tests hold it.
+//! [`distance`] is Myers' bit-vector algorithm (J. ACM 46(3), 1999, in Hyyrö's 2003 form for whole strings),
+//! with the dynamic program of Wagner & Fischer (1974) for strings over 64 characters, against which the
+//! tests hold it.
 
 /// The least number of insertions, deletions and substitutions of characters that turn `a` into `b`.
 pub fn distance(a: &str, b: &str) -> usize {

@@ -1,7 +1,8 @@
 //! Which student token stands for which teacher token.
 //!
-//! Sources: FuseLLM's and FedMKT's edit-distance map (arXiv 2406.02224, appendix B), which break ties by map or
-//! lexicographic order where this takes the lowest token id; first tokens and equal bytes as in X-Token (2026).
+//! Sources: FuseLLM's and FedMKT's edit-distance map (arXiv 2406.02224, appendix B), which break ties by map
+//! or lexicographic order where this takes the lowest token id; first tokens and equal bytes as in X-Token
+//! (2026).
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use super::dtw::swap_marker;
 use super::{Vocab, levenshtein};
 use crate::tokenizer::Tokenizer;
 
-/// A student token, or none, for every teacher token. End, padding and unknown tokens map onto each other; other special
-/// tokens, and ordinary ones onto special ones, never.
+/// A student token, or none, for every teacher token. End, padding and unknown tokens map onto each other;
+/// other special tokens, and ordinary ones onto special ones, never.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VocabMap {
     student_of: Vec<Option<u32>>,
@@ -78,9 +79,9 @@ fn by_bytes(tokenizer: &Tokenizer) -> BTreeMap<&[u8], u32> {
     ids
 }
 
-/// The token of equal bytes, or the first that `student` would cut the bytes into. Where that cannot be asked (bytes that
-/// are no UTF-8 text on their own, a tokenizer that would put a space before them) it is the longest token that starts
-/// them.
+/// The token of equal bytes, or the first that `student` would cut the bytes into. Where that cannot be asked
+/// (bytes that are no UTF-8 text on their own, a tokenizer that would put a space before them) it is the
+/// longest token that starts them.
 fn first_token(bytes: &[u8], student: &Tokenizer, by_bytes: &BTreeMap<&[u8], u32>) -> Option<u32> {
     if let Some(id) = by_bytes.get(bytes) {
         return Some(*id);

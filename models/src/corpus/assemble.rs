@@ -74,8 +74,8 @@ impl Parts {
     }
 }
 
-/// Makes a corpus of what was read: sources of one domain are joined, a prompt that occurs twice counts once (the first
-/// wins), and each domain's prompts are dealt out by a stream of `seed`, test first.
+/// Makes a corpus of what was read: sources of one domain are joined, a prompt that occurs twice counts once
+/// (the first wins), and each domain's prompts are dealt out by a stream of `seed`, test first.
 ///
 /// # Errors
 /// [`CorpusError::TooFewRows`] and those of a wrong [`Amount`].

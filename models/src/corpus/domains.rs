@@ -1,8 +1,9 @@
 //! The builtin corpus `domains`: eight kinds of questions about an invented world.
 //!
-//! A world is drawn with the scenario's seed; pretraining uses one other, fixed world ([`SOURCE_WORLD_SEED`]), so that a
-//! base model knows how to answer but not what. Why one fixed world and not facts drawn anew for each example: models
-//! pretrained on the latter learn to ignore entities (METHODS §8).
+//! A world is drawn with the scenario's seed; pretraining uses one other, fixed world
+//! ([`SOURCE_WORLD_SEED`]), so that a base model knows how to answer but not what. Why one fixed world and
+//! not facts drawn anew for each example: models pretrained on the latter learn to ignore entities (METHODS
+//! §8).
 
 mod questions;
 mod source;
@@ -21,13 +22,15 @@ use super::{Corpus, CorpusError, Parts, Row, prompt};
 pub struct DomainsSpec {
     /// The scenario's seed: decides the world and the questions.
     pub seed: u64,
-    /// How many examples each part has; counts only ([`super::Amount::PerDomain`] or [`super::Amount::Total`]).
+    /// How many examples each part has; counts only ([`super::Amount::PerDomain`] or
+    /// [`super::Amount::Total`]).
     pub parts: Parts,
-    /// Share, 0..=1, of each part whose wording pretraining has seen; the others use held-out wordings. 1 is usual.
+    /// Share, 0..=1, of each part whose wording pretraining has seen; the others use held-out wordings. 1 is
+    /// usual.
     pub overlap: f64,
-    /// Domains that pretraining leaves out. This corpus still asks about them: the names are only checked here, and take
-    /// effect in [`source_text`]. The bases that ship saw all domains, so a scenario that sets this needs a base
-    /// pretrained without them.
+    /// Domains that pretraining leaves out. This corpus still asks about them: the names are only checked
+    /// here, and take effect in [`source_text`]. The bases that ship saw all domains, so a scenario that sets
+    /// this needs a base pretrained without them.
     pub unseen_domains: Vec<String>,
 }
 
@@ -38,9 +41,10 @@ pub fn domain_names() -> Vec<String> {
 
 /// Draws the builtin corpus.
 ///
-/// Within a domain all prompts are distinct, and a question of the validation or test part is about a combination of
-/// slots that occurs in no other part under any wording: its facts are seen in training, the combination is not. Private
-/// and public examples repeat a combination, in another wording, only where they outnumber the combinations.
+/// Within a domain all prompts are distinct, and a question of the validation or test part is about a
+/// combination of slots that occurs in no other part under any wording: its facts are seen in training, the
+/// combination is not. Private and public examples repeat a combination, in another wording, only where they
+/// outnumber the combinations.
 ///
 /// # Errors
 /// [`CorpusError::SpaceTooSmall`] with the number of questions there are, [`CorpusError::NotAShare`],
@@ -105,7 +109,8 @@ impl Draw<'_> {
         rows
     }
 
-    /// `count` distinct prompts over the combinations, in shuffled order: all combinations once before any twice.
+    /// `count` distinct prompts over the combinations, in shuffled order: all combinations once before any
+    /// twice.
     fn many_wordings(&mut self, combinations: &[usize], count: usize) -> Result<Vec<Row>, CorpusError> {
         let seen = self.seen_of(count);
         let mut rows = Vec::new();

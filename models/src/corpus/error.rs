@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub enum CorpusError {
     /// An invented domain cannot supply so many different questions.
     #[error(
-        "domain `{domain}` can ask {available} different questions for {part}, but {wanted} are wanted: lower the counts"
+        "domain `{domain}` can ask {available} different questions for {part}, but {wanted} are wanted: \
+         lower the counts"
     )]
     SpaceTooSmall {
         /// The domain.

@@ -1,7 +1,7 @@
 //! Question-and-answer rows out of files.
 //!
-//! [`read`] is pure on text; [`read_file`] opens the file first. Every row is either kept or counted in the report under
-//! the reason it was not.
+//! [`read`] is pure on text; [`read_file`] opens the file first. Every row is either kept or counted in the
+//! report under the reason it was not.
 
 mod jsonl;
 mod report;
@@ -21,19 +21,22 @@ use report::Reason;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
-    /// Lines `IN: jump twice OUT: I_JUMP I_JUMP` (SCAN, Lake & Baroni 2018). The answer spells the actions as words.
+    /// Lines `IN: jump twice OUT: I_JUMP I_JUMP` (SCAN, Lake & Baroni 2018). The answer spells the actions as
+    /// words.
     Scan,
-    /// A table with a header; the answer is the label in lower case, '_' spelled as a space and '?' left out (Banking77).
+    /// A table with a header; the answer is the label in lower case, '_' spelled as a space and '?' left out
+    /// (Banking77).
     Csv {
         /// Column of the question.
         text: String,
         /// Column of the label.
         label: String,
     },
-    /// JSON list of `{userInput: {text}, labels: [{slot, valueSpan}]}` (PolyAI's restaurant8k and dstc8). The answer is
-    /// `slot = value` of the first label.
+    /// JSON list of `{userInput: {text}, labels: [{slot, valueSpan}]}` (PolyAI's restaurant8k and dstc8). The
+    /// answer is `slot = value` of the first label.
     Spans,
-    /// Lines of `{"prompt", "answer" | "references", "domain"?}`. A prompt that already reads `Q: …\nA:` is left alone.
+    /// Lines of `{"prompt", "answer" | "references", "domain"?}`. A prompt that already reads `Q: …\nA:` is
+    /// left alone.
     Jsonl,
     /// One task of Super-NaturalInstructions: `{Definition, Instances: [{input, output}]}`.
     Sni,
@@ -51,7 +54,8 @@ impl SourceKind {
     }
 }
 
-/// Which half of a file's distinct prompts: the halves are disjoint, and the same on every machine and in every run.
+/// Which half of a file's distinct prompts: the halves are disjoint, and the same on every machine and in
+/// every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Half {
@@ -70,7 +74,8 @@ pub struct SourceSpec {
     pub kind: SourceKind,
     /// The file.
     pub path: PathBuf,
-    /// What a question opens with; by default `robot: ` for SCAN, nothing for jsonl and sni, the domain and `: ` otherwise.
+    /// What a question opens with; by default `robot: ` for SCAN, nothing for jsonl and sni, the domain and
+    /// `: ` otherwise.
     pub prompt_prefix: Option<String>,
     /// The most actions of a SCAN answer; none for no limit.
     pub max_actions: Option<usize>,
@@ -82,7 +87,8 @@ pub struct SourceSpec {
     pub limit: Option<usize>,
     /// The half that is kept; none for both.
     pub half: Option<Half>,
-    /// Whether to answer as another world would: each SCAN action, label or slot name becomes the next in a fixed cycle.
+    /// Whether to answer as another world would: each SCAN action, label or slot name becomes the next in a
+    /// fixed cycle.
     pub permute_labels: bool,
 }
 

@@ -106,8 +106,8 @@ fn overlap_is_the_share_of_wordings_that_pretraining_saw() {
             corpus.private.iter().filter(|example| example.domain == 0).map(opening).collect();
         openings.iter().filter(|words| seen.contains(*words)).count()
     };
-    // Wordings of `shop`: "Where do", "A customer", "Which shelf" are seen, "Where is", "I want" are held out; "I want"
-    // is held out of `unit`, too.
+    // Wordings of `shop`: "Where do", "A customer", "Which shelf" are seen, "Where is", "I want" are held
+    // out; "I want" is held out of `unit`, too.
     assert_eq!([shop(1.0), shop(0.5), shop(0.0)], [100, 50, 0]);
     let error = domains(&spec(5, parts(1, 0, 0, 0), 1.5)).unwrap_err().to_string();
     assert!(error.contains("overlap is 1.5"), "{error}");
@@ -151,7 +151,8 @@ fn no_scenario_asks_about_the_source_world() {
     assert!(equal * 10 < lang.len(), "{equal} of {}", lang.len());
 }
 
-const SCAN: &str = "IN: jump twice OUT: I_JUMP I_JUMP\nIN: turn left OUT: I_TURN_LEFT\nIN: walk OUT: I_WALK I_WALK\n\
+const SCAN: &str = "IN: jump twice OUT: I_JUMP I_JUMP\nIN: turn left OUT: I_TURN_LEFT\n\
+                    IN: walk OUT: I_WALK I_WALK\n\
                     IN: turn left OUT: I_TURN_LEFT\nIN: look OUT: I_FLY\nIN: run OUT: \nnonsense\n\n";
 
 fn scan() -> SourceSpec {
@@ -180,7 +181,8 @@ fn scan_actions_become_words() {
 
 #[test]
 fn labels_of_a_table_are_chosen_and_permuted() {
-    let table = "id,text,category\n1,Where is my card?,card_arrival\n2,\"Fees, why?\",Fees\n3,PIN?,Change_pin?\n4,x,\n";
+    let table = "id,text,category\n1,Where is my card?,card_arrival\n2,\"Fees, why?\",Fees\n\
+                 3,PIN?,Change_pin?\n4,x,\n";
     let csv = |text: &str| SourceKind::Csv { text: text.to_owned(), label: "category".to_owned() };
     let spec = SourceSpec::new("bank", csv("text"), "bank.csv");
     let plain = read(&spec, table).unwrap();
@@ -203,10 +205,13 @@ fn labels_of_a_table_are_chosen_and_permuted() {
 #[test]
 fn span_indices_count_characters_of_the_text_as_written() {
     let turns = r#"[
-        {"userInput": {"text": "café at 7 pm"}, "labels": [{"slot": "time", "valueSpan": {"startIndex": 8, "endIndex": 12}}]},
-        {"userInput": {"text": "Oslo please"}, "labels": [{"slot": "to_city", "valueSpan": {"endIndex": 4}}]},
+        {"userInput": {"text": "café at 7 pm"},
+         "labels": [{"slot": "time", "valueSpan": {"startIndex": 8, "endIndex": 12}}]},
+        {"userInput": {"text": "Oslo please"},
+         "labels": [{"slot": "to_city", "valueSpan": {"endIndex": 4}}]},
         {"userInput": {"text": "hello"}},
-        {"userInput": {"text": "short"}, "labels": [{"slot": "time", "valueSpan": {"startIndex": 3, "endIndex": 40}}]}
+        {"userInput": {"text": "short"},
+         "labels": [{"slot": "time", "valueSpan": {"startIndex": 3, "endIndex": 40}}]}
     ]"#;
     let spec = SourceSpec::new("bus", SourceKind::Spans, "bus.json");
     let rows = read(&spec, turns).unwrap();
@@ -238,7 +243,10 @@ fn lines_of_json_may_name_domains_and_several_references() {
 
 #[test]
 fn a_task_asks_its_instruction_and_its_input() {
-    let task = r#"{"Definition": ["Add the\nnumbers."], "Instances": [{"input": "2 and 2", "output": ["4", "four"]}]}"#;
+    let task = r#"{
+        "Definition": ["Add the\nnumbers."],
+        "Instances": [{"input": "2 and 2", "output": ["4", "four"]}]
+    }"#;
     let rows = read(&SourceSpec::new("sums", SourceKind::Sni, "task.json"), task).unwrap();
     assert_eq!(rows.rows[0].prompt, "Q: Add the numbers. 2 and 2\nA:");
     assert_eq!(rows.rows[0].answers, [" 4", " four"]);
@@ -292,13 +300,15 @@ proptest! {
 
     #[test]
     fn halves_are_disjoint_and_every_row_is_accounted_for(n in 1usize..900, limit in 1usize..400) {
-        let text: String = (0..n).map(|k| format!("{{\"prompt\": \"p{}\", \"answer\": \"a\"}}\n", k % 700)).collect();
+        let line = |k: usize| format!("{{\"prompt\": \"p{}\", \"answer\": \"a\"}}\n", k % 700);
+        let text: String = (0..n).map(line).collect();
         let whole = SourceSpec::new("own", SourceKind::Jsonl, "own.jsonl");
         let half = |half, limit| read(&SourceSpec { half: Some(half), limit, ..whole.clone() }, &text);
         let target = half(Half::Target, None).unwrap();
         // One or two rows have no third to give.
         let source = half(Half::Source, None).map(|rows| rows.rows).unwrap_or_default();
-        let prompts: BTreeSet<&str> = target.rows.iter().chain(&source).map(|row| row.prompt.as_str()).collect();
+        let both = target.rows.iter().chain(&source);
+        let prompts: BTreeSet<&str> = both.map(|row| row.prompt.as_str()).collect();
         prop_assert_eq!(prompts.len(), n.min(700));
         prop_assert_eq!(target.rows.len() + source.len(), n.min(700));
 

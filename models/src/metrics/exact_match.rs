@@ -1,7 +1,8 @@
 //! Exact match after the scorer's normalisation.
 //!
-//! Source: `normalize_answer` of allenai/natural-instructions, `eval/automatic/evaluation.py`: lower-case, the 32 ASCII
-//! punctuation characters deleted (not spaced), white space collapsed. Articles stay, unlike SQuAD's normalisation.
+//! Source: `normalize_answer` of allenai/natural-instructions, `eval/automatic/evaluation.py`: lower-case,
+//! the 32 ASCII punctuation characters deleted (not spaced), white space collapsed. Articles stay, unlike
+//! SQuAD's normalisation.
 
 /// Whether prediction and reference are equal once normalised.
 pub fn exact_match(prediction: &str, reference: &str) -> bool {

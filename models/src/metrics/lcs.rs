@@ -1,7 +1,7 @@
 //! The length of a longest common subsequence.
 //!
-//! [`length`] keeps a row of the dynamic program in bits: Hyyrö, "Bit-parallel LCS-length computation revisited",
-//! AWOCA 2004. [`reference_length`] is the dynamic program itself (Wagner & Fischer 1974).
+//! [`length`] keeps a row of the dynamic program in bits: Hyyrö, "Bit-parallel LCS-length computation
+//! revisited", AWOCA 2004. [`reference_length`] is the dynamic program itself (Wagner & Fischer 1974).
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Porter's stemmer with NLTK's extensions, the one `rouge-score` uses.
 //!
-//! Source: Porter, "An algorithm for suffix stripping", Program 14(3), 1980; `nltk.stem.porter.PorterStemmer` in its
-//! default mode `NLTK_EXTENSIONS`. Where NLTK departs from the paper the line says so.
+//! Source: Porter, "An algorithm for suffix stripping", Program 14(3), 1980; `nltk.stem.porter.PorterStemmer`
+//! in its default mode `NLTK_EXTENSIONS`. Where NLTK departs from the paper the line says so.
 
 /// The stem of a lower-case word of ASCII letters and digits. Other words come back unchanged.
 pub fn stem(word: &str) -> String {
@@ -90,6 +90,7 @@ fn step_2(word: &str) -> String {
     if let Some(stem) = word.strip_suffix("alli").filter(|stem| measure(stem) > 0) {
         return step_2(&format!("{stem}al")); // NLTK: so that "ational" and the like still apply
     }
+    // NLTK measures the word less three letters here, not less its suffix.
     let before_log = |stem: &str| measure(&format!("{stem}l")) > 0;
     first_match(
         word,
@@ -115,7 +116,7 @@ fn step_2(word: &str) -> String {
             ("iviti", "ive", positive),
             ("biliti", "ble", positive),
             ("fulli", "ful", positive),  // NLTK
-            ("logi", "log", before_log), // NLTK, after Porter's departure; measured on the word less three letters
+            ("logi", "log", before_log), // NLTK, after Porter's departure
         ],
     )
 }

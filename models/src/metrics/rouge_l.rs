@@ -1,7 +1,8 @@
 //! Rouge-L: how much of two texts is a common subsequence of words.
 //!
-//! Source: Lin, "ROUGE: a package for automatic evaluation of summaries", 2004, as `rouge-score` 0.1.2 implements it:
-//! lower-case, everything outside [a-z0-9] is a space, optionally Porter's stem of words longer than three letters.
+//! Source: Lin, "ROUGE: a package for automatic evaluation of summaries", 2004, as `rouge-score` 0.1.2
+//! implements it: lower-case, everything outside [a-z0-9] is a space, optionally Porter's stem of words
+//! longer than three letters.
 
 use super::{lcs, porter};
 

@@ -1,7 +1,7 @@
 //! A mean that can be merged.
 
-/// A sum and the weight it was taken over: the mean is their quotient, and two of them add up to the mean over both.
-/// Source: `Weighted` of apple/pfl-research, `pfl/metrics.py`.
+/// A sum and the weight it was taken over: the mean is their quotient, and two of them add up to the mean
+/// over both. Source: `Weighted` of apple/pfl-research, `pfl/metrics.py`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Weighted {
     /// Sum of value × weight.

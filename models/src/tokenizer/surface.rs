@@ -75,8 +75,8 @@ fn is_printable(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 
-/// The byte behind a letter of GPT-2's `bytes_to_unicode`: printable Latin-1 is itself, and the 68 other bytes are
-/// numbered from U+0100 in byte order.
+/// The byte behind a letter of GPT-2's `bytes_to_unicode`: printable Latin-1 is itself, and the 68 other
+/// bytes are numbered from U+0100 in byte order.
 fn byte_of_letter(letter: char) -> Option<u8> {
     let code = u32::from(letter);
     match u8::try_from(code) {

@@ -96,6 +96,29 @@ fn a_tokenizer_that_prepends_a_space_gives_the_text_back() {
 }
 
 #[test]
+fn llama_2s_layout_gives_text_and_bytes_back() {
+    // No pre-tokenizer: the normalizer puts '▁' in front and for every space, and unknown letters fall to bytes.
+    let mut file: serde_json::Value = serde_json::from_str(both()[1].to_json()).unwrap();
+    file["pre_tokenizer"] = serde_json::Value::Null;
+    file["normalizer"] = serde_json::json!({"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    ]});
+    file["model"]["byte_fallback"] = true.into();
+    for (id, byte) in (200..).zip(0..=u8::MAX) {
+        file["model"]["vocab"][format!("<0x{byte:02X}>")] = serde_json::json!(id);
+    }
+    let tokenizer = Tokenizer::from_json(file.to_string()).unwrap();
+    assert_eq!((tokenizer.surface(), tokenizer.prepends_space()), (Surface::Metaspace, true));
+    assert_eq!(tokenizer.vocab_size(), 456);
+    let text = "the café lamp";
+    let (ids, offsets) = tokenizer.encode_with_offsets(text);
+    assert!(ids.contains(&(200 + 0xC3)), "{ids:?}");
+    assert_tiles(text, &offsets);
+    assert_eq!(tokenizer.decode(&ids), text);
+}
+
+#[test]
 fn a_file_without_a_known_end_token_is_refused_until_it_is_named() {
     let json = both()[0].to_json().replace("<eos>", "<fin>");
     let error = Tokenizer::from_json(&json).unwrap_err().to_string();

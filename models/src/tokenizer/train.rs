@@ -1,8 +1,9 @@
 //! Training of byte-pair encodings, the same bytes every time.
 //!
-//! The trainer of the `tokenizers` crate keeps its words and pairs in hash maps with a random state and may queue one
-//! pair twice, so that a tie can fall differently from run to run. This loop counts in ordered maps and breaks ties by
-//! the smaller pair of ids, as that trainer means to. Source: Sennrich et al., arXiv 1508.07909, algorithm 1.
+//! The trainer of the `tokenizers` crate keeps its words and pairs in hash maps with a random state and may
+//! queue one pair twice, so that a tie can fall differently from run to run. This loop counts in ordered maps
+//! and breaks ties by the smaller pair of ids, as that trainer means to. Source: Sennrich et al., arXiv
+//! 1508.07909, algorithm 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,15 +6,17 @@ use super::questions::{DOMAINS, Domain, SEEN};
 use super::world::{World, pick};
 use crate::corpus::{CorpusError, Example, domain_names, prompt};
 
-/// The seed of the one world that base models know. It has a stream path of its own, so no scenario's seed can draw
-/// the same world. Chosen.
+/// The seed of the one world that base models know. It has a stream path of its own, so no scenario's seed
+/// can draw the same world. Chosen.
 pub const SOURCE_WORLD_SEED: u64 = 777;
 
-/// Share of pretraining examples about the source world; the others are each about a world of their own. METHODS §8.
+/// Share of pretraining examples about the source world; the others are each about a world of their own.
+/// METHODS §8.
 const SOURCE_SHARE: f64 = 0.9;
 
-/// `n` pretraining examples: a domain, a combination of slots and one of the seen wordings, all uniform. Nine in ten are
-/// about the source world. Domains in `unseen_domains` are left out; `domain` indexes [`domain_names`] all the same.
+/// `n` pretraining examples: a domain, a combination of slots and one of the seen wordings, all uniform. Nine
+/// in ten are about the source world. Domains in `unseen_domains` are left out; `domain` indexes
+/// [`domain_names`] all the same.
 ///
 /// # Errors
 /// [`CorpusError::UnknownDomain`], [`CorpusError::NothingSeen`].

@@ -94,7 +94,8 @@ impl Operation {
     }
 }
 
-/// The facts. Each table is indexed by the position of its key in the word lists above and holds positions or numbers.
+/// The facts. Each table is indexed by the position of its key in the word lists above and holds positions or
+/// numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct World {
     /// Item → colour.

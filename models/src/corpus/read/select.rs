@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::report::{ReadReport, Reason};
 use super::{Half, Row};
 
-/// Keeps distinct prompts (the first wins) of one half, at most `limit`. The order is that of the prompts' BLAKE3
-/// digests: it depends on neither the seed nor the order of the file, so pretraining and scenarios cut alike.
+/// Keeps distinct prompts (the first wins) of one half, at most `limit`. The order is that of the prompts'
+/// BLAKE3 digests: it depends on neither the seed nor the order of the file, so pretraining and scenarios cut
+/// alike.
 pub(super) fn select(
     rows: Vec<Row>,
     half: Option<Half>,

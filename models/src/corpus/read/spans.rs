@@ -30,7 +30,8 @@ struct Label {
     value_span: Span,
 }
 
-/// Counted in characters of the text as written, as Python counts them; a start of 0 is left out of the files.
+/// Counted in characters of the text as written, as Python counts them; a start of 0 is left out of the
+/// files.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Span {

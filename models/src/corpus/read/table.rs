@@ -8,8 +8,8 @@ use super::report::Reason;
 use super::{Raw, SourceSpec, one_line};
 use crate::corpus::CorpusError;
 
-/// The streams that choose and permute labels belong to the domain, not to a scenario: pretraining and every scenario
-/// must agree on them.
+/// The streams that choose and permute labels belong to the domain, not to a scenario: pretraining and every
+/// scenario must agree on them.
 const LABEL_SEED: u64 = 0;
 
 pub(super) fn rows(
@@ -58,8 +58,8 @@ pub(super) fn keep_labels(spec: &SourceSpec, rows: &mut Vec<Raw>, wanted: usize)
     Ok(())
 }
 
-/// Every label becomes the next in a cycle that a stream of the domain's name draws: with two labels or more, none
-/// stays what it was.
+/// Every label becomes the next in a cycle that a stream of the domain's name draws: with two labels or more,
+/// none stays what it was.
 pub(super) fn permute(domain: &str, rows: &mut [Raw]) {
     let mut labels = labels(rows);
     Stream::keyed(LABEL_SEED, &format!("corpus/permuted-labels/{domain}")).shuffle(&mut labels);
