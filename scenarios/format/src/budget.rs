@@ -20,7 +20,7 @@ pub struct Budget {
 
 pub(crate) fn read(root: &View) -> Option<Budget> {
     let error = |at| {
-        let error = Diagnostic::new(codes::NO_BUDGET, "nothing ends the run").label(at, "no limit");
+        let error = Diagnostic::new(codes::NO_BUDGET, "nothing ends the run").label(at, "no limit is given");
         root.problems.add(
             error.help("write rounds = 20 under [budget], or virtual_time = \"36h\", or uplink = \"20GB\""),
         );
@@ -29,7 +29,7 @@ pub(crate) fn read(root: &View) -> Option<Budget> {
     let view = root.table("budget").optional();
     let Some(view) = view else {
         if !given {
-            error(None);
+            error(root.at.clone());
         }
         return None;
     };

@@ -27,9 +27,6 @@ pub(crate) struct Parts<'a> {
 /// Checks every rule whose sections are there.
 pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) {
     let check = Check { document, problems };
-    if let (Some(models), Some(fleet)) = (parts.models, parts.fleet) {
-        check.class_models(models, fleet);
-    }
     if let (Some(models), Some(fleet), Some(method)) = (parts.models, parts.fleet, parts.method) {
         check.adapters(models, fleet, method);
         check.distillation(models, method);
@@ -62,15 +59,6 @@ impl Check<'_> {
 
     fn add(&self, code: &'static Code, message: String, path: &[&str], label: &str, help: &str) {
         self.problems.add(Diagnostic::new(code, message).label(self.place(path), label).help(help));
-    }
-
-    fn class_models(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet) {
-        let names: Vec<&str> = models.keys().map(String::as_str).collect();
-        for (class, device) in fleet.classes.iter().filter(|(_, device)| !models.contains_key(&device.model))
-        {
-            let place = self.place(&["fleet", "class", class, "model"]);
-            self.problems.add(unknown_model(&device.model, &names).label(place, "not in [models]"));
-        }
     }
 
     fn adapters(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet, method: &Method) {
@@ -265,7 +253,8 @@ impl Check<'_> {
     fn rounds(&self, method: &Method, budget: &Budget) {
         let Some(Optimizer::AdamW(adamw)) = method.optimizer() else { return };
         let Some(rounds) = budget.rounds else {
-            if adamw.schedule != Schedule::Constant {
+            let written = self.document.has(&["budget".to_owned(), "rounds".to_owned()]);
+            if adamw.schedule != Schedule::Constant && !written {
                 let message =
                     "the learning rate falls over the rounds, and the budget has no number of rounds"
                         .to_owned();

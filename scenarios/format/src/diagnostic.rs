@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
+    SourceSpan, SpanContents,
+};
 use serde::Serialize;
 
 use crate::codes::Code;
@@ -89,7 +92,31 @@ fn on_one_line(text: &str, range: Range<usize>) -> Range<usize> {
         end -= 1;
     }
     let line = text[start..end].find(['\n', '\r']).map_or(end, |newline| start + newline);
-    start..line
+    // What is missing at the end of a line is shown at its last character.
+    match text[..start].chars().next_back() {
+        Some(last)
+            if line == start && last != '\n' && !text[start..].starts_with(|c: char| !c.is_whitespace()) =>
+        {
+            start - last.len_utf8()..start
+        }
+        _ => start..line,
+    }
+}
+
+/// Breaks lines at spaces only, so that no name is torn at a hyphen; later lines are for `indent` columns less.
+fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a first line");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width.saturating_sub(indent)
+        {
+            lines.push(word.to_owned());
+        } else {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
 }
 
 /// All that is wrong with a scenario.
@@ -175,29 +202,25 @@ impl Diagnostic {
         theme.characters.warning = format!("warning[{}]:", self.code.name);
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_width(style.width)
+            .with_wrap_lines(false)
             .with_links(false)
-            .with_context_lines(0)
+            .with_context_lines(1)
             .without_syntax_highlighting();
         let mut drawn = String::new();
-        handler
-            .render_report(&mut drawn, &Drawn(self, self.named_source()))
-            .expect("a string can be written to");
+        handler.render_report(&mut drawn, &Drawn(self, style)).expect("a string can be written to");
         // The headline stands at the margin.
         drawn.strip_prefix("  ").map(str::to_owned).unwrap_or(drawn)
-    }
-
-    fn named_source(&self) -> Option<NamedSource<String>> {
-        self.source.as_ref().map(|source| NamedSource::new(&source.name, source.text.clone()))
     }
 }
 
 /// What the drawing library asks of a diagnostic.
 #[derive(Debug)]
-struct Drawn<'a>(&'a Diagnostic, Option<NamedSource<String>>);
+struct Drawn<'a>(&'a Diagnostic, Style);
 
 impl fmt::Display for Drawn<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.message)
+        // "error[E0107]: " and "help: " come before the first line.
+        formatter.write_str(&wrap(&self.0.message, self.1.width, 18))
     }
 }
 
@@ -212,11 +235,11 @@ impl miette::Diagnostic for Drawn<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.0.help.as_ref().map(|help| Box::new(help) as _)
+        self.0.help.as_ref().map(|help| Box::new(wrap(help, self.1.width, 10)) as _)
     }
 
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.1.as_ref().map(|source| source as _)
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.0.source.as_ref().map(|source| source.as_ref() as _)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -232,5 +255,27 @@ impl miette::Diagnostic for Drawn<'_> {
                 LabeledSpan::new_with_span(text, span)
             }
         })))
+    }
+}
+
+/// Shows the whole lines of a span and none around them: what is wrong is on the line.
+impl SourceCode for SourceText {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let (mut start, mut end) = (span.offset(), span.offset() + span.len());
+        // The handler asks for context when it draws, and for none when it wants to know line and column.
+        if lines_before + lines_after > 0 {
+            start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+            end = self.text[end..].find('\n').map_or(self.text.len(), |newline| end + newline);
+        }
+        let contents = self.text.read_span(&(start, end - start).into(), 0, 0)?;
+        let (line, column, lines) = (contents.line(), contents.column(), contents.line_count());
+        let text = &self.text.as_bytes()[start..end];
+        let span = (start, end - start).into();
+        Ok(Box::new(MietteSpanContents::new_named(self.name.clone(), text, span, line, column, lines)))
     }
 }

@@ -104,12 +104,13 @@ impl Document {
 
         let models = root.table("models").required(problems).map(|view| models::read(view, context));
         let names: Vec<&str> = models.iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let fleet = root.table("fleet").required(problems).and_then(fleet::read);
+        let names = models.is_some().then_some(&names[..]);
+        let fleet = root.table("fleet").required(problems).and_then(|view| fleet::read(view, names));
         // The fleet's size is known even where something else is wrong with it.
         let devices = self.integer(&["fleet", "devices"]);
         let data = root.table("data").required(problems).and_then(|view| data::read(view, seed));
         let cloud = cloud::read(root.table_or_empty("cloud"));
-        let method = method::read(&root, &names);
+        let method = method::read(&root, names);
         let coordination = coordination::read(&root, devices);
         let transfer = transfer::read(root.table_or_empty("transfer"));
         let faults = fault::read(&root, fleet.as_ref());
@@ -172,6 +173,11 @@ impl Document {
             let around = (1..path.len()).rev().find_map(|length| self.root.find(&path[..length]));
             around.and_then(|entry| entry.key_at.clone().or(entry.node.at.clone()))
         })
+    }
+
+    /// Whether something is written at `path`, right or wrong.
+    pub(crate) fn has(&self, path: &[String]) -> bool {
+        self.root.find(path).is_some()
     }
 
     fn integer(&self, path: &[&str]) -> Option<u64> {

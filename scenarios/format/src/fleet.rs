@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
+use crate::method::unknown_model;
 use crate::node::{Node, Value};
 use crate::reader::{Bound, View};
 use crate::words;
@@ -141,7 +142,8 @@ pub struct Diurnal {
     pub timezone_seconds: Distribution,
 }
 
-pub(crate) fn read(view: View) -> Option<Fleet> {
+/// `models` are the names in `[models]`, none where that table is wrong itself.
+pub(crate) fn read(view: View, models: Option<&[&str]>) -> Option<Fleet> {
     let devices: Option<u64> = view.count("devices", 1).required(view.problems);
     let classes: Vec<(String, View)> = match view.table("class").required(view.problems) {
         Some(classes) => {
@@ -154,13 +156,14 @@ pub(crate) fn read(view: View) -> Option<Fleet> {
         view.problems.add(error.label(view.key_place("class"), "empty").help("write [fleet.class.phone]"));
     }
     if let Some(devices) = devices.filter(|devices| *devices < classes.len() as u64) {
-        let message = format!("{devices} devices cannot be of {} classes", classes.len());
+        let message = format!("a fleet of {devices} cannot have {} classes", classes.len());
         let error = Diagnostic::new(codes::FEW_DEVICES, message).label(view.place("devices"), "too few");
         view.problems.add(error.help(format!("write at least {}, or remove classes", classes.len())));
     }
     let shares = shares(&classes);
-    let read =
-        |((name, view), share): ((String, View), f64)| device_class(view, share).map(|class| (name, class));
+    let read = |((name, view), share): ((String, View), f64)| {
+        device_class(view, share, models).map(|class| (name, class))
+    };
     let count = classes.len();
     let classes: BTreeMap<_, _> = classes.into_iter().zip(shares).filter_map(read).collect();
     view.finish();
@@ -245,8 +248,13 @@ fn shares_do_not_add_up(classes: &[(String, View)], shares: &[f64], total: f64) 
     view.problems.add(error.help(help));
 }
 
-fn device_class(view: View, share: f64) -> Option<DeviceClass> {
+fn device_class(view: View, share: f64, models: Option<&[&str]>) -> Option<DeviceClass> {
     let model = view.string("model", "\"edge-m\"").required(view.problems);
+    if let (Some(model), Some(models)) = (&model, models)
+        && !models.contains(&model.as_str())
+    {
+        view.problems.add(unknown_model(model, models).label(view.place("model"), "not in [models]"));
+    }
     let compute = view.distribution("compute", &units::COMPUTE, Bound::Positive).required(view.problems);
     let memory = view.bytes("memory").required(view.problems);
     let memory_bandwidth = view.distribution("memory_bandwidth", &units::RATE, Bound::Positive);

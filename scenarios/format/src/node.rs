@@ -82,8 +82,8 @@ impl Node {
         match self.value {
             Value::String(_) => "a string",
             Value::Integer(_) => "a whole number",
-            Value::Float(_) => "a number",
-            Value::Boolean(_) => "true or false",
+            Value::Float(_) => "a number with a point",
+            Value::Boolean(_) => "a boolean",
             Value::Date => "a date",
             Value::Array(_) => "a list",
             Value::Table(_) => "a table",

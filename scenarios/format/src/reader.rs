@@ -5,11 +5,16 @@
 
 use std::cell::RefCell;
 
-use crate::codes::{self, Code};
+use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::node::{Node, Place, Table, Value};
-use crate::units::{self, Dimension, Mistake};
+use crate::units::{self, Dimension};
 use crate::words::{self, Choices};
+
+mod value;
+
+pub(crate) use value::{MOST_EXACT, number, quantity, text, whole, word};
+use value::{choose, choose_one, out_of_range, quoted, wrong_type};
 
 /// The list that mistakes are put on.
 #[derive(Default)]
@@ -87,18 +92,18 @@ pub(crate) enum Bound {
 impl Bound {
     fn broken(self, number: f64) -> Option<&'static str> {
         let (holds, wanted) = match self {
-            Self::Positive => (number > 0.0, "is above 0"),
-            Self::NonNegative => (number >= 0.0, "is 0 or above"),
-            Self::Fraction => ((0.0..=1.0).contains(&number), "is between 0 and 1"),
-            Self::BelowOne => ((0.0..1.0).contains(&number), "is at least 0 and below 1"),
-            Self::Share => (number > 0.0 && number <= 1.0, "is above 0 and at most 1"),
-            Self::AtLeastOne => (number >= 1.0, "is 1 or above"),
+            Self::Positive => (number > 0.0, "has to be above 0"),
+            Self::NonNegative => (number >= 0.0, "has to be 0 or above"),
+            Self::Fraction => ((0.0..=1.0).contains(&number), "has to be between 0 and 1"),
+            Self::BelowOne => ((0.0..1.0).contains(&number), "has to be at least 0 and below 1"),
+            Self::Share => (number > 0.0 && number <= 1.0, "has to be above 0 and at most 1"),
+            Self::AtLeastOne => (number >= 1.0, "has to be 1 or above"),
             Self::Finite => (true, ""),
         };
         if number.is_finite() && holds {
             None
         } else {
-            Some(if wanted.is_empty() { "is finite" } else { wanted })
+            Some(if wanted.is_empty() { "has to be finite" } else { wanted })
         }
     }
 }
@@ -133,12 +138,13 @@ impl<'a> View<'a> {
         self.table.get(key).and_then(|entry| entry.key_at.clone().or(entry.node.at.clone()))
     }
 
-    fn missing(&self, key: &'static str, example: &str) -> Diagnostic {
-        let holder =
-            if self.path.is_empty() { "the scenario".to_owned() } else { format!("[{}]", self.path) };
-        let diagnostic = Diagnostic::new(codes::MISSING_KEY, format!("{holder} has no `{key}`"))
-            .label(self.at.clone(), "in this table");
-        if example.is_empty() { diagnostic } else { diagnostic.help(format!("write {key} = {example}")) }
+    fn missing(&self, key: &'static str, help: &str) -> Diagnostic {
+        let (holder, label) = match self.path.as_str() {
+            "" => ("the scenario".to_owned(), "nowhere in this file"),
+            path => (format!("[{path}]"), "in this table"),
+        };
+        let missing = Diagnostic::new(codes::MISSING_KEY, format!("{holder} has no `{key}`"));
+        missing.label(self.at.clone(), label).help(help)
     }
 
     fn field<T>(
@@ -147,9 +153,19 @@ impl<'a> View<'a> {
         example: &str,
         read: impl FnOnce(&'a Node, &str) -> Result<T, Diagnostic>,
     ) -> Field<T> {
+        self.field_or(key, &format!("write {key} = {example}"), read)
+    }
+
+    /// A field whose absence, where it is required, is explained with `help`.
+    fn field_or<T>(
+        &self,
+        key: &'static str,
+        help: &str,
+        read: impl FnOnce(&'a Node, &str) -> Result<T, Diagnostic>,
+    ) -> Field<T> {
         let read =
             |node: &'a Node, path: &str| read(node, path).map_err(|error| self.problems.add(error)).ok();
-        self.part(key, example, read)
+        self.part_or(key, help, read)
     }
 
     /// A value whose reader puts its mistakes on the list itself.
@@ -159,9 +175,18 @@ impl<'a> View<'a> {
         example: &str,
         read: impl FnOnce(&'a Node, &str) -> Option<T>,
     ) -> Field<T> {
+        self.part_or(key, &format!("write {key} = {example}"), read)
+    }
+
+    fn part_or<T>(
+        &self,
+        key: &'static str,
+        help: &str,
+        read: impl FnOnce(&'a Node, &str) -> Option<T>,
+    ) -> Field<T> {
         match self.get(key) {
             Some(node) => Field { value: read(node, &self.full(key)), missing: None },
-            None => Field { value: None, missing: Some(self.missing(key, example)) },
+            None => Field { value: None, missing: Some(self.missing(key, help)) },
         }
     }
 
@@ -199,7 +224,7 @@ impl<'a> View<'a> {
             if (1.0..=MOST_EXACT).contains(&bytes) {
                 Ok(bytes as u64)
             } else {
-                Err(out_of_range(node, path, "is between 1B and 9000TB", codes::BAD_QUANTITY))
+                Err(out_of_range(node, path, "has to be between 1B and 9000TB", codes::BAD_QUANTITY))
             }
         })
     }
@@ -257,10 +282,12 @@ impl<'a> View<'a> {
     /// A sub-table.
     pub fn table(&self, key: &'static str) -> Field<View<'a>> {
         let at = self.key_place(key);
-        self.field(key, "", |node, path| match &node.value {
-            Value::Table(table) => Ok(self.view(table, path.to_owned(), at)),
-            _ => Err(wrong_type(node, path, "a table", "")
-                .help(format!("write a table under the header [{path}]"))),
+        self.field_or(key, &format!("write a table under the header [{}]", self.full(key)), |node, path| {
+            match &node.value {
+                Value::Table(table) => Ok(self.view(table, path.to_owned(), at)),
+                _ => Err(wrong_type(node, path, "a table", "")
+                    .help(format!("write a table under the header [{path}]"))),
+            }
         })
     }
 
@@ -288,17 +315,13 @@ impl<'a> View<'a> {
     /// A choice: the name of the one sub-table, or a string that stands for an empty one.
     pub fn choice(&self, key: &'static str, choices: &Choices) -> Field<(&'static str, View<'a>)> {
         let at = self.key_place(key);
-        self.field(key, "", |node, path| match &node.value {
+        self.field_or(key, &choose_one(&self.full(key), choices), |node, path| match &node.value {
             Value::String(word) => {
                 let name = choose(word, node.at.clone(), path, choices)?;
                 Ok((name, self.view(&NO_TABLE, format!("{path}.{name}"), node.at.clone())))
             }
             Value::Table(table) => self.view(table, path.to_owned(), at).chosen(choices),
-            _ => Err(wrong_type(node, path, choices.what, "").help(format!(
-                "write [{path}.{}] or another of {}",
-                choices.available[0],
-                words::list(choices.available.iter().copied())
-            ))),
+            _ => Err(wrong_type(node, path, choices.what, "").help(choose_one(path, choices))),
         })
     }
 
@@ -321,12 +344,7 @@ impl<'a> View<'a> {
             }
             [] => Err(Diagnostic::new(codes::NO_CHOICE, format!("`{}` does not say which", self.path))
                 .label(self.at.clone(), "nothing is chosen here")
-                .help(format!(
-                    "write [{}.{}] or another of {}",
-                    self.path,
-                    choices.available[0],
-                    words::list(choices.available.iter().copied())
-                ))),
+                .help(choose_one(&self.path, choices))),
             [first, second, ..] => {
                 let names = words::list(self.table.entries.iter().map(|entry| entry.key.as_str()));
                 Err(Diagnostic::new(
@@ -335,7 +353,7 @@ impl<'a> View<'a> {
                 )
                 .label(second.key_at.clone(), "the second")
                 .label(first.key_at.clone(), "the first")
-                .help(format!("keep one of them, as the choice of {}", choices.what)))
+                .help("keep one of them"))
             }
         }
     }
@@ -357,145 +375,5 @@ impl<'a> View<'a> {
             };
             self.problems.add(diagnostic.label(place, "unknown").help(help));
         }
-    }
-}
-
-/// Integers up to here are exact in f64 and JSON.
-pub(crate) const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
-
-/// A name as part of a dotted path.
-fn quoted(name: &str) -> String {
-    let bare =
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if bare { name.to_owned() } else { format!("{name:?}") }
-}
-
-fn choose(word: &str, at: Option<Place>, path: &str, choices: &Choices) -> Result<&'static str, Diagnostic> {
-    if let Some(name) = choices.available.iter().find(|name| **name == word) {
-        return Ok(name);
-    }
-    if choices.planned.contains(&word) {
-        return Err(Diagnostic::new(
-            codes::NOT_AVAILABLE,
-            format!("`{path}.{word}` is not available in this version"),
-        )
-        .label(at, "not yet")
-        .help(format!("this version has {}", words::list(choices.available.iter().copied()))));
-    }
-    let all = choices.available.iter().chain(choices.planned).copied();
-    Err(Diagnostic::new(codes::UNKNOWN_WORD, format!("`{word}` is not {}", choices.what))
-        .label(at, "unknown")
-        .help(words::suggestion(word, all)))
-}
-
-fn wrong_type(node: &Node, path: &str, wanted: &str, example: &str) -> Diagnostic {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    let diagnostic = Diagnostic::new(codes::WRONG_TYPE, format!("`{path}` is {wanted}, not {}", node.kind()))
-        .label(node.at.clone(), format!("this is {}", node.kind()));
-    if example.is_empty() { diagnostic } else { diagnostic.help(format!("write {name} = {example}")) }
-}
-
-fn out_of_range(node: &Node, path: &str, wanted: &str, code: &'static Code) -> Diagnostic {
-    Diagnostic::new(code, format!("`{path}` {wanted}")).label(node.at.clone(), "out of range")
-}
-
-pub(crate) fn text<'a>(node: &'a Node, path: &str, example: &str) -> Result<&'a str, Diagnostic> {
-    match &node.value {
-        Value::String(text) => Ok(text),
-        _ => Err(wrong_type(node, path, "a string", example)),
-    }
-}
-
-pub(crate) fn word<T: Copy>(node: &Node, path: &str, choices: &[(&'static str, T)]) -> Result<T, Diagnostic> {
-    let written = text(node, path, &format!("{:?}", choices[0].0))?;
-    choices.iter().find(|(name, _)| *name == written).map(|(_, value)| *value).ok_or_else(|| {
-        let names = choices.iter().map(|(name, _)| *name);
-        Diagnostic::new(codes::UNKNOWN_WORD, format!("`{path}` cannot be `{written}`"))
-            .label(node.at.clone(), "unknown")
-            .help(words::suggestion(written, names))
-    })
-}
-
-pub(crate) fn whole<N: TryFrom<i64>>(node: &Node, path: &str, least: i64) -> Result<N, Diagnostic> {
-    let Value::Integer(integer) = node.value else {
-        return Err(wrong_type(node, path, "a whole number", &least.max(1).to_string()));
-    };
-    if integer < least {
-        return Err(out_of_range(node, path, &format!("is {least} or above"), codes::OUT_OF_RANGE));
-    }
-    N::try_from(integer)
-        .ok()
-        .filter(|_| integer as f64 <= MOST_EXACT)
-        .ok_or_else(|| out_of_range(node, path, "is too large", codes::OUT_OF_RANGE))
-}
-
-pub(crate) fn number(node: &Node, path: &str, bound: Bound) -> Result<f64, Diagnostic> {
-    let number = match node.value {
-        Value::Integer(integer) => integer as f64,
-        Value::Float(float) => float,
-        _ => return Err(wrong_type(node, path, "a number", "")),
-    };
-    match bound.broken(number) {
-        Some(wanted) => Err(out_of_range(node, path, wanted, codes::OUT_OF_RANGE)),
-        None => Ok(units::tidy(number)),
-    }
-}
-
-/// A string with a unit, in SI units.
-pub(crate) fn quantity(
-    node: &Node,
-    path: &str,
-    dimension: &'static Dimension,
-    bound: Bound,
-) -> Result<f64, Diagnostic> {
-    let units = || words::list(dimension.units.iter().map(|(symbol, _)| *symbol));
-    let needs_unit = |written: &str| {
-        let shown: Vec<String> = dimension
-            .units
-            .iter()
-            .rev()
-            .take(3)
-            .rev()
-            .map(|(symbol, _)| format!("\"{written}{symbol}\""))
-            .collect();
-        let mut shown = shown.join(" or ");
-        if dimension.units.len() > 3 {
-            shown.push_str(&format!("; its units are {}", units()));
-        }
-        Diagnostic::new(codes::MISSING_UNIT, format!("`{path}` is {} and needs a unit", dimension.name))
-            .label(node.at.clone(), "a number alone")
-            .help(format!("write {shown}"))
-    };
-    let written = match &node.value {
-        Value::String(written) => written,
-        Value::Integer(integer) => return Err(needs_unit(&integer.to_string())),
-        Value::Float(float) => return Err(needs_unit(&float.to_string())),
-        _ => return Err(wrong_type(node, path, dimension.name, &format!("{:?}", dimension.example))),
-    };
-    let value = units::parse(dimension, written).map_err(|mistake| match mistake {
-        Mistake::NoUnit(digits) => needs_unit(&digits),
-        Mistake::NotANumber => {
-            Diagnostic::new(codes::NOT_A_NUMBER, format!("`{path}` is {}, not `{written}`", dimension.name))
-                .label(node.at.clone(), "does not begin with a number")
-                .help(format!("write a number and a unit, such as {:?}", dimension.example))
-        }
-        Mistake::UnknownUnit(digits, unit) => {
-            let other = units::dimension_of(&unit);
-            let label = match other {
-                Some(other) => format!("this is {}", other.name),
-                None => format!("`{unit}` is not a unit here"),
-            };
-            let help = match units::meant(dimension, &unit) {
-                Some(meant) => format!("did you mean \"{digits}{meant}\"?"),
-                None => format!("its units are {}", units()),
-            };
-            Diagnostic::new(codes::UNKNOWN_UNIT, format!("`{path}` is {}, not `{written}`", dimension.name))
-                .label(node.at.clone(), label)
-                .help(help)
-        }
-    })?;
-    match bound.broken(value) {
-        Some(wanted) => Err(out_of_range(node, path, wanted, codes::BAD_QUANTITY)),
-        None => Ok(value),
     }
 }

@@ -1,7 +1,7 @@
 //! `--smoke`: the same scenario, small enough to see within seconds that it runs.
 
 use crate::coordination::Coordination;
-use crate::data::{Corpus, Split};
+use crate::data::{Corpus, Portion, Split};
 use crate::evaluation::Every;
 use crate::method::{Method, Steps};
 use crate::models::Init;
@@ -70,9 +70,14 @@ impl Scenario {
         let most = PRIVATE_PER_DEVICE * self.fleet.devices;
         self.data.private = Some(self.data.private.unwrap_or(most).min(most));
         if let Corpus::Sources(sources) = &mut self.data.corpus {
-            // Enough for the held-out parts too, whatever their fractions.
+            // Enough to leave private examples beside the held-out parts, whatever these are.
             for source in sources {
                 source.limit = Some(source.limit.unwrap_or(most * 10).min(most * 10));
+            }
+            for part in [&mut self.data.public, &mut self.data.validation, &mut self.data.test] {
+                if let Portion::Count(count) = part {
+                    *count = (*count).min(most);
+                }
             }
         }
         match &mut self.data.split {

@@ -7,16 +7,18 @@ pub struct Dimension {
     pub name: &'static str,
     /// A good example to show.
     pub example: &'static str,
+    /// The units that people mean most, for a number that came without.
+    pub common: &'static [&'static str],
     /// Every unit with its size in SI units; case matters.
     pub units: &'static [(&'static str, f64)],
 }
 
 macro_rules! dimensions {
-    ($($(#[$doc:meta])* $constant:ident = $name:literal, $example:literal, [$($unit:literal = $size:expr),* $(,)?];)*) => {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal, $example:literal, [$($common:literal),*], [$($unit:literal = $size:expr),* $(,)?];)*) => {
         $(
             $(#[$doc])*
             pub const $constant: Dimension =
-                Dimension { name: $name, example: $example, units: &[$(($unit, $size)),*] };
+                Dimension { name: $name, example: $example, common: &[$($common),*], units: &[$(($unit, $size)),*] };
         )*
         /// Every dimension.
         pub const ALL: &[Dimension] = &[$($constant),*];
@@ -25,35 +27,35 @@ macro_rules! dimensions {
 
 dimensions! {
     /// Seconds.
-    TIME = "a time", "25min", ["ns" = 1e-9, "us" = 1e-6, "ms" = 1e-3, "s" = 1.0, "min" = 60.0, "h" = 3600.0, "d" = 86_400.0];
+    TIME = "a time", "25min", ["s", "min", "h"], ["ns" = 1e-9, "us" = 1e-6, "ms" = 1e-3, "s" = 1.0, "min" = 60.0, "h" = 3600.0, "d" = 86_400.0];
     /// Bytes.
-    SIZE = "a size", "6GiB", [
+    SIZE = "a size", "6GiB", ["MB", "GB", "GiB"], [
         "B" = 1.0, "kB" = 1e3, "MB" = 1e6, "GB" = 1e9, "TB" = 1e12,
         "KiB" = 1024.0, "MiB" = 1_048_576.0, "GiB" = 1_073_741_824.0, "TiB" = 1_099_511_627_776.0,
     ];
     /// Bytes per second.
-    RATE = "a rate", "80Mbit/s", [
+    RATE = "a rate", "80Mbit/s", ["Mbit/s", "MB/s"], [
         "bit/s" = 0.125, "kbit/s" = 125.0, "Mbit/s" = 125e3, "Gbit/s" = 125e6,
         "B/s" = 1.0, "kB/s" = 1e3, "MB/s" = 1e6, "GB/s" = 1e9, "TB/s" = 1e12,
     ];
     /// Floating-point operations per second.
-    COMPUTE = "a computing speed", "900GFLOP/s", ["MFLOP/s" = 1e6, "GFLOP/s" = 1e9, "TFLOP/s" = 1e12, "PFLOP/s" = 1e15];
+    COMPUTE = "a computing speed", "900GFLOP/s", ["GFLOP/s", "TFLOP/s"], ["MFLOP/s" = 1e6, "GFLOP/s" = 1e9, "TFLOP/s" = 1e12, "PFLOP/s" = 1e15];
     /// Watts.
-    POWER = "a power", "4.5W", ["mW" = 1e-3, "W" = 1.0, "kW" = 1e3];
+    POWER = "a power", "4.5W", ["W"], ["mW" = 1e-3, "W" = 1.0, "kW" = 1e3];
     /// Joules.
-    ENERGY = "an energy", "17Wh", ["J" = 1.0, "kJ" = 1e3, "Wh" = 3600.0, "kWh" = 3.6e6];
+    ENERGY = "an energy", "17Wh", ["J", "Wh"], ["J" = 1.0, "kJ" = 1e3, "Wh" = 3600.0, "kWh" = 3.6e6];
     /// US dollars per second.
-    PRICE_PER_TIME = "a price per hour", "2.40USD/h", ["USD/h" = 1.0 / 3600.0];
+    PRICE_PER_TIME = "a price per hour", "2.40USD/h", ["USD/h"], ["USD/h" = 1.0 / 3600.0];
     /// US dollars per byte.
-    PRICE_PER_SIZE = "a price per gigabyte", "0.08USD/GB", ["USD/GB" = 1e-9];
+    PRICE_PER_SIZE = "a price per gigabyte", "0.08USD/GB", ["USD/GB"], ["USD/GB" = 1e-9];
     /// Events per second.
-    HAZARD = "a rate of events", "0.02/h", ["/s" = 1.0, "/min" = 1.0 / 60.0, "/h" = 1.0 / 3600.0, "/d" = 1.0 / 86_400.0];
+    HAZARD = "a rate of events", "0.02/h", ["/h", "/d"], ["/s" = 1.0, "/min" = 1.0 / 60.0, "/h" = 1.0 / 3600.0, "/d" = 1.0 / 86_400.0];
     /// Events per transfer.
-    PER_TRANSFER = "a probability per transfer", "0.01/transfer", ["/transfer" = 1.0];
+    PER_TRANSFER = "a probability per transfer", "0.01/transfer", ["/transfer"], ["/transfer" = 1.0];
     /// Parameters.
-    PARAMETERS = "a number of parameters", "7.6B", ["k" = 1e3, "M" = 1e6, "B" = 1e9, "T" = 1e12];
+    PARAMETERS = "a number of parameters", "7.6B", ["M", "B"], ["k" = 1e3, "M" = 1e6, "B" = 1e9, "T" = 1e12];
     /// Grams of CO2 per joule.
-    CARBON = "a carbon intensity", "400gCO2/kWh", ["gCO2/kWh" = 1.0 / 3.6e6];
+    CARBON = "a carbon intensity", "400gCO2/kWh", ["gCO2/kWh"], ["gCO2/kWh" = 1.0 / 3.6e6];
 }
 
 /// What is wrong with a quantity.
@@ -61,8 +63,8 @@ dimensions! {
 pub enum Mistake {
     /// It does not begin with a number.
     NotANumber,
-    /// A number alone, as written.
-    NoUnit(String),
+    /// A number alone, as written and as read.
+    NoUnit(String, f64),
     /// The number and the unit as written.
     UnknownUnit(String, String),
 }
@@ -76,7 +78,7 @@ pub fn parse(dimension: &Dimension, text: &str) -> Result<f64, Mistake> {
     let (digits, unit) = number_prefix(text);
     let number = plain_number(digits).ok_or(Mistake::NotANumber)?;
     if unit.is_empty() {
-        return Err(Mistake::NoUnit(digits.to_owned()));
+        return Err(Mistake::NoUnit(digits.to_owned(), number));
     }
     match dimension.units.iter().find(|(symbol, _)| *symbol == unit) {
         Some((_, size)) => Ok(tidy(number * size)),
@@ -123,6 +125,23 @@ pub fn tidy(number: f64) -> f64 {
     let exponent: i32 = short.rsplit_once('e').and_then(|(_, digits)| digits.parse().ok()).unwrap_or(0);
     let text = if exponent < -8 { format!("{number:.22}") } else { short };
     text.parse().unwrap_or(number)
+}
+
+/// What a number without a unit may have meant: `"25s", "25min" or "25h"`.
+///
+/// A number as large as 9e11 was meant in SI units, and is shown in the largest unit that fits.
+pub(crate) fn likely(dimension: &Dimension, digits: &str, number: f64) -> String {
+    if number >= 1e5
+        && let Some((symbol, size)) = dimension.units.iter().rfind(|(_, size)| *size <= number)
+    {
+        return format!("\"{}{symbol}\", if it was meant in SI units", tidy(number / size));
+    }
+    let mut shown: Vec<String> =
+        dimension.common.iter().map(|symbol| format!("\"{digits}{symbol}\"")).collect();
+    match (shown.pop(), shown.is_empty()) {
+        (Some(last), false) => format!("{} or {last}", shown.join(", ")),
+        (last, _) => last.unwrap_or_default(),
+    }
 }
 
 /// The dimension that has this unit.

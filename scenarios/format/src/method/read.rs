@@ -7,20 +7,9 @@ use crate::node::{Node, Value};
 use crate::reader::{self, Bound, View};
 use crate::words;
 
-/// The method; `models` are the names in `[models]`.
-pub(crate) fn read(root: &View, models: &[&str]) -> Option<Method> {
-    if !root.has("method") {
-        // Asked for, so that "did you mean" knows it.
-        let _ = root.table("method");
-        let error = Diagnostic::new(codes::MISSING_KEY, "the scenario has no method");
-        let help = format!(
-            "write [method.co-plms] or another of {}",
-            words::list(words::METHOD.available.iter().copied())
-        );
-        root.problems.add(error.help(help));
-        return None;
-    }
-    let (name, view) = root.choice("method", &words::METHOD).optional()?;
+/// The method; `models` are the names in `[models]`, none where that table is wrong itself.
+pub(crate) fn read(root: &View, models: Option<&[&str]>) -> Option<Method> {
+    let (name, view) = root.choice("method", &words::METHOD).required(root.problems)?;
     let models = Models(models);
     match name {
         "zero-shot" => {
@@ -36,11 +25,11 @@ pub(crate) fn read(root: &View, models: &[&str]) -> Option<Method> {
 }
 
 /// The names in `[models]`.
-struct Models<'a>(&'a [&'a str]);
+struct Models<'a>(Option<&'a [&'a str]>);
 
 impl Models<'_> {
     fn has(&self, name: &str) -> bool {
-        self.0.contains(&name)
+        self.0.is_none_or(|names| names.contains(&name))
     }
 
     /// The model that `key` names, or else the model called as the key.
@@ -72,7 +61,8 @@ impl Models<'_> {
         if self.has(&name) {
             return Some(name);
         }
-        view.problems.add(unknown_model(&name, self.0).label(view.place(key), "not in [models]"));
+        view.problems
+            .add(unknown_model(&name, self.0.unwrap_or_default()).label(view.place(key), "not in [models]"));
         None
     }
 }
@@ -116,7 +106,8 @@ impl Models<'_> {
         if self.has(name) {
             return Some(Some(name.to_owned()));
         }
-        view.problems.add(unknown_model(name, self.0).label(node.at.clone(), "not in [models]"));
+        view.problems
+            .add(unknown_model(name, self.0.unwrap_or_default()).label(node.at.clone(), "not in [models]"));
         None
     }
 }

@@ -1,9 +1,8 @@
 //! What every test of the language needs.
-#![expect(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::{Path, PathBuf};
 
-use cotune_scenario::{Checked, Context, Diagnostics, Document, Override};
+use cotune_scenario::{Checked, Context, Diagnostics, Document, Override, Scenario};
 
 /// The embedded checkpoints that the tests pretend there are.
 pub const ZOO: Context = Context { zoo: &["llm", "llm-small", "dpm", "slm-llama", "slm-bloom", "slm-gpt2"] };
@@ -33,4 +32,14 @@ pub fn with(file: &str, changes: &[(&str, &str)]) -> Result<Checked, Diagnostics
     let mut document = parse("good", file)?;
     document.set(&changes.iter().map(|(key, value)| Override::new(key, value)).collect::<Vec<_>>())?;
     document.check(&ZOO)
+}
+
+/// A good scenario as it is.
+pub fn good(file: &str) -> Scenario {
+    changed(file, &[])
+}
+
+/// A good scenario with changes that keep it good.
+pub fn changed(file: &str, changes: &[(&str, &str)]) -> Scenario {
+    with(file, changes).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).scenario
 }

@@ -1,0 +1,168 @@
+//! What a scenario means: every section, every default.
+
+use cotune_scenario::coordination::{Coordination, Synchronous};
+use cotune_scenario::data::{Corpus, Half, Layout, Portion, Split};
+use cotune_scenario::evaluation::{Every, Metric};
+use cotune_scenario::fault::{Classes, Fault};
+use cotune_scenario::fleet::Availability;
+use cotune_scenario::method::{Combine, Method, VocabularyMap};
+use cotune_scenario::{Distribution, Severity, units};
+
+use crate::common::{ZOO, changed, good, parse, parse_text, read, with};
+
+#[test]
+fn the_example_of_the_design_is_read_in_si_units() {
+    let scenario = good("city-clinics.toml");
+    assert_eq!((scenario.name.as_str(), scenario.seed, scenario.fleet.devices), ("city-clinics", 1, 100));
+
+    let billed = scenario.models["cloud"].bill_as.as_ref().expect("it is billed as a 7B");
+    assert_eq!((billed.params, billed.layers, billed.width), (7_600_000_000, 34, 4352));
+
+    let phone = &scenario.fleet.classes["phone"];
+    let z95 = 1.644_853_626_951_472_2;
+    let Distribution::LogNormal { median, sigma } = phone.compute_flops_per_second else {
+        panic!("it is lognormal")
+    };
+    assert_eq!(median, 900e9);
+    assert!((median * (sigma * z95).exp() / 1.6e12 - 1.0).abs() < 1e-12, "p95 comes back");
+    let Distribution::LogNormal { median, sigma } = phone.link.down_bytes_per_second else {
+        panic!("it is lognormal")
+    };
+    assert_eq!(median, 10e6);
+    assert!((median * (-sigma * z95).exp() / 1e6 - 1.0).abs() < 1e-12, "p5 comes back");
+    assert_eq!(phone.memory_bytes, 6 << 30);
+    assert_eq!(phone.battery.as_ref().map(|battery| battery.capacity_joules), Some(61_200.0));
+    assert_eq!(phone.link.drop_per_transfer, 0.01);
+    let Availability::Diurnal(diurnal) = &phone.availability else { panic!("it is diurnal") };
+    assert_eq!((diurnal.peak_seconds, diurnal.online_at_trough), (9000.0, 0.08));
+    assert_eq!(diurnal.timezone_seconds, Distribution::Uniform { low: -10_800.0, high: 10_800.0 });
+
+    let price = scenario.cloud.price.as_ref().expect("it has a price");
+    assert_eq!((price.compute_usd_per_second, price.egress_usd_per_byte), (6.66666666666667e-4, 8e-11));
+    assert_eq!(scenario.data.sizes(8000).expect("they fit").private, 6400);
+    let Coordination::Sync(sync) = &scenario.coordination;
+    assert_eq!((sync.invited(100), sync.deadline_seconds), (42, Some(1500.0)));
+    let crash = Fault::Crash { class: Classes::All, rate_per_second: units::tidy(0.02 / 3600.0) };
+    assert_eq!(scenario.faults[0], crash);
+    assert_eq!(scenario.evaluation.every, Every::Rounds(5));
+    assert_eq!(scenario.evaluation.metrics, [Metric::Loss, Metric::RougeL, Metric::ExactMatch]);
+    assert_eq!(scenario.budget.uplink_bytes, Some(20_000_000_000));
+    let Method::CoPlms(method) = &scenario.method else { panic!("it is co-plms") };
+    assert_eq!(
+        (method.device_steps.tune, method.device_steps.mutual, method.cloud_steps.mutual),
+        (20, 20, 40)
+    );
+}
+
+#[test]
+fn the_least_scenario_gets_every_default() {
+    let scenario = good("small.toml");
+    let Coordination::Sync(sync) = &scenario.coordination;
+    assert_eq!(*sync, Synchronous { cohort: 4, overcommit: 1.0, deadline_seconds: None, min_updates: 1 });
+    let parts = (scenario.data.public, scenario.data.validation, scenario.data.test, scenario.data.private);
+    assert_eq!(parts, (Portion::Count(50), Portion::Count(50), Portion::Count(100), Some(800)));
+    assert_eq!(scenario.data.split, Split::Iid);
+    assert_eq!(scenario.fleet.classes["phone"].share, 1.0);
+    assert_eq!(scenario.evaluation.panel, 4);
+}
+
+#[test]
+fn every_method_of_this_version_is_read() {
+    for (written, name) in [
+        ("'zero-shot'", "zero-shot"),
+        ("{ standalone = { public = true, cloud = false } }", "standalone"),
+        ("{ fedavg = { on = 'edge', aggregate = 'uniform' } }", "fedavg"),
+        ("{ fedavg = { on = 'proxy' } }", "fedavg"),
+        ("{ co-plms = {} }", "co-plms"),
+    ] {
+        assert_eq!(changed("small.toml", &[("method", written)]).method.name(), name, "{written}");
+    }
+    let dtw =
+        changed("small.toml", &[("method.co-plms.saml", "{ align = 'dtw', combine = { convex = 0.9 } }")]);
+    let Method::CoPlms(method) = dtw.method else { panic!("it is co-plms") };
+    assert_eq!(
+        (method.saml.vocab, method.saml.combine),
+        (VocabularyMap::Edit, Combine::Convex { lambda: 0.9 })
+    );
+}
+
+#[test]
+fn sources_of_every_layout_are_read_and_named_as_files() {
+    let text = read("good", "small.toml").replace("corpus.builtin = { examples = 1_000 }", "corpus.sources = {}\n[[data.source]]\ndomain = 'banking'\ncsv = 'data:banking77/train.csv'\nlabels = 20\npermute_labels = true\n[[data.source]]\ndomain = 'actions'\nscan = 'data:scan/tasks.txt'\nmax_actions = 8\nhalf = 'source'");
+    let document = parse_text("good", "sources.toml", &text).expect("it is TOML");
+    let scenario = document.check(&ZOO).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).scenario;
+    let Corpus::Sources(sources) = &scenario.data.corpus else { panic!("they are sources") };
+    assert_eq!(
+        (sources[0].layout, sources[0].label_column.as_str(), sources[0].half),
+        (Layout::Csv, "category", Half::Target)
+    );
+    assert_eq!(
+        (sources[1].layout, sources[1].max_actions, sources[1].half),
+        (Layout::Scan, Some(8), Half::Source)
+    );
+    assert_eq!(scenario.data.private, None, "how many there are is known when they are read");
+    let files: Vec<String> = scenario.files().into_iter().map(|file| file.key).collect();
+    assert_eq!(files, ["data.source.0.csv", "data.source.1.scan"]);
+    let shown = document.unreadable(&scenario.files()[1], "no such file");
+    assert_eq!(shown.position(), Some((26, 8)));
+}
+
+#[test]
+fn every_split_and_availability_is_read() {
+    for split in [
+        "'iid'",
+        "{ iid = {} }",
+        "{ dirichlet = { alpha = 0.3, self_balancing = true } }",
+        "{ pathological = { classes_per_device = 2 } }",
+        "{ shards = { per_device = 2, size = 50, keep_incomplete = true } }",
+        "{ natural = { by = 'domain' } }",
+        "{ quantity = { linear = {} } }",
+        "{ quantity = { lognormal = { sigma = 1.0 } } }",
+        "{ file = 'split.txt' }",
+    ] {
+        changed("small.toml", &[("data.split", split)]);
+    }
+    for availability in [
+        "'always'",
+        "{ markov = { mean_on = '50min', mean_off = '2h' } }",
+        "{ diurnal = { peak = '02:30', online = { at_peak = 0.8, at_trough = 0.1 } } }",
+        "{ sessions = { online = { weibull = { shape = 0.5, scale = '30min' } }, offline = '1h' } }",
+        "{ trace = 'data:traces/devices.csv' }",
+    ] {
+        changed("small.toml", &[("fleet.class.phone.availability", availability)]);
+    }
+    for distribution in [
+        "'50ms'",
+        "{ constant = '50ms' }",
+        "{ normal = { mean = '50ms', sd = '5ms' } }",
+        "{ exponential = { mean = '50ms' } }",
+        "{ empirical = 'rtt.txt' }",
+    ] {
+        changed("small.toml", &[("fleet.class.phone.link.rtt", distribution)]);
+    }
+}
+
+#[test]
+fn a_scenario_in_json_means_the_same() {
+    let json = r#"{ "format": 1, "name": "small",
+        "models": { "cloud": { "base": "zoo:llm", "adapter": { "lora": { "rank": 8 } } },
+                    "proxy": { "base": "zoo:dpm", "adapter": { "lora": { "rank": 8 } } },
+                    "edge": { "base": "zoo:slm-llama", "adapter": { "lora": { "rank": 8 } } } },
+        "data": { "corpus": { "builtin": { "examples": 1000 } } },
+        "fleet": { "devices": 4, "class": { "phone": { "model": "edge", "compute": "900GFLOP/s",
+            "memory": "6GiB", "link": { "down": "80Mbit/s", "up": "20Mbit/s" } } } },
+        "method": { "co-plms": {} }, "budget": { "rounds": 6 } }"#;
+    let scenario = parse_text("good", "small.json", json).and_then(|document| document.check(&ZOO));
+    assert_eq!(scenario.unwrap_or_else(|diagnostics| panic!("{diagnostics}")).scenario, good("small.toml"));
+}
+
+#[test]
+fn warnings_do_not_stop_a_scenario() {
+    let checked = with("small.toml", &[("evaluation.panel", "50")]).expect("it is valid");
+    assert_eq!(checked.scenario.evaluation.panel, 4);
+    assert!(checked.warnings.0.iter().all(|warning| warning.severity == Severity::Warning));
+    assert_eq!(checked.warnings.0.len(), 1);
+    assert!(
+        parse("good", "city-clinics.toml").expect("TOML").check(&ZOO).expect("valid").warnings.0.is_empty()
+    );
+}
