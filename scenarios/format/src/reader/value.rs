@@ -102,9 +102,11 @@ pub(crate) fn number(node: &Node, path: &str, bound: Bound) -> Result<f64, Diagn
         Value::Float(float) => float,
         _ => return Err(wrong_type(node, path, "a number", "")),
     };
+    // Tidied first, so that what is too small to be kept does not become 0 unseen.
+    let number = units::tidy(number);
     match bound.broken(number) {
         Some(wanted) => Err(out_of_range(node, path, wanted, codes::OUT_OF_RANGE)),
-        None => Ok(units::tidy(number)),
+        None => Ok(number),
     }
 }
 

@@ -57,3 +57,19 @@ fn the_example_of_every_unit_is_right() {
         }
     }
 }
+
+#[test]
+fn tidy_numbers_survive_the_text_of_a_lock_file() {
+    for step in 0..200_000u32 {
+        // From 1e-20 to 1e20, no two with the same digits.
+        let number = 10f64.powf(f64::from(step) / 5_000.0 - 20.0);
+        let tidy = units::tidy(number);
+        let text = serde_json::to_string(&tidy).expect("a number becomes JSON");
+        let again: f64 = serde_json::from_str(&text).expect("it is a number");
+        assert_eq!(again.to_bits(), tidy.to_bits(), "{number:e}");
+        assert_eq!(units::tidy(tidy).to_bits(), tidy.to_bits(), "{number:e}");
+        if number > 1e-7 {
+            assert!((tidy / number - 1.0).abs() < 1e-14, "{number:e} became {tidy:e}");
+        }
+    }
+}
