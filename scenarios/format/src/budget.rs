@@ -10,7 +10,7 @@ use crate::units;
 /// The run ends at the first of these; at least one is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// Virtual time [s].
+    /// Virtual time \[s\].
     pub virtual_seconds: Option<f64>,
     /// Rounds.
     pub rounds: Option<u64>,

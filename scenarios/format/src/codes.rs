@@ -78,7 +78,7 @@ codes! {
         "low is below high, p5 below the median and the median below p95.";
 
     // The sense of a scenario.
-    UNKNOWN_MODEL = "E0101", "a model that [models] does not have",
+    UNKNOWN_MODEL = "E0101", "a model that the scenario does not have",
         "Methods and device classes name models by the name of their table: [models.edge-m] is \"edge-m\".";
     UNKNOWN_CHECKPOINT = "E0102", "an unknown checkpoint",
         "`base` is zoo:NAME (shipped), dir:PATH (Hugging Face layout) or pretrain:FILE.toml (made once).";

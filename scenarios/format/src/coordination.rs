@@ -22,7 +22,7 @@ pub struct Synchronous {
     pub cohort: u64,
     /// Devices invited per wanted update, at least 1. Default: 1.
     pub overcommit: f64,
-    /// Longest round [s]; none: a round waits for every invited device.
+    /// Longest round \[s\]; none: a round waits for every invited device.
     pub deadline_seconds: Option<f64>,
     /// Fewest updates of a round that counts, at least 1. Default: 1.
     pub min_updates: u64,

@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub panel: u64,
     /// On which held-out part. Default: test.
     pub split: HeldOut,
-    /// Longest answer generated [tokens]. Default: 24 (chosen: the builtin answers fit).
+    /// Longest answer generated \[tokens\]. Default: 24 (chosen: the builtin answers fit).
     pub max_tokens: u32,
     /// At most this many prompts per domain; none: all.
     pub prompts_per_domain: Option<u32>,
@@ -30,7 +30,7 @@ pub struct Evaluation {
 pub enum Every {
     /// After this many rounds.
     Rounds(u64),
-    /// After this much virtual time [s].
+    /// After this much virtual time \[s\].
     Seconds(f64),
 }
 
@@ -38,7 +38,7 @@ pub enum Every {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Cross-entropy per answer token [nats].
+    /// Cross-entropy per answer token \[nats\].
     Loss,
     /// Rouge-L, 0 to 100.
     RougeL,

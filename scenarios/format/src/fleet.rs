@@ -47,11 +47,11 @@ pub struct DeviceClass {
     pub share: f64,
     /// The model its devices run: a name in `[models]`.
     pub model: String,
-    /// Sustained training speed [FLOP/s].
+    /// Sustained training speed \[FLOP/s\].
     pub compute_flops_per_second: Distribution,
-    /// Memory for the model and its training [bytes].
+    /// Memory for the model and its training \[bytes\].
     pub memory_bytes: u64,
-    /// Memory bandwidth [bytes/s]. Default: 50 GB/s (chosen: LPDDR5-6400 on 64 bits peaks at 51.2).
+    /// Memory bandwidth \[bytes/s\]. Default: 50 GB/s (chosen: LPDDR5-6400 on 64 bits peaks at 51.2).
     pub memory_bandwidth_bytes_per_second: Distribution,
     /// Power draw.
     pub power: Power,
@@ -63,7 +63,7 @@ pub struct DeviceClass {
     pub availability: Availability,
 }
 
-/// Power draw of a device [W].
+/// Power draw of a device \[W\].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Power {
     /// While computing, above idle. Default: 5 W (chosen: a phone under sustained load).
@@ -77,7 +77,7 @@ pub struct Power {
 /// A battery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Battery {
-    /// Energy when full [J].
+    /// Energy when full \[J\].
     pub capacity_joules: f64,
     /// Trains only while the charge is above this fraction of the capacity, in [0, 1). Default: 0.5 (chosen).
     pub train_above: f64,
@@ -86,11 +86,11 @@ pub struct Battery {
 /// An access link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
-    /// Capacity towards the device [bytes/s].
+    /// Capacity towards the device \[bytes/s\].
     pub down_bytes_per_second: Distribution,
-    /// Capacity towards the cloud [bytes/s].
+    /// Capacity towards the cloud \[bytes/s\].
     pub up_bytes_per_second: Distribution,
-    /// Round-trip time [s]. Default: 50 ms (chosen).
+    /// Round-trip time \[s\]. Default: 50 ms (chosen).
     pub rtt_seconds: Distribution,
     /// Packet loss, in [0, 1): makes transport slower. Default: 0.
     pub loss: f64,
@@ -106,18 +106,18 @@ pub enum Availability {
     Always,
     /// On and off for exponential times.
     Markov {
-        /// Mean time on [s].
+        /// Mean time on \[s\].
         mean_on_seconds: f64,
-        /// Mean time off [s].
+        /// Mean time off \[s\].
         mean_off_seconds: f64,
     },
     /// Sessions whose rate follows the local hour.
     Diurnal(Diurnal),
     /// Alternating sessions and gaps from given distributions.
     Sessions {
-        /// Length of a session [s].
+        /// Length of a session \[s\].
         online_seconds: Distribution,
-        /// Length of a gap [s].
+        /// Length of a gap \[s\].
         offline_seconds: Distribution,
     },
     /// Read from a trace.
@@ -130,15 +130,15 @@ pub enum Availability {
 /// A day's rhythm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diurnal {
-    /// Local time of the peak [s after midnight].
+    /// Local time of the peak \[s after midnight\].
     pub peak_seconds: f64,
     /// Fraction online at the peak, in (0, 1].
     pub online_at_peak: f64,
     /// Fraction online half a day later, in (0, online_at_peak].
     pub online_at_trough: f64,
-    /// Length of a session [s]. Default: exponential, mean 50 min (chosen).
+    /// Length of a session \[s\]. Default: exponential, mean 50 min (chosen).
     pub session_seconds: Distribution,
-    /// Local time minus the simulation's clock [s]. Default: 0.
+    /// Local time minus the simulation's clock \[s\]. Default: 0.
     pub timezone_seconds: Distribution,
 }
 

@@ -341,7 +341,7 @@ pub struct Relay {
     pub prompts: u32,
     /// Relay examples beside every step's batch. Default: 16.
     pub batch: u32,
-    /// Longest answer [tokens]. Default: 48.
+    /// Longest answer \[tokens\]. Default: 48.
     pub max_tokens: u32,
     /// The first round (from 1) with a relay set. Default: device 3, cloud 2.
     pub from_round: RelayStart,
