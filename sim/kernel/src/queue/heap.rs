@@ -1,7 +1,7 @@
 //! A 4-ary min-heap of small nodes.
 //!
-//! Four children instead of two halve the depth, and four siblings of 32 bytes are two cache lines: on large heaps that
-//! is a third fewer cache misses than the binary heap of the standard library (D. B. Johnson, "Priority queues with update and
+//! Four children instead of two halve the depth, and four siblings of 32 bytes are two cache lines, so large heaps miss the
+//! cache less often than the binary heap of the standard library (D. B. Johnson, "Priority queues with update and
 //! finding minimum spanning trees", 1975; LaMarca & Ladner, "The influence of caches on the performance of heaps", 1996).
 
 use serde::{Deserialize, Serialize};
@@ -14,29 +14,38 @@ const ARITY: usize = 4;
 /// An [`EventKey`] packed for comparison, and the slot where its event waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Node {
-    time: u64,
-    /// class in the top 8 bits, source in the lower 56.
-    lane: u64,
+    /// time in the top 64 bits, then class in 8, then source in 56: one comparison nearly always decides.
+    when: u128,
     seq: u64,
     pub(super) slot: u32,
 }
 
 impl Node {
+    #[inline]
     pub(super) fn new(key: EventKey, slot: u32) -> Self {
-        Self { time: key.time.0, lane: u64::from(key.class) << 56 | key.source, seq: key.seq, slot }
+        let lane = u64::from(key.class) << 56 | key.source;
+        Self { when: u128::from(key.time.0) << 64 | u128::from(lane), seq: key.seq, slot }
     }
 
+    #[inline]
     pub(super) fn key(&self) -> EventKey {
         EventKey {
             time: self.time(),
-            class: (self.lane >> 56) as u8,
-            source: self.lane & (super::SOURCE_LIMIT - 1),
+            class: (self.when >> 56) as u8,
+            source: self.when as u64 & (super::SOURCE_LIMIT - 1),
             seq: self.seq,
         }
     }
 
+    #[inline]
     pub(super) fn time(&self) -> VirtualTime {
-        VirtualTime(self.time)
+        VirtualTime((self.when >> 64) as u64)
+    }
+
+    #[inline]
+    fn before(&self, other: &Self) -> bool {
+        // `|` and `&`, not `||` and `&&`: no branches, which would be mispredicted half the time.
+        (self.when < other.when) | ((self.when == other.when) & (self.seq < other.seq))
     }
 }
 
@@ -48,19 +57,23 @@ pub(super) struct Heap {
 }
 
 impl Heap {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
 
+    #[inline]
     pub(super) fn peek(&self) -> Option<&Node> {
         self.nodes.first()
     }
 
+    #[inline]
     pub(super) fn push(&mut self, node: Node) {
         self.nodes.push(node);
-        self.sift_up(self.nodes.len() - 1, node);
+        self.sift_up(self.nodes.len() - 1, 0, node);
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Node> {
         let last = self.nodes.pop()?;
         let Some(&first) = self.nodes.first() else { return Some(last) };
@@ -77,11 +90,12 @@ impl Heap {
         }
     }
 
-    /// Lets `node` rise from the hole at `at`.
-    fn sift_up(&mut self, mut at: usize, node: Node) {
-        while at > 0 {
+    /// Lets `node` rise from the hole at `at`, no higher than `root`.
+    #[inline]
+    fn sift_up(&mut self, mut at: usize, root: usize, node: Node) {
+        while at > root {
             let parent = (at - 1) / ARITY;
-            if self.nodes[parent] <= node {
+            if !node.before(&self.nodes[parent]) {
                 break;
             }
             self.nodes[at] = self.nodes[parent];
@@ -90,27 +104,27 @@ impl Heap {
         self.nodes[at] = node;
     }
 
-    /// Lets `node` sink from the hole at `at`.
-    fn sift_down(&mut self, mut at: usize, node: Node) {
-        loop {
-            let first = at * ARITY + 1;
-            let last = (first + ARITY).min(self.nodes.len());
-            if first >= last {
-                break;
-            }
-            let (mut child, mut smallest) = (first, self.nodes[first]);
-            for (offset, sibling) in self.nodes[first + 1..last].iter().enumerate() {
-                if *sibling < smallest {
-                    (child, smallest) = (first + 1 + offset, *sibling);
-                }
-            }
-            if node <= smallest {
-                break;
-            }
-            self.nodes[at] = smallest;
-            at = child;
+    /// Lets `node` sink from the hole at `root`. It came from a leaf and belongs near one, so the hole goes all the way down
+    /// and the node rises from there (Wegener's bottom-up heapsort, 1993): one comparison fewer per level.
+    #[inline]
+    fn sift_down(&mut self, root: usize, node: Node) {
+        let mut at = root;
+        while let Some(siblings) = self.nodes.get(at * ARITY + 1..at * ARITY + 1 + ARITY) {
+            // A tournament, written so that the compiler needs no branch that it would mispredict.
+            let left = usize::from(siblings[1].before(&siblings[0]));
+            let right = 2 + usize::from(siblings[3].before(&siblings[2]));
+            let winner = if siblings[right].before(&siblings[left]) { right } else { left };
+            self.nodes[at] = siblings[winner];
+            at = at * ARITY + 1 + winner;
         }
-        self.nodes[at] = node;
+        let first = at * ARITY + 1;
+        if let Some(last) =
+            (first..self.nodes.len()).reduce(|a, b| if self.nodes[b].before(&self.nodes[a]) { b } else { a })
+        {
+            self.nodes[at] = self.nodes[last];
+            at = last;
+        }
+        self.sift_up(at, root, node);
     }
 }
 
