@@ -10,8 +10,8 @@
 //!     32     …  payload   bincode 2 "standard": little endian, variable-length integers
 //! ```
 //!
-//! The checksum covers the header, so any flipped bit is found before the payload is looked at. Decoding never allocates
-//! more than a small multiple of the bytes it was given, even for a forged frame whose checksum is right: bincode believes
+//! The checksum covers the header, so any flipped bit is found before the payload is looked at. Even a forged
+//! frame whose checksum is right cannot make decoding allocate more than 64 KiB or 256 times its payload: bincode believes
 //! the lengths it reads, so it runs under a limit proportional to the payload. (A sequence of zero-sized elements is the one
 //! shape whose decoding time a forged length can stretch; do not put one in a message.)
 
@@ -219,9 +219,14 @@ impl Frame<'_> {
         use bincode::{config::standard, serde::decode_from_slice};
         match self.payload.len() {
             0..=0x1000 => decode_from_slice(self.payload, standard().with_limit::<0x1_0000>()),
-            0x1001..=0x10_0000 => decode_from_slice(self.payload, standard().with_limit::<0x100_0000>()),
-            0x10_0001..=0x1000_0000 => {
+            0x1001..=0x1_0000 => decode_from_slice(self.payload, standard().with_limit::<0x10_0000>()),
+            0x1_0001..=0x10_0000 => decode_from_slice(self.payload, standard().with_limit::<0x100_0000>()),
+            0x10_0001..=0x100_0000 => decode_from_slice(self.payload, standard().with_limit::<0x1000_0000>()),
+            0x100_0001..=0x1000_0000 => {
                 decode_from_slice(self.payload, standard().with_limit::<0x1_0000_0000>())
+            }
+            0x1000_0001..=0x1_0000_0000 => {
+                decode_from_slice(self.payload, standard().with_limit::<0x10_0000_0000>())
             }
             _ => decode_from_slice(self.payload, standard().with_limit::<0x1000_0000_0000>()),
         }

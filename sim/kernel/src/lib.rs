@@ -13,7 +13,7 @@
 //! | `queue/sequence` | per-source sequence numbers, kept only for sources that ever pushed |
 //! | [`stream`] | random numbers named by (seed, path) |
 //! | [`distribution`] | what a scenario may write where a number varies |
-//! | [`dirichlet`] | proportions for data splits, safe for tiny concentrations |
+//! | [`mod@dirichlet`] | proportions for data splits, safe for tiny concentrations |
 //! | [`normal`] | the normal distribution function and its inverse |
 //! | [`network`] | flows that share a link max-min fairly; TCP bounds; the naive oracle |
 //! | [`codec`] | the versioned, checksummed, size-limited frame around every stored or sent value |

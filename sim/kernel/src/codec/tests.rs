@@ -79,7 +79,7 @@ fn a_forged_length_does_not_allocate() {
 
 #[test]
 fn dense_small_integers_stay_under_bincodes_limit_on_every_rung() {
-    for count in [4_000usize, 0x1001, 1_000_000, 1_100_000] {
+    for count in [4_000usize, 0x1001, 0x1_0001, 1_000_000, 0x100_0000, 0x100_0001] {
         let values = vec![1u128; count];
         assert_eq!(decode::<Vec<u128>>(KIND, &encode(KIND, &values).unwrap()).unwrap().len(), count);
     }
