@@ -13,6 +13,7 @@
 //!    the state before training; its [`EventKind::Evaluated`] events are the summary's `start`.
 //! 5. Joules on devices are marginal (above idle). Idle energy is one total in [`EventKind::RunEnded`].
 
+use cotune_kernel::queue::EventKey;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -294,6 +295,11 @@ pub struct Loss {
 }
 
 impl Event {
+    /// The event with the key under which the kernel's queue delivered its cause.
+    pub fn new(key: EventKey, kind: EventKind) -> Self {
+        Self { time_ns: key.time.as_nanos(), class: key.class, source: key.source, seq: key.seq, kind }
+    }
+
     /// The event without anything that learning decides: what is left is equal with and without training, on
     /// CPU and WebGPU. `None` for an event that exists only through learned values.
     pub fn schedule_form(&self) -> Option<Self> {

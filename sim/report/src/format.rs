@@ -116,6 +116,18 @@ pub fn plural(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", count(number as f64), if number == 1 { "" } else { "s" })
 }
 
+/// A metric's value in the unit that its name ends with.
+pub fn value(metric: &str, value: f64) -> String {
+    match metric.rsplit(['.', '_']).next() {
+        Some("bytes") => bytes(value),
+        Some("joules") => joules(value),
+        Some("usd") => usd(value),
+        Some("seconds") => seconds(value),
+        _ if metric.starts_with("updates.") || metric == "rounds" => count(value),
+        _ => format!("{value:.2}"),
+    }
+}
+
 /// How a metric is spelt in headings: `rouge-l` is `Rouge-L`.
 pub fn metric(name: &str) -> String {
     match name {

@@ -20,9 +20,13 @@ pub fn terminal(summary: &Summary) -> String {
             Some(false) => "MISSED",
             None => "skipped",
         };
-        let bounds = [result.min.map(|min| format!("≥ {min}")), result.max.map(|max| format!("≤ {max}"))];
+        let written = |value: f64| format::value(&result.metric, value);
+        let bounds = [
+            result.min.map(|min| format!("≥ {}", written(min))),
+            result.max.map(|max| format!("≤ {}", written(max))),
+        ];
         let bounds: Vec<String> = bounds.into_iter().flatten().collect();
-        let value = result.value.map_or("absent".to_owned(), format::significant);
+        let value = result.value.map_or("absent".to_owned(), written);
         text += &format!("  {verdict:<8} {} {} (it is {value})\n", result.metric, bounds.join(" and "));
     }
     if !summary.expectations.is_empty() {
@@ -48,13 +52,13 @@ fn scores(summary: &Summary) -> String {
                 Some(start) => (format!("{start:.2}"), format::change(end - start)),
                 None => ("–".to_owned(), String::new()),
             };
-            lines += &format!("  {key:<24} {from:>8} {end:>8.2} {by:>8}\n");
+            lines += &format!("  {key:<26} {from:>8} {end:>8.2} {by:>8}\n");
         }
     }
     if lines.is_empty() {
         return "\n".to_owned();
     }
-    format!("\n  {:<24} {:>8} {:>8} {:>8}\n{lines}\n", "", "start", "end", "change")
+    format!("\n  {:<26} {:>8} {:>8} {:>8}\n{lines}\n", "", "start", "end", "change")
 }
 
 fn system(summary: &Summary) -> String {

@@ -7,7 +7,7 @@ use super::{Axis, px};
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 44.0;
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = 38.0;
+const BOTTOM: f64 = 42.0;
 
 /// One colour of the stacks.
 pub struct Part {

@@ -13,7 +13,7 @@ const BOTTOM: f64 = 38.0;
 
 /// One curve.
 pub struct Series {
-    /// Its name, drawn at its end.
+    /// Its name, drawn at its end; nothing is drawn if it is empty.
     pub label: String,
     /// Its colour and stroke in the style sheet.
     pub class: &'static str,
@@ -43,7 +43,10 @@ pub struct LineChart<'a> {
     pub x_whole: bool,
     /// The curves.
     pub series: Vec<Series>,
-    /// Moments to mark on the x axis, with what a pointer over them reads.
+    /// Whether the curves jump at their points instead of running straight between them.
+    pub steps: bool,
+    /// Places to mark on the x axis, with what a pointer over them reads; across the whole picture if it has
+    /// steps.
     pub marks: Vec<(f64, String)>,
     /// Decimals of the value at a curve's end.
     pub decimals: usize,
@@ -52,7 +55,9 @@ pub struct LineChart<'a> {
 impl LineChart<'_> {
     /// The picture.
     pub fn draw(&self) -> Markup {
-        let plot = (LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM);
+        let unnamed = self.series.iter().all(|series| series.label.is_empty());
+        let right = if unnamed { 14.0 } else { RIGHT };
+        let plot = (LEFT, WIDTH - right, TOP, HEIGHT - BOTTOM);
         let x = Axis::tight(self.x_begin, self.x_end, (plot.0, plot.1), 5);
         let x = if self.x_whole { x.whole() } else { x };
         let (low, high) = self.extent();
@@ -69,12 +74,13 @@ impl LineChart<'_> {
                 }
                 text.label x=(px((plot.0 + plot.1) / 2.0)) y=(px(HEIGHT - 5.0)) text-anchor="middle" { (self.x_label) }
                 @for (at, words) in &self.marks {
-                    path.mark d=(format!("M{} {}v-6", px(x.at(*at)), px(plot.3))) { title { (words) } }
+                    @let (class, length) = if self.steps { ("closed", plot.3 - plot.2) } else { ("mark", 6.0) };
+                    path.(class) d=(format!("M{} {}v-{}", px(x.at(*at)), px(plot.3), px(length))) { title { (words) } }
                 }
                 @for series in &self.series { (draw_band(series, &x, &y)) }
-                @for series in &self.series { (draw_line(series, &x, &y)) }
+                @for series in &self.series { (draw_line(series, &x, &y, self.steps)) }
                 @for (series, at) in self.series.iter().zip(self.label_places(&y, plot.2, plot.3)) {
-                    @if let Some((end, value, _)) = series.points.last() {
+                    @if let (Some((end, value, _)), false) = (series.points.last(), series.label.is_empty()) {
                         @let tip = (x.at(*end) + 5.0, y.at(*value));
                         path.leader d=(format!("M{} {}L{} {}", px(tip.0), px(tip.1), px(plot.1 + 8.0), px(at))) {}
                         text.name.(series.class) x=(px(plot.1 + 11.0)) y=(px(at + 3.8)) {
@@ -140,12 +146,20 @@ fn draw_band(series: &Series, x: &Axis, y: &Axis) -> Markup {
     }
 }
 
-fn draw_line(series: &Series, x: &Axis, y: &Axis) -> Markup {
+fn draw_line(series: &Series, x: &Axis, y: &Axis, steps: bool) -> Markup {
     let finite = || series.points.iter().filter(|point| point.1.is_finite());
-    let line: Vec<String> =
-        finite().map(|point| format!("{} {}", px(x.at(point.0)), px(y.at(point.1)))).collect();
+    let mut line = String::new();
+    for (at, value, _) in finite() {
+        let (x, y, base) = (px(x.at(*at)), px(y.at(*value)), px(y.at(0.0)));
+        line += &match (line.is_empty(), steps) {
+            (true, true) => format!("M{x} {base}V{y}"),
+            (true, false) => format!("M{x} {y}"),
+            (false, true) => format!("H{x}V{y}"),
+            (false, false) => format!("L{x} {y}"),
+        };
+    }
     html! {
-        @if line.len() > 1 { path.line.(series.class) d=(format!("M{}", line.join("L"))) {} }
+        @if finite().nth(1).is_some() { path.line.(series.class) d=(line) {} }
         @for (at, value, words) in finite() {
             circle.dot.(series.class) cx=(px(x.at(*at))) cy=(px(y.at(*value))) r="2.6" { title { (words) } }
         }

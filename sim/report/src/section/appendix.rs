@@ -55,8 +55,8 @@ fn metrics(input: &ReportInput) -> Markup {
         .iter()
         .map(|(name, value)| {
             let start =
-                input.summary.start.get(name).map_or(String::new(), |start| format::significant(*start));
-            vec![html! { code { (name) } }, cell(start), cell(format::significant(*value))]
+                input.summary.start.get(name).map_or(String::new(), |start| format::value(name, *start));
+            vec![html! { code { (name) } }, cell(start), cell(format::value(name, *value))]
         })
         .collect();
     table(&["Metric", "Start", "End"], &rows)

@@ -17,7 +17,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
         .into_iter()
         .filter(|metric| !domains(input, metric).is_empty() || !changes(input.tables, metric).is_empty())
         .collect();
-    if metrics.is_empty() {
+    if metrics.is_empty() || input.tables.evaluations.is_empty() {
         return None;
     }
     Some(html! {
@@ -35,7 +35,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
                 @let changes = changes(input.tables, metric);
                 @if changes.len() > 1 {
                     figure {
-                        figcaption { b { "Change in " (format::metric(metric)) } " " span { "share of panel devices at or below" } }
+                        figcaption { b { "Change in " (format::metric(metric)) } " " span { "% of panel devices at or below" } }
                         (distribution(metric, &changes))
                         (words(&changes))
                     }
@@ -130,12 +130,13 @@ fn distribution(metric: &str, changes: &[f64]) -> Markup {
     let margin = ((high - low) * 0.04).max(0.5);
     LineChart {
         title,
-        x_label: "change from start to end",
+        x_label: "change from start to end (dashed: none)",
         x_begin: low - margin,
         x_end: high + margin,
         x_whole: false,
-        series: vec![Series { label: "%".into(), class: "edge", points: points.collect(), band: None }],
+        series: vec![Series { label: String::new(), class: "edge", points: points.collect(), band: None }],
         marks: vec![(0.0, "no change".to_owned())],
+        steps: true,
         decimals: 0,
     }
     .draw()

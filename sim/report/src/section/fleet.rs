@@ -40,7 +40,7 @@ fn classes(input: &ReportInput) -> Markup {
                 let (low, high) = (words(quantile(&values, 0.05)), words(quantile(&values, 0.95)));
                 html! {
                     (words(quantile(&values, 0.5)))
-                    @if low != high { br; small { (low) " – " (high) } }
+                    @if low != high { br; small { (without_unit_of(&low, &high)) " – " (high) } }
                 }
             };
             vec![
@@ -55,7 +55,16 @@ fn classes(input: &ReportInput) -> Markup {
             ]
         })
         .collect();
-    table(&["Class, model", "Devices", "Compute", "Memory", "Down", "Up", "RTT", "Examples"], &rows)
+    let head = ["Class, model", "Devices", "Compute", "Memory", "Down", "Up", "RTT", "Examples"];
+    html! { div.narrow { (table(&head, &rows)) } }
+}
+
+/// The lower end of a range, without its unit if the upper end has the same.
+fn without_unit_of<'a>(low: &'a str, high: &str) -> &'a str {
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => number,
+        _ => low,
+    }
 }
 
 fn examples(row: &FleetRow) -> f64 {

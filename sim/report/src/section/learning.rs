@@ -86,11 +86,12 @@ fn picture(input: &ReportInput, scores: &[Score], metric: &str, by_time: bool) -
         x_whole: !by_time,
         series: series.collect(),
         marks: marks.map(|fault| (fault.time_s / unit.seconds, fault.kind.to_string())).collect(),
+        steps: false,
         decimals: if metric == "loss" { 2 } else { 1 },
     };
     html! {
         figure {
-            figcaption { b { (format::metric(metric)) } " " span { (y_unit) } }
+            figcaption { b { (format::metric(metric)) } " " span { (if by_time { "by virtual time" } else { "by round" }) ", " (y_unit) } }
             (chart.draw())
         }
     }

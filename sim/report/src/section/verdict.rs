@@ -82,12 +82,12 @@ fn expectation(result: &ExpectationResult) -> Markup {
         None => ("quiet", "–", "skipped"),
     };
     let mut bounds = Vec::new();
-    bounds.extend(result.min.map(|min| format!("≥ {min}")));
-    bounds.extend(result.max.map(|max| format!("≤ {max}")));
+    bounds.extend(result.min.map(|min| format!("≥ {}", format::value(&result.metric, min))));
+    bounds.extend(result.max.map(|max| format!("≤ {}", format::value(&result.metric, max))));
     html! {
         li.(class) {
             b { (mark) " " (word) } " " code { (result.metric) } " " (bounds.join(" and "))
-            @if let Some(value) = result.value { " · it is " (format::significant(value)) }
+            @if let Some(value) = result.value { " · it is " (format::value(&result.metric, value)) }
             @else { " · the run has no such metric" }
         }
     }
@@ -124,7 +124,7 @@ fn cards(input: &ReportInput) -> Vec<Markup> {
             Some(format!("{} down", format::bytes(number("downlink.total_bytes")))),
         ),
         plain_card(
-            "Energy of the devices",
+            "Device energy",
             format::joules(number("energy.total_joules")),
             Some(format!(
                 "{} of it idle",
@@ -143,18 +143,21 @@ fn score_card(label: &str, start: Option<f64>, end: f64, lower_is_better: bool) 
         div.card {
             p.label { (label) }
             p.number { (format!("{end:.1}")) }
-            @if let Some(start) = start { p.from { "from " (format!("{start:.1}")) " " (delta(end - start, lower_is_better)) } }
+            @if let Some(start) = start { p.from { "from " (format!("{start:.1}")) br; (delta(end - start, lower_is_better)) } }
         }
     }
 }
 
 fn plain_card(label: &str, number: String, below: Option<String>) -> Markup {
-    let (number, unit) =
-        number.rsplit_once(' ').filter(|(head, _)| !head.contains(' ')).unwrap_or((&number, ""));
     html! {
         div.card {
             p.label { (label) }
-            p.number { (number) @if !unit.is_empty() { " " small { (unit) } } }
+            p.number {
+                @for (index, word) in number.split(' ').enumerate() {
+                    @if index > 0 { " " }
+                    @if word.starts_with(char::is_alphabetic) { small { (word) } } @else { (word) }
+                }
+            }
             @if let Some(below) = below { p.from { (below) } }
         }
     }

@@ -10,7 +10,7 @@ use crate::ReportInput;
 use crate::format;
 
 /// Faults listed one by one at most.
-const MOST_FAULTS: usize = 40;
+const MOST_FAULTS: usize = 15;
 
 pub fn render(input: &ReportInput) -> Option<Markup> {
     let tables = input.tables;
@@ -40,7 +40,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
             h3 { "Faults" }
             p.note {
                 (counted.join(", "))
-                @if tables.faults.len() > MOST_FAULTS { "; the first " (MOST_FAULTS) " are listed" }
+                @if tables.faults.len() > MOST_FAULTS { "; the first " (MOST_FAULTS) " are listed, all are in tables/faults.csv" }
                 "."
             }
             (faults(input))
