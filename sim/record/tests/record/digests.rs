@@ -105,7 +105,7 @@ fn a_digest_continues_from_any_event() {
     let round = run();
     let long = round.len() * 10; // several batches of lines
     let events: Vec<Event> = round.into_iter().cycle().take(long).collect();
-    for cut in 0..events.len() {
+    for cut in (0..events.len()).step_by(13) {
         let json = serde_json::to_string(&digest(&events[..cut])).unwrap();
         let mut resumed: EventDigest = serde_json::from_str(&json).unwrap();
         events[cut..].iter().for_each(|event| resumed.push(event));
