@@ -1,0 +1,243 @@
+//! Adapters: which values of a model are trained, and where they lie in one flat buffer.
+//!
+//! LoRA (Hu et al. 2021, arXiv 2106.09685): `W' = W + (alpha / r) · A · B`, with `A [inputs, r]` drawn
+//! uniformly from ±1/√inputs (Kaiming, as PEFT does) and `B [r, outputs]` zero, so that a fresh adapter
+//! changes nothing. Adapters are plain `f32` values outside the tensors: they travel, are averaged,
+//! digested and stored as such.
+
+use crate::spec::{Activation, DecoderSpec};
+use cotune_kernel::stream::Stream;
+use serde::{Deserialize, Serialize};
+
+/// Which linear maps get a low-rank update, and what else is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoraSpec {
+    /// Rank r of the update.
+    pub rank: usize,
+    /// Scale: the update is multiplied by `alpha / rank`.
+    pub alpha: f64,
+    /// The linear maps that are adapted.
+    pub targets: Vec<Target>,
+    /// Parts of the base that are trained in full beside the low-rank maps.
+    pub modules_to_save: Vec<Module>,
+}
+
+/// A linear map of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Query.
+    Q,
+    /// Key.
+    K,
+    /// Value.
+    V,
+    /// Query, key and value as one map (GPT-2's `c_attn`).
+    Qkv,
+    /// Attention output.
+    O,
+    /// Gate of a SwiGLU.
+    Gate,
+    /// First map of the MLP.
+    Up,
+    /// Second map of the MLP.
+    Down,
+}
+
+/// A part of the base that an adapter may train in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Module {
+    /// Token embedding, which is also the head.
+    Embeddings,
+    /// Gains and biases of every norm.
+    Norms,
+}
+
+/// Where each trained value lies in the flat buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    entries: Vec<Entry>,
+    total: usize,
+    scale: f32,
+}
+
+/// One trained tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// `blocks.0.qkv.lora_a`, or the name of a tensor of the base.
+    pub name: String,
+    /// Rows and columns; vectors are one row.
+    pub shape: [usize; 2],
+    /// Index of its first value.
+    pub offset: usize,
+    /// How the value starts.
+    pub start: Start,
+}
+
+/// The first value of a trained tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Uniform in ±1/√inputs.
+    Kaiming,
+    /// Zero.
+    Zero,
+    /// A copy of the base's tensor.
+    Base,
+}
+
+impl Entry {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape[0] * self.shape[1]
+    }
+
+    /// Whether the tensor has no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether weight decay applies: to matrices, not to norms and biases.
+    pub fn decays(&self) -> bool {
+        self.shape[0] > 1
+    }
+}
+
+impl Target {
+    /// Inputs and outputs of the map, and its name inside a block; `None` if the family has no such map.
+    fn shape(self, spec: &DecoderSpec) -> Option<(usize, usize, &'static str)> {
+        let (d, f) = (spec.width, spec.mlp);
+        match self {
+            Self::Q => Some((d, d, "q")),
+            Self::K => Some((d, d, "k")),
+            Self::V => Some((d, d, "v")),
+            Self::Qkv => Some((d, 3 * d, "qkv")),
+            Self::O => Some((d, d, "o")),
+            Self::Gate => (spec.activation == Activation::SwiGlu).then_some((d, f, "gate")),
+            Self::Up => Some((d, f, "up")),
+            Self::Down => Some((f, d, "down")),
+        }
+    }
+}
+
+impl Layout {
+    /// The layout of a LoRA on `spec`: block by block, targets in the order of [`Target`], A before B.
+    ///
+    /// A target that the family lacks (`gate` without SwiGLU) is left out.
+    pub fn lora(spec: &DecoderSpec, lora: &LoraSpec) -> Self {
+        let mut layout = Self { entries: Vec::new(), total: 0, scale: (lora.alpha / lora.rank as f64) as f32 };
+        let mut targets = lora.targets.clone();
+        targets.sort_unstable();
+        targets.dedup();
+        for block in 0..spec.layers {
+            for (inputs, outputs, name) in targets.iter().filter_map(|target| target.shape(spec)) {
+                let name = format!("blocks.{block}.{name}");
+                layout.push(format!("{name}.lora_a"), [inputs, lora.rank], Start::Kaiming);
+                layout.push(format!("{name}.lora_b"), [lora.rank, outputs], Start::Zero);
+            }
+        }
+        for (name, shape) in spec.tensors() {
+            let saved = lora.modules_to_save.iter().any(|module| match module {
+                Module::Embeddings => name == "embedding",
+                Module::Norms => name.contains("norm."),
+            });
+            if saved {
+                layout.push(name, as_matrix(&shape), Start::Base);
+            }
+        }
+        layout
+    }
+
+    /// The layout in which every tensor of the base is trained: pretraining.
+    pub fn full(spec: &DecoderSpec) -> Self {
+        let mut layout = Self { entries: Vec::new(), total: 0, scale: 1.0 };
+        for (name, shape) in spec.tensors() {
+            layout.push(name, as_matrix(&shape), Start::Base);
+        }
+        layout
+    }
+
+    fn push(&mut self, name: String, shape: [usize; 2], start: Start) {
+        self.entries.push(Entry { name, shape, offset: self.total, start });
+        self.total += shape[0] * shape[1];
+    }
+
+    /// The trained tensors, in order of their offsets.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Number of trained values.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// `alpha / rank`.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Fresh values; `base` yields the base's tensor for entries that start from it.
+    pub fn init(&self, stream: &mut Stream, base: impl Fn(&str) -> Vec<f32>) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.total);
+        for entry in &self.entries {
+            match entry.start {
+                Start::Zero => values.resize(values.len() + entry.len(), 0.0),
+                Start::Base => values.extend(base(&entry.name)),
+                Start::Kaiming => {
+                    let bound = 1.0 / (entry.shape[0] as f64).sqrt();
+                    values.extend((0..entry.len()).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32));
+                }
+            }
+        }
+        values
+    }
+}
+
+/// Vectors are matrices of one row.
+pub(crate) fn as_matrix(shape: &[usize]) -> [usize; 2] {
+    match shape {
+        [n] => [1, *n],
+        [rows, columns] => [*rows, *columns],
+        _ => unreachable!("every tensor of a decoder has one or two axes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Family;
+
+    fn lora(targets: &[Target]) -> LoraSpec {
+        LoraSpec { rank: 8, alpha: 16.0, targets: targets.to_vec(), modules_to_save: Vec::new() }
+    }
+
+    #[test]
+    fn a_fused_rank_8_adapter_on_gpt2_small_has_the_size_fedcollm_reports() {
+        let spec = DecoderSpec::of(Family::Gpt2, 50_257, 768, 12, 12, 3072, 1024);
+        assert_eq!(Layout::lora(&spec, &lora(&[Target::Qkv])).total(), 294_912);
+    }
+
+    #[test]
+    fn rank_8_on_q_k_v_o_of_a_2048_wide_model_has_the_size_fedcollm_reports() {
+        let spec = DecoderSpec::of(Family::Llama, 32_000, 2048, 24, 16, 5504, 2048);
+        let targets = [Target::Q, Target::K, Target::V, Target::O];
+        assert_eq!(Layout::lora(&spec, &lora(&targets)).total(), 3_145_728);
+    }
+
+    #[test]
+    fn a_target_the_family_lacks_is_left_out() {
+        let spec = DecoderSpec::of(Family::Gpt2, 512, 64, 2, 4, 256, 96);
+        assert_eq!(Layout::lora(&spec, &lora(&[Target::Gate])).total(), 0);
+    }
+
+    #[test]
+    fn a_fresh_adapter_is_zero_in_every_b() {
+        let spec = DecoderSpec::of(Family::Llama, 512, 32, 1, 4, 64, 96);
+        let layout = Layout::lora(&spec, &lora(&[Target::O]));
+        let values = layout.init(&mut Stream::keyed(1, "adapter"), |_| unreachable!());
+        let b = &layout.entries()[1];
+        assert!(values[b.offset..].iter().all(|v| *v == 0.0));
+        assert!(values[..b.offset].iter().all(|v| v.abs() <= 1.0 / (32.0_f32).sqrt() && *v != 0.0));
+    }
+}

@@ -1,0 +1,128 @@
+//! From token sequences to the padded rectangle a model reads.
+
+use crate::tokenizer::Tokenizer;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// One question and its answer as tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Tokens of the prompt.
+    pub prompt: Vec<u32>,
+    /// Tokens of the answer, ended by the end-of-sequence token.
+    pub answer: Vec<u32>,
+}
+
+impl Sequence {
+    /// Encodes prompt and answer apart, so that the answer's tokens do not depend on the prompt; cuts the
+    /// prompt's beginning, never the answer, to fit `longest` tokens.
+    ///
+    /// Returns `None` if the answer alone is too long.
+    pub fn encode(tokenizer: &Tokenizer, prompt: &str, answer: &str, longest: usize) -> Option<Self> {
+        let mut answer = tokenizer.encode(answer);
+        answer.push(tokenizer.eos());
+        let room = longest.checked_sub(answer.len()).filter(|room| *room > 0)?;
+        Some(Self { prompt: last(tokenizer.encode(prompt), room), answer })
+    }
+
+    /// Tokens of prompt and answer.
+    pub fn len(&self) -> usize {
+        self.prompt.len() + self.answer.len()
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The last `n` tokens of a sequence.
+pub(crate) fn last(mut tokens: Vec<u32>, n: usize) -> Vec<u32> {
+    tokens.drain(..tokens.len().saturating_sub(n));
+    tokens
+}
+
+/// Sequences padded on the right to one length, and where their answers are predicted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Tokens read, `[batch · time]`.
+    pub ids: Vec<u32>,
+    /// Number of sequences.
+    pub batch: usize,
+    /// Padded length; the last token of a sequence is only predicted, never read.
+    pub time: usize,
+    /// Rows of `[batch · time]` that predict an answer token, sequence by sequence.
+    pub rows: Vec<u32>,
+    /// The token each of `rows` should predict.
+    pub targets: Vec<u32>,
+    /// For each sequence, which of `rows` are its own.
+    pub spans: Vec<Range<usize>>,
+}
+
+impl Batch {
+    /// Packs sequences for training on their answers.
+    ///
+    /// # Panics
+    /// `sequences` is empty, or one of them has no prompt or no answer.
+    pub fn pack(sequences: &[&Sequence], pad: u32) -> Self {
+        Self::pack_rows(sequences, pad, |sequence| sequence.prompt.len() - 1)
+    }
+
+    /// Packs sequences for training on every token but the first: pretraining.
+    pub fn pack_whole(sequences: &[&Sequence], pad: u32) -> Self {
+        Self::pack_rows(sequences, pad, |_| 0)
+    }
+
+    fn pack_rows(sequences: &[&Sequence], pad: u32, first_row: impl Fn(&Sequence) -> usize) -> Self {
+        let time = sequences.iter().map(|s| s.len() - 1).max().expect("a batch has a sequence");
+        let mut packed = Self {
+            ids: vec![pad; sequences.len() * time],
+            batch: sequences.len(),
+            time,
+            rows: Vec::new(),
+            targets: Vec::new(),
+            spans: Vec::new(),
+        };
+        for (i, sequence) in sequences.iter().enumerate() {
+            let tokens: Vec<u32> = sequence.prompt.iter().chain(&sequence.answer).copied().collect();
+            let start = i * time;
+            packed.ids[start..start + tokens.len() - 1].copy_from_slice(&tokens[..tokens.len() - 1]);
+            let begin = packed.rows.len();
+            for position in first_row(sequence)..tokens.len() - 1 {
+                packed.rows.push((start + position) as u32);
+                packed.targets.push(tokens[position + 1]);
+            }
+            packed.spans.push(begin..packed.rows.len());
+        }
+        packed
+    }
+
+    /// Tokens that a forward pass computes, padding included.
+    pub fn computed_tokens(&self) -> u64 {
+        (self.batch * self.time) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_point_at_the_token_before_each_answer_token() {
+        let short = Sequence { prompt: vec![5, 6], answer: vec![7, 0] };
+        let long = Sequence { prompt: vec![5, 6, 8], answer: vec![9, 0] };
+        let batch = Batch::pack(&[&short, &long], 1);
+        assert_eq!((batch.batch, batch.time), (2, 4));
+        assert_eq!(batch.ids, [5, 6, 7, 1, 5, 6, 8, 9]);
+        assert_eq!(batch.rows, [1, 2, 6, 7]);
+        assert_eq!(batch.targets, [7, 0, 9, 0]);
+        assert_eq!(batch.spans, [0..2, 2..4]);
+    }
+
+    #[test]
+    fn pretraining_predicts_every_token_but_the_first() {
+        let sequence = Sequence { prompt: vec![5, 6], answer: vec![7, 0] };
+        let batch = Batch::pack_whole(&[&sequence], 1);
+        assert_eq!((batch.rows, batch.targets), (vec![0, 1, 2], vec![6, 7, 0]));
+    }
+}

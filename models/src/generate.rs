@@ -1,0 +1,187 @@
+//! Text from a model, many prompts at once, with a cache of keys and values.
+//!
+//! Prompts are read in one pass, padded on the right; from then on every sequence gains one token a pass. New
+//! tokens of all sequences go to the same slot of the cache, so a short prompt leaves slots unused between its
+//! end and its first new token: the mask hides them, and positions count tokens, not slots.
+
+use crate::adapter::Layout;
+use crate::base::Base;
+use crate::kernels::attention::{Positions, slot_bias};
+use crate::learner::{host, int_tensor, reader};
+use cotune_kernel::stream::Stream;
+
+/// Sequences that are computed together. Fixed, so that results do not depend on the machine.
+const ROWS: usize = 64;
+
+/// How the next token is chosen.
+pub enum Sampling<'s> {
+    /// The likeliest; the lowest id among equals.
+    Greedy,
+    /// From `softmax(logits / temperature)`, with a stream of its own for each prompt.
+    Temperature {
+        /// Divides the logits.
+        temperature: f64,
+        /// The stream of prompt `i`.
+        stream: &'s dyn Fn(usize) -> Stream,
+    },
+}
+
+/// When a text is complete, besides the end-of-sequence token.
+pub type Stop<'s> = &'s dyn Fn(&[u32]) -> bool;
+
+/// One generated text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// New tokens, without the end-of-sequence token.
+    pub tokens: Vec<u32>,
+    /// Whether it ended by itself: by the end-of-sequence token or the stop rule.
+    pub finished: bool,
+}
+
+/// Continues every prompt by at most `max_tokens` tokens.
+///
+/// `stop` sees the new tokens after each one. Prompts longer than the model allows keep their end.
+///
+/// # Panics
+/// A prompt is empty.
+pub fn generate(
+    base: &Base,
+    adapter: Option<(&Layout, &[f32])>,
+    prompts: &[Vec<u32>],
+    max_tokens: usize,
+    sampling: &Sampling<'_>,
+    stop: Stop<'_>,
+) -> Vec<Generated> {
+    let mut order: Vec<usize> = (0..prompts.len()).collect();
+    order.sort_by_key(|i| prompts[*i].len());
+    let mut out = vec![Generated { tokens: Vec::new(), finished: false }; prompts.len()];
+    for chunk in order.chunks(ROWS) {
+        generate_chunk(base, adapter, prompts, chunk, max_tokens, sampling, stop, &mut out);
+    }
+    out
+}
+
+#[expect(clippy::too_many_arguments, reason = "the inner loop of `generate`, split off for its length")]
+fn generate_chunk(
+    base: &Base,
+    adapter: Option<(&Layout, &[f32])>,
+    prompts: &[Vec<u32>],
+    chunk: &[usize],
+    max_tokens: usize,
+    sampling: &Sampling<'_>,
+    stop: Stop<'_>,
+    out: &mut [Generated],
+) {
+    let (spec, device) = (base.spec(), base.compute().device());
+    let decoder = reader(base, adapter);
+    let room = spec.max_positions.saturating_sub(max_tokens).max(1);
+    let cut = |i: &usize| &prompts[*i][prompts[*i].len().saturating_sub(room)..];
+    // The sequences still growing: which prompt, its length, its stream.
+    let mut active: Vec<(usize, usize)> = chunk.iter().map(|i| (*i, cut(i).len())).collect();
+    let mut streams: Vec<Option<Stream>> = chunk
+        .iter()
+        .map(|i| match sampling {
+            Sampling::Greedy => None,
+            Sampling::Temperature { stream, .. } => Some(stream(*i)),
+        })
+        .collect();
+    let time = active.iter().map(|(_, length)| *length).max().expect("a chunk has a prompt");
+    assert!(active.iter().all(|(_, length)| *length > 0), "a prompt has at least one token");
+
+    let pad = base.tokenizer().pad();
+    let ids: Vec<u32> = chunk
+        .iter()
+        .flat_map(|i| cut(i).iter().copied().chain(std::iter::repeat(pad)).take(time))
+        .collect();
+    let mut cache = Vec::new();
+    let shape = [active.len(), time, time];
+    let bias = slot_bias(shape, &base.tables, |_, query, slot| slot <= query, |_, slot| slot, device);
+    let each: Vec<u32> = (0..active.len()).flat_map(|_| 0..time as u32).collect();
+    let positions = Positions::Each(int_tensor(&each, device));
+    let hidden =
+        decoder.advance(int_tensor(&ids, device), (active.len(), time), &positions, &bias, &mut cache);
+    let ends: Vec<u32> =
+        active.iter().enumerate().map(|(row, (_, length))| (row * time + length - 1) as u32).collect();
+    let mut logits = host(decoder.logits(hidden.select(0, int_tensor(&ends, device))));
+
+    for step in 0..max_tokens {
+        let mut next = Vec::with_capacity(active.len());
+        let mut kept = Vec::with_capacity(active.len());
+        for (row, (prompt, _)) in active.iter().enumerate() {
+            let scores = &logits[row * spec.vocab..(row + 1) * spec.vocab];
+            let token = match (sampling, &mut streams[row]) {
+                (Sampling::Temperature { temperature, .. }, Some(stream)) => {
+                    draw(scores, *temperature, stream.uniform())
+                }
+                _ => argmax(scores),
+            };
+            let text = &mut out[*prompt];
+            if token == base.tokenizer().eos() {
+                text.finished = true;
+                continue;
+            }
+            text.tokens.push(token);
+            text.finished = stop(&text.tokens);
+            if !text.finished {
+                next.push(token);
+                kept.push(row);
+            }
+        }
+        let positions_left = active.iter().any(|(_, length)| length + step + 1 < spec.max_positions);
+        if kept.is_empty() || step + 1 == max_tokens || !positions_left {
+            break;
+        }
+        if kept.len() < active.len() {
+            let rows = int_tensor(&kept.iter().map(|r| *r as u32).collect::<Vec<_>>(), device);
+            cache = cache.into_iter().map(|keys| keys.keep(rows.clone())).collect();
+            let old_streams = std::mem::take(&mut streams);
+            let mut keep = kept.iter().peekable();
+            for (row, stream) in old_streams.into_iter().enumerate() {
+                if keep.next_if(|kept| **kept == row).is_some() {
+                    streams.push(stream);
+                }
+            }
+            active = kept.iter().map(|row| active[*row]).collect();
+        }
+        let lengths: Vec<usize> = active.iter().map(|(_, length)| *length).collect();
+        let slots = time + step + 1;
+        let bias = slot_bias(
+            [active.len(), 1, slots],
+            &base.tables,
+            |row, _, slot| slot < lengths[row] || slot >= time,
+            |row, slot| if slot < time { slot } else { lengths[row] + slot - time },
+            device,
+        );
+        let each: Vec<u32> = lengths.iter().map(|length| (length + step) as u32).collect();
+        let positions = Positions::Each(int_tensor(&each, device));
+        let hidden =
+            decoder.advance(int_tensor(&next, device), (active.len(), 1), &positions, &bias, &mut cache);
+        logits = host(decoder.logits(hidden));
+    }
+}
+
+/// The index of the largest score; the first among equals.
+fn argmax(scores: &[f32]) -> u32 {
+    let mut best = 0;
+    for (i, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = i;
+        }
+    }
+    best as u32
+}
+
+/// The index at which the cumulated `softmax(scores / temperature)` passes `u`.
+fn draw(scores: &[f32], temperature: f64, u: f64) -> u32 {
+    let largest = scores.iter().copied().fold(f32::MIN, f32::max);
+    let weights: Vec<f64> =
+        scores.iter().map(|s| libm::exp(f64::from(s - largest) / temperature)).collect();
+    let mut left = u * weights.iter().sum::<f64>();
+    for (i, weight) in weights.iter().enumerate() {
+        left -= weight;
+        if left < 0.0 {
+            return i as u32;
+        }
+    }
+    argmax(scores)
+}

@@ -1,0 +1,135 @@
+//! The loss on rows of logits: cross-entropy and the divergence from a teacher's largest entries.
+
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use serde::{Deserialize, Serialize};
+
+/// Which divergence pulls the student to the teacher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Divergence {
+    /// KL(teacher ‖ student): the student covers what the teacher finds likely.
+    Forward,
+    /// KL(student ‖ teacher) over the kept entries, the student renormalised there.
+    Reverse,
+    /// Jensen-Shannon over the kept entries, the student renormalised there.
+    Jsd,
+}
+
+/// Teacher probabilities for some rows of the student's logits, already on the student's vocabulary.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SoftTargets {
+    /// Row of the student's logits, one entry a target.
+    pub rows: Vec<u32>,
+    /// Token ids, `[targets, k]`; the unused tail of a target has probability 0.
+    pub ids: Vec<u32>,
+    /// Probabilities, `[targets, k]`; a target sums to 1, or to 1 − its rest.
+    pub probabilities: Vec<f32>,
+    /// Probability outside the kept entries, one a target; all 0 when the rest is not a bucket of its own.
+    pub rest: Vec<f32>,
+    /// Share of each target in the loss.
+    pub weights: Vec<f32>,
+    /// Entries a target.
+    pub k: usize,
+    /// Whether the rest is a bucket of its own.
+    pub with_rest: bool,
+}
+
+impl SoftTargets {
+    /// Whether there is nothing to learn from.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Appends `other`'s targets, its rows moved by `row_offset` and its weights multiplied by `weight`.
+    ///
+    /// # Panics
+    /// The two differ in `k` or in `with_rest`.
+    pub fn append(&mut self, other: &Self, row_offset: u32, weight: f32) {
+        if self.is_empty() {
+            (self.k, self.with_rest) = (other.k, other.with_rest);
+        }
+        assert!(other.is_empty() || (self.k, self.with_rest) == (other.k, other.with_rest));
+        self.rows.extend(other.rows.iter().map(|row| row + row_offset));
+        self.ids.extend(&other.ids);
+        self.probabilities.extend(&other.probabilities);
+        self.rest.extend(&other.rest);
+        self.weights.extend(other.weights.iter().map(|w| w * weight));
+    }
+}
+
+/// `Σ_r weight_r · (−log p_r(target_r))` over rows of `logits [rows, vocab]`; a scalar.
+pub(crate) fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &Device) -> Tensor<1> {
+    let rows = targets.len();
+    let picked = log_softmax(logits, 1).gather(1, ints(targets, device).reshape([rows, 1]));
+    (picked.reshape([rows]) * floats(weights, [rows], device)).sum().neg()
+}
+
+/// `Σ_n weight_n · τ² · D(teacher_n ‖ student_n)` where the student is `softmax(logits / τ)`; a scalar.
+///
+/// METHODS "pooling": without a rest bucket, forward KL is `Σ_k p_k (log p_k − z_k/τ + lse)` with the student
+/// normalised over its whole vocabulary; with one, there are K+1 buckets.
+pub(crate) fn divergence(
+    logits: Tensor<2>,
+    soft: &SoftTargets,
+    kind: Divergence,
+    temperature: f64,
+    device: &Device,
+) -> Tensor<1> {
+    let (n, k) = (soft.rows.len(), soft.k);
+    let student = log_softmax(logits.select(0, ints(&soft.rows, device)).div_scalar(temperature), 1);
+    let mut student = student.gather(1, ints(&soft.ids, device).reshape([n, k]));
+    let mut teacher = soft.probabilities.clone();
+    let mut width = k;
+    if soft.with_rest {
+        let used: Vec<f32> = soft.probabilities.iter().map(|p| f32::from(u8::from(*p > 0.0))).collect();
+        let kept = (student.clone().exp() * floats(&used, [n, k], device)).sum_dim(1);
+        let rest = kept.neg().add_scalar(1.0).clamp_min(1e-8).log();
+        student = Tensor::cat(vec![student, rest], 1);
+        width = k + 1;
+        teacher = (0..n)
+            .flat_map(|i| {
+                soft.probabilities[i * k..(i + 1) * k].iter().copied().chain([soft.rest[i].max(1e-8)])
+            })
+            .collect();
+    }
+    let weights: Vec<f32> = soft.weights.iter().map(|w| w * (temperature * temperature) as f32).collect();
+    let per_row = match kind {
+        Divergence::Forward => {
+            let entropy: Vec<f32> = rows_of(&teacher, width, |p| p * p.ln());
+            let cross = (floats(&teacher, [n, width], device) * student).sum_dim(1);
+            floats(&entropy, [n, 1], device) - cross
+        }
+        Divergence::Reverse | Divergence::Jsd => {
+            // Unused entries get a score so low that the renormalised student puts nothing there.
+            let mask: Vec<f32> = teacher.iter().map(|p| if *p > 0.0 { 0.0 } else { -1e9 }).collect();
+            let log_q = log_softmax(student + floats(&mask, [n, width], device), 1);
+            let q = log_q.clone().exp();
+            let log_teacher: Vec<f32> = teacher.iter().map(|p| p.max(1e-8).ln()).collect();
+            let log_p = floats(&log_teacher, [n, width], device);
+            if kind == Divergence::Reverse {
+                (q * (log_q - log_p)).sum_dim(1)
+            } else {
+                let p = floats(&teacher, [n, width], device);
+                let log_m = (p.clone() + q.clone()).mul_scalar(0.5).clamp_min(1e-8).log();
+                let log_q = log_q.clamp_min(-30.0);
+                ((p * (log_p - log_m.clone())).sum_dim(1) + (q * (log_q - log_m)).sum_dim(1)).mul_scalar(0.5)
+            }
+        }
+    };
+    (per_row * floats(&weights, [n, 1], device)).sum()
+}
+
+/// `Σ f(p)` over the positive entries of each row.
+fn rows_of(values: &[f32], width: usize, f: impl Fn(f32) -> f32) -> Vec<f32> {
+    values.chunks(width).map(|row| row.iter().filter(|p| **p > 0.0).map(|p| f(*p)).sum()).collect()
+}
+
+fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|v| *v as i32).collect();
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), device)
+}
+
+fn floats<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}

@@ -1,0 +1,244 @@
+//! One adapter being trained on one base.
+
+use crate::adapter::Layout;
+use crate::base::Base;
+use crate::batch::Batch;
+use crate::decoder::Decoder;
+use crate::kernels::head::{Divergence, SoftTargets, cross_entropy, divergence};
+use crate::optimizer::{AdamW, Flat, Moments};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a device or the cloud keeps of a model between jobs: the adapter's values and the optimizer's memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Values in the order of the [`Layout`].
+    pub values: Vec<f32>,
+    /// The optimizer's memory; empty when the optimizer starts anew.
+    pub moments: Moments,
+}
+
+/// What one step should teach: weighted cross-entropy on the answers and a pull towards soft targets.
+#[derive(Clone, Debug)]
+pub struct Lesson {
+    /// The sequences.
+    pub batch: Batch,
+    /// Weight of each answer row in the cross-entropy; a mean has `1/rows` everywhere.
+    pub ce_weights: Vec<f32>,
+    /// What a teacher thinks of some of the rows.
+    pub soft: SoftTargets,
+}
+
+impl Lesson {
+    /// Mean cross-entropy over the answer tokens of a batch.
+    pub fn answers(batch: Batch) -> Self {
+        let n = batch.rows.len();
+        Self { ce_weights: vec![1.0 / n as f32; n], batch, soft: SoftTargets::default() }
+    }
+}
+
+/// How soft targets enter the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distillation {
+    /// Which divergence.
+    pub kind: Divergence,
+    /// Temperature τ of teacher and student.
+    pub temperature: f64,
+}
+
+/// A model in training: values and moments live on the device until [`Learner::finish`].
+pub struct Learner<'a> {
+    base: &'a Base,
+    layout: &'a Layout,
+    flat: Flat,
+    rule: AdamW,
+    decay: Option<Tensor<1>>,
+    losses: Vec<Tensor<1>>,
+    tokens: u64,
+}
+
+/// What training produced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps taken.
+    pub steps: u64,
+    /// Steps whose loss was not finite; they changed nothing.
+    pub skipped: u64,
+    /// Mean loss over the steps that counted; `None` without any.
+    pub loss: Option<f64>,
+    /// Tokens computed in training passes, padding included.
+    pub tokens: u64,
+}
+
+impl Progress {
+    /// Adds another stretch of training; losses are averaged by steps.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let weight = |p: &Self| (p.steps - p.skipped) as f64;
+        let (a, b) = (weight(&self), weight(&other));
+        let loss = match (self.loss, other.loss) {
+            (Some(x), Some(y)) => Some((x * a + y * b) / (a + b)),
+            (x, y) => x.or(y),
+        };
+        Self {
+            steps: self.steps + other.steps,
+            skipped: self.skipped + other.skipped,
+            loss,
+            tokens: self.tokens + other.tokens,
+        }
+    }
+}
+
+/// A forward pass with its gradient tape.
+pub(crate) struct Pass<'a> {
+    decoder: Decoder<'a>,
+    leaves: Vec<Tensor<2>>,
+}
+
+impl<'a> Learner<'a> {
+    /// Starts from `state`; empty moments start the optimizer anew.
+    pub fn new(base: &'a Base, layout: &'a Layout, state: &Trained, rule: AdamW) -> Self {
+        let device = base.compute().device();
+        let n = layout.total();
+        let vector = |values: &[f32]| {
+            let values = if values.is_empty() { vec![0.0; n] } else { values.to_vec() };
+            Tensor::<1>::from_data(TensorData::new(values, [n]), device)
+        };
+        let flat = Flat {
+            values: vector(&state.values),
+            first: vector(&state.moments.first),
+            second: vector(&state.moments.second),
+            steps: state.moments.steps,
+        };
+        let decay = (rule.weight_decay > 0.0).then(|| {
+            let mask = layout.entries().iter().flat_map(|e| vec![f32::from(u8::from(e.decays())); e.len()]);
+            vector(&mask.collect::<Vec<_>>())
+        });
+        Self { base, layout, flat, rule, decay, losses: Vec::new(), tokens: 0 }
+    }
+
+    /// The base that is trained on.
+    pub fn base(&self) -> &'a Base {
+        self.base
+    }
+
+    /// One step of cross-entropy on the answers of a batch.
+    pub fn tune(&mut self, batch: Batch, lr: f64) {
+        let pass = self.pass();
+        let lesson = Lesson::answers(batch);
+        let logits = self.logits(&pass, &lesson.batch);
+        self.learn(pass, logits, &lesson, Distillation { kind: Divergence::Forward, temperature: 1.0 }, lr);
+    }
+
+    /// Assembles the model with the trained tensors as leaves of a new tape.
+    pub(crate) fn pass(&self) -> Pass<'a> {
+        let mut trained = BTreeMap::new();
+        let mut leaves = Vec::with_capacity(self.layout.entries().len());
+        for (entry, tensor) in views(self.layout, &self.flat.values) {
+            let leaf = tensor.autodiff().require_grad();
+            leaves.push(leaf.clone());
+            trained.insert(entry, leaf);
+        }
+        let base = self.base;
+        let decoder =
+            Decoder::assemble(base.spec(), &base.tables, &base.weights, Some(self.layout), &trained);
+        Pass { decoder, leaves }
+    }
+
+    /// Logits of the rows that predict an answer token, `[rows, vocab]`.
+    pub(crate) fn logits(&mut self, pass: &Pass<'_>, batch: &Batch) -> Tensor<2> {
+        self.tokens += batch.computed_tokens();
+        answer_logits(&pass.decoder, batch, self.base.compute().device())
+    }
+
+    /// Takes the step that `lesson` teaches, given the logits of its batch.
+    pub(crate) fn learn(
+        &mut self,
+        pass: Pass<'_>,
+        logits: Tensor<2>,
+        lesson: &Lesson,
+        how: Distillation,
+        lr: f64,
+    ) {
+        let device = self.base.compute().device();
+        let mut loss = cross_entropy(logits.clone(), &lesson.batch.targets, &lesson.ce_weights, device);
+        if !lesson.soft.is_empty() {
+            loss = loss + divergence(logits, &lesson.soft, how.kind, how.temperature, device);
+        }
+        let mut gradients = loss.backward();
+        self.losses.push(loss.inner());
+        let parts = pass.leaves.into_iter().map(|leaf| {
+            let [rows, columns] = leaf.dims();
+            match leaf.grad_remove(&mut gradients) {
+                Some(gradient) => gradient.reshape([rows * columns]),
+                None => Tensor::zeros([rows * columns], device),
+            }
+        });
+        let gradient = Tensor::cat(parts.collect(), 0);
+        self.flat.step(gradient, lr, &self.rule, self.decay.as_ref());
+    }
+
+    /// The loss of the step before, read back from the device.
+    ///
+    /// # Panics
+    /// No step was taken.
+    pub fn latest_loss(&self) -> f64 {
+        f64::from(host(self.losses.last().expect("a step was taken").clone())[0])
+    }
+
+    /// Reads values, moments and losses back.
+    pub fn finish(self) -> (Trained, Progress) {
+        let steps = self.losses.len() as u64;
+        let losses: Vec<f32> = match self.losses.len() {
+            0 => Vec::new(),
+            _ => host(Tensor::cat(self.losses, 0)),
+        };
+        let finite: Vec<f64> = losses.iter().filter(|l| l.is_finite()).map(|l| f64::from(*l)).collect();
+        let loss = (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64);
+        let progress = Progress { steps, skipped: steps - finite.len() as u64, loss, tokens: self.tokens };
+        let moments = Moments {
+            first: host(self.flat.first),
+            second: host(self.flat.second),
+            steps: self.flat.steps,
+        };
+        (Trained { values: host(self.flat.values), moments }, progress)
+    }
+}
+
+/// The trained tensors by name, cut out of the flat buffer.
+fn views(layout: &Layout, flat: &Tensor<1>) -> Vec<(String, Tensor<2>)> {
+    let cut = |offset: usize, shape: [usize; 2]| {
+        flat.clone().slice([offset..offset + shape[0] * shape[1]]).reshape(shape)
+    };
+    layout.entries().iter().map(|e| (e.name.clone(), cut(e.offset, e.shape))).collect()
+}
+
+/// A model for reading only: `values` are an adapter's, or `None` for the bare base.
+pub(crate) fn reader<'a>(base: &'a Base, adapter: Option<(&Layout, &[f32])>) -> Decoder<'a> {
+    let mut trained = BTreeMap::new();
+    if let Some((layout, values)) = adapter {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        trained.extend(views(layout, &Tensor::from_data(data, base.compute().device())));
+    }
+    let layout = adapter.map(|(layout, _)| layout);
+    Decoder::assemble(base.spec(), &base.tables, &base.weights, layout, &trained)
+}
+
+/// Logits of the rows of `batch` that predict an answer token, `[rows, vocab]`.
+pub(crate) fn answer_logits(decoder: &Decoder<'_>, batch: &Batch, device: &Device) -> Tensor<2> {
+    let hidden = decoder.hidden(int_tensor(&batch.ids, device), batch.batch, batch.time);
+    decoder.logits(hidden.select(0, int_tensor(&batch.rows, device)))
+}
+
+/// Token ids or row numbers as a tensor.
+pub(crate) fn int_tensor(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|v| *v as i32).collect();
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), device)
+}
+
+/// Reads a float tensor back, row by row.
+pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().expect("every float tensor here is f32")
+}

@@ -1,0 +1,260 @@
+//! Mutual learning between two models whose tokenizers may differ (METHODS §2, SAML).
+//!
+//! `L(b ← a) = CE(b) + λ · τ² · mean_s KL(P̃_{a→b}(s) ‖ p_b(s))`, the teacher detached, over the answer positions `s`
+//! of b that have an aligned position of a.
+
+use crate::adapter::Layout;
+use crate::align::CachedAligner;
+use crate::base::Base;
+use crate::batch::{Batch, Sequence};
+use crate::kernels::head::SoftTargets;
+use crate::learner::{Distillation, Learner, Lesson, answer_logits, host, reader};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// How a teacher's rows become soft targets.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pooling {
+    /// Entries kept of a row, K.
+    pub top_k: usize,
+    /// Whether what is left out is a bucket of its own.
+    pub rest: bool,
+    /// Temperature τ.
+    pub temperature: f64,
+}
+
+/// How cross-entropy and divergence are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combine {
+    /// `CE + λ · KL`, λ by direction.
+    Additive,
+    /// `λ · CE + (1 − λ) · KL`, one λ for both directions (FedMKT).
+    Convex(f64),
+}
+
+/// Who learns first within a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// Both from the state before the step.
+    Simultaneous,
+    /// The first side, then the second from the first's new state.
+    Alternating,
+}
+
+/// The switches of a mutual step that both sides share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MutualRule {
+    /// How rows become soft targets.
+    pub pooling: Pooling,
+    /// Which divergence, at which temperature.
+    pub distillation: Distillation,
+    /// How the parts of the loss add up.
+    pub combine: Combine,
+    /// Who learns first.
+    pub update: Update,
+}
+
+/// One side of a mutual step.
+pub struct Side<'s, 'a> {
+    /// The model.
+    pub learner: &'s mut Learner<'a>,
+    /// The sequences both sides share, in this side's tokens.
+    pub sequences: Vec<&'s Sequence>,
+    /// Maps the other side's rows to this side's.
+    pub from_other: &'s CachedAligner,
+    /// λ of the pull towards the other side; 0 for none.
+    pub weight: f64,
+    /// More to learn in the same step.
+    pub extra: Option<Extra<'s>>,
+    /// Learning rate.
+    pub lr: f64,
+}
+
+/// Further sequences of a lesson, with soft targets made beforehand.
+pub struct Extra<'s> {
+    /// The sequences, in the learner's tokens.
+    pub sequences: Vec<&'s Sequence>,
+    /// Soft targets for each sequence, rows counted from its first answer token.
+    pub soft: Vec<&'s SoftTargets>,
+    /// Weight of the mean cross-entropy on them.
+    pub ce: f64,
+    /// Weight of the mean divergence.
+    pub kl: f64,
+}
+
+/// One step of mutual learning.
+pub fn mutual_step(a: Side<'_, '_>, b: Side<'_, '_>, rule: &MutualRule) {
+    let (batch_a, batch_b) = (joint_batch(&a), joint_batch(&b));
+    let (pass_a, pass_b) = (a.learner.pass(), b.learner.pass());
+    let logits_a = a.learner.logits(&pass_a, &batch_a);
+    let logits_b = b.learner.logits(&pass_b, &batch_b);
+
+    let soft_a = soft_from(&logits_b, &batch_b, &b, &batch_a, &a, rule);
+    let soft_b_before = match rule.update {
+        Update::Simultaneous => Some(soft_from(&logits_a, &batch_a, &a, &batch_b, &b, rule)),
+        Update::Alternating => None,
+    };
+    let lesson_a = lesson(&a, batch_a.clone(), soft_a, rule.combine);
+    a.learner.learn(pass_a, logits_a, &lesson_a, rule.distillation, a.lr);
+    let soft_b = soft_b_before.unwrap_or_else(|| {
+        let pass = a.learner.pass();
+        let logits = a.learner.logits(&pass, &batch_a);
+        soft_from(&logits, &batch_a, &a, &batch_b, &b, rule)
+    });
+    let lesson_b = lesson(&b, batch_b, soft_b, rule.combine);
+    b.learner.learn(pass_b, logits_b, &lesson_b, rule.distillation, b.lr);
+}
+
+/// The side's sequences with the extra ones behind them, so that one pass reads all.
+fn joint_batch(side: &Side<'_, '_>) -> Batch {
+    let extra = side.extra.iter().flat_map(|extra| extra.sequences.iter().copied());
+    let all: Vec<&Sequence> = side.sequences.iter().copied().chain(extra).collect();
+    Batch::pack(&all, side.learner.base().tokenizer().pad())
+}
+
+/// What the teacher's logits say about the student's answer rows, on the sequences both share.
+fn soft_from(
+    logits: &Tensor<2>,
+    teacher_batch: &Batch,
+    teacher: &Side<'_, '_>,
+    student_batch: &Batch,
+    student: &Side<'_, '_>,
+    rule: &MutualRule,
+) -> SoftTargets {
+    let pulled = match rule.combine {
+        Combine::Additive => student.weight > 0.0,
+        Combine::Convex(lambda) => lambda < 1.0,
+    };
+    let mut soft = SoftTargets::default();
+    if pulled {
+        let rows = host(logits.clone().inner());
+        let vocab = teacher.learner.base().spec().vocab;
+        for i in 0..student.sequences.len() {
+            let span = teacher_batch.spans[i].clone();
+            let one = soften(
+                &rows[span.start * vocab..span.end * vocab],
+                vocab,
+                &teacher_batch.targets[span],
+                &student_batch.targets[student_batch.spans[i].clone()],
+                student.from_other,
+                rule.pooling,
+            );
+            soft.append(&one, student_batch.spans[i].start as u32, 1.0);
+        }
+    }
+    soft
+}
+
+/// The lesson of one side: means over the shared rows and over the extra rows, each with its weight.
+fn lesson(side: &Side<'_, '_>, batch: Batch, mut soft: SoftTargets, combine: Combine) -> Lesson {
+    let shared = batch.spans[..side.sequences.len()].last().map_or(0, |span| span.end);
+    let all = batch.rows.len();
+    let (ce, kl) = match combine {
+        Combine::Additive => (1.0, side.weight),
+        Combine::Convex(lambda) => (lambda, 1.0 - lambda),
+    };
+    let mut ce_weights = vec![(ce / shared as f64) as f32; shared];
+    let targets = soft.rows.len();
+    soft.weights = vec![(kl / targets.max(1) as f64) as f32; targets];
+    if let Some(extra) = &side.extra {
+        ce_weights.extend(vec![(extra.ce / (all - shared).max(1) as f64) as f32; all - shared]);
+        let targets: usize = extra.soft.iter().map(|soft| soft.rows.len()).sum();
+        let weight = (extra.kl / targets.max(1) as f64) as f32;
+        for (one, span) in extra.soft.iter().zip(&batch.spans[side.sequences.len()..]) {
+            soft.append(one, span.start as u32, weight);
+        }
+    }
+    Lesson { batch, ce_weights, soft }
+}
+
+/// Turns a teacher's rows for one answer into soft targets on the student's vocabulary (METHODS §2.1).
+///
+/// `rows` is `[teacher tokens, vocab]`. The K largest logits of a matched row are carried through the vocabulary
+/// map, the first kept for equal ids, and `P̃ = softmax(z̃/τ)` over them; with a rest bucket the softmax is over
+/// the teacher's full row and unmapped mass joins the rest. Rows of the result count from the first token of the
+/// student's answer; every weight is 1.
+pub fn soften(
+    rows: &[f32],
+    vocab: usize,
+    teacher_answer: &[u32],
+    student_answer: &[u32],
+    aligner: &CachedAligner,
+    pooling: Pooling,
+) -> SoftTargets {
+    let k = pooling.top_k.min(vocab);
+    let mut soft = SoftTargets { k, with_rest: pooling.rest, ..SoftTargets::default() };
+    let alignment = aligner.align(teacher_answer, student_answer);
+    for (teacher_row, student_row) in &alignment.pairs {
+        let row = &rows[teacher_row * vocab..(teacher_row + 1) * vocab];
+        let kept = keep_mapped(row, k, aligner);
+        push_target(&mut soft, *student_row, row, &kept, pooling);
+    }
+    for (student_row, token) in &alignment.fallback {
+        soft.rows.push(*student_row as u32);
+        soft.ids.push(*token);
+        soft.probabilities.push(1.0);
+        soft.ids.extend(std::iter::repeat_n(*token, k - 1));
+        soft.probabilities.extend(std::iter::repeat_n(0.0, k - 1));
+        soft.rest.push(0.0);
+        soft.weights.push(1.0);
+    }
+    soft
+}
+
+/// The K largest entries of a row as (student id, logit), in falling order; the lower id first among equals.
+fn keep_mapped(row: &[f32], k: usize, aligner: &CachedAligner) -> Vec<(u32, f32)> {
+    let mut order: Vec<u32> = (0..row.len() as u32).collect();
+    let falling = |a: &u32, b: &u32| row[*b as usize].total_cmp(&row[*a as usize]).then(a.cmp(b));
+    if k < order.len() {
+        order.select_nth_unstable_by(k - 1, falling);
+        order.truncate(k);
+    }
+    order.sort_unstable_by(falling);
+    let mut kept: Vec<(u32, f32)> = Vec::with_capacity(k);
+    for id in order {
+        if let Some(mapped) = aligner.map_token(id)
+            && kept.iter().all(|(seen, _)| *seen != mapped)
+        {
+            kept.push((mapped, row[id as usize]));
+        }
+    }
+    kept
+}
+
+fn push_target(soft: &mut SoftTargets, row: usize, full: &[f32], kept: &[(u32, f32)], pooling: Pooling) {
+    let Some((_, largest)) = kept.first() else { return };
+    let weigh = |z: f32| ((z - largest) / pooling.temperature as f32).exp();
+    let kept_mass: f32 = kept.iter().map(|(_, z)| weigh(*z)).sum();
+    let total = if pooling.rest { full.iter().map(|z| weigh(*z)).sum() } else { kept_mass };
+    soft.rows.push(row as u32);
+    soft.ids.extend(kept.iter().map(|(id, _)| *id));
+    soft.probabilities.extend(kept.iter().map(|(_, z)| weigh(*z) / total));
+    soft.ids.extend(std::iter::repeat_n(kept[0].0, soft.k - kept.len()));
+    soft.probabilities.extend(std::iter::repeat_n(0.0, soft.k - kept.len()));
+    soft.rest.push(if pooling.rest { (1.0 - kept_mass / total).max(0.0) } else { 0.0 });
+    soft.weights.push(1.0);
+}
+
+/// Sequences read together when a model only labels them. Fixed, so that results do not depend on the machine.
+const LABEL_ROWS: usize = 64;
+
+/// Calls `each(i, rows)` with the logits `[answer tokens, vocab]` of every sequence's answer.
+pub(crate) fn label(
+    base: &Base,
+    adapter: Option<(&Layout, &[f32])>,
+    sequences: &[&Sequence],
+    mut each: impl FnMut(usize, &[f32]),
+) {
+    let decoder = reader(base, adapter);
+    let vocab = base.spec().vocab;
+    for (chunk, sequences) in sequences.chunks(LABEL_ROWS).enumerate() {
+        let batch = Batch::pack(sequences, base.tokenizer().pad());
+        let rows = host(answer_logits(&decoder, &batch, base.compute().device()));
+        for (i, Range { start, end }) in batch.spans.iter().enumerate() {
+            each(chunk * LABEL_ROWS + i, &rows[start * vocab..end * vocab]);
+        }
+    }
+}
