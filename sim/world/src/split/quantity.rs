@@ -2,7 +2,8 @@
 //!
 //! Device `i` of `1..=devices` has a weight of i, i², e^i or a lognormal draw (stream `split/quantity/device/<i - 1>`), and
 //! the truncated share of the examples that goes with it. What truncation leaves goes to the device with the largest
-//! weight (as in Flower, whose largest is always the last). A device whose share is below one example has one, from the largest.
+//! weight (as in Flower, whose largest is always the last). Where a device would have nothing, everyone gets one example first
+//! and the law deals the rest.
 
 use std::f64::consts::E;
 
@@ -28,21 +29,13 @@ pub(super) fn deal(law: &Quantity, examples: usize, devices: u32, seed: u64) -> 
 pub(super) fn sizes(law: &Quantity, examples: usize, devices: u32, seed: u64) -> Vec<usize> {
     let weights = weights(law, devices, seed);
     let total: f64 = weights.iter().sum();
-    let mut sizes: Vec<usize> =
-        weights.iter().map(|weight| (weight / total * examples as f64) as usize).collect();
-    let mut by_size: Vec<usize> = (0..sizes.len()).collect();
-    by_size.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b)));
-    sizes[by_size[0]] += examples - sizes.iter().sum::<usize>();
-    let mut owed = 0;
-    for size in sizes.iter_mut().filter(|size| **size == 0) {
-        *size = 1;
-        owed += 1;
+    let shares = |of: usize| weights.iter().map(move |weight| (weight / total * of as f64) as usize);
+    let mut sizes: Vec<usize> = shares(examples).collect();
+    if sizes.contains(&0) {
+        sizes = shares(examples - sizes.len()).map(|share| share + 1).collect();
     }
-    for device in by_size {
-        let given = (sizes[device] - 1).min(owed);
-        sizes[device] -= given;
-        owed -= given;
-    }
+    let largest = (0..sizes.len()).max_by(|a, b| weights[*a].total_cmp(&weights[*b]));
+    sizes[largest.expect("a split has devices")] += examples - sizes.iter().sum::<usize>();
     sizes
 }
 
