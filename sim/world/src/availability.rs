@@ -1,15 +1,16 @@
 //! When a device is there: a function of (seed, device, time) and of nothing else.
 //!
-//! Availability keeps no state and costs no events: an idle device is a question that nobody asks. To answer at any instant
-//! without playing everything before it, time is cut into *epochs* much longer than a session. The history within an epoch
-//! comes from a stream of its own (`device/17/availability/epoch/3`) and starts in equilibrium, so the fraction of devices online
-//! is right at every instant of every epoch. What happens where two epochs meet is said in each file:
+//! Availability keeps no state and costs no events: an idle device is a question that nobody asks. To answer at any
+//! instant without playing everything before it, time is cut into *epochs* much longer than a session. The history
+//! within an epoch comes from a stream of its own (`device/17/availability/epoch/3`) and starts in equilibrium, so
+//! the fraction of devices online is right at every instant of every epoch. What happens where two epochs meet is
+//! said in each file:
 //!
 //! | provider | source | at a border |
 //! |---|---|---|
 //! | `always` | | there is none |
 //! | [`Markov`] | two-state Markov chain | exact: nothing shows |
-//! | [`Diurnal`] | sessions whose rate follows the local hour | at the trough of every day, sessions may be cut or joined |
+//! | [`Diurnal`] | sessions whose rate follows the local hour | once a day, at the trough, sessions may be cut or joined |
 //! | [`Sessions`] | alternating renewal process | once in 64 cycles, sessions may be cut or joined |
 //!
 //! `trace` is read by nothing in this version.
@@ -27,7 +28,7 @@ pub use diurnal::Diurnal;
 pub use markov::Markov;
 pub use sessions::Sessions;
 
-/// Epochs that are searched for the next change; beyond, "never" is answered (chosen: years of the usual sessions).
+/// Epochs that are searched for the next change; beyond, "never" is answered (chosen: 1,000 days of a daily rhythm).
 const LOOKAHEAD: u64 = 1_000;
 
 /// When the devices of a class are there, ready to be asked.

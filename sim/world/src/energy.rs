@@ -1,10 +1,10 @@
 //! Energy of a device: power of its class times virtual time.
 //!
-//! Two figures are kept apart, because both are asked for and they differ by an order of magnitude on mains-powered
-//! devices: *marginal* energy, what the simulated work adds (computing and radio), and *total* energy, which adds what the device
-//! draws anyway. `train` and `radio` powers are above idle, so the parts add up and nothing is counted twice.
+//! Two figures are kept apart: *marginal* energy, what the simulated work adds (computing and radio), and *total* energy,
+//! which adds what the device draws anyway. `train` and `radio` powers are above idle, so the parts add up and nothing
+//! is counted twice.
 //!
-//! Model: constant power per activity, as FedScale and Flower's energy studies use; no frequency scaling, no radio tail.
+//! Power is constant per activity (chosen): no frequency scaling, no thermal throttling, no tail of the radio.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};

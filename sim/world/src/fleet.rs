@@ -1,10 +1,11 @@
 //! The fleet as drawn: what the scenario says of a class becomes numbers for every device.
 //!
 //! Every number of a device comes from a stream of its own, `fleet/device/17/compute`, so no draw depends on another
-//! device, on the size of the fleet or on another attribute: a sweep over the number of devices keeps the speed of device 17.
-//! Its *class* does depend on the fleet: classes get their counts exactly (largest remainder), in blocks that the stream
-//! `fleet/classes` shuffles, so that device numbers say nothing about classes. Splits deal data by device number; without the
-//! shuffle the devices with the most data would all be of the class that comes last in the alphabet.
+//! device, on the size of the fleet or on another attribute: a sweep over the number of devices keeps the speed of
+//! device 17. Its *class* does depend on the fleet: classes get their counts exactly (largest remainder), in blocks
+//! that the stream `fleet/classes` shuffles, so that device numbers say nothing about classes. Splits deal data by
+//! device number; without the shuffle the devices with the most data would all be of the class that comes last in the
+//! alphabet.
 //!
 //! The table is kept column by column: 42 bytes per device, 42 MB for a million of them.
 
@@ -131,8 +132,8 @@ pub enum FleetError {
 }
 
 impl Fleet {
-    /// Draws the fleet of a scenario. `faults` are the scenario's: crashes add to their classes' rates, slowdowns divide
-    /// compute and memory bandwidth of the devices they hit.
+    /// Draws the fleet of a scenario. `faults` are the scenario's: crashes add to their classes' rates, slowdowns
+    /// divide compute and memory bandwidth of the devices they hit.
     ///
     /// # Errors
     /// More devices or classes than can be numbered, or a distribution or availability that this version does not have.

@@ -1,7 +1,7 @@
 //! What may go wrong with one device in one round, each a function of (seed, device, round) alone.
 //!
-//! The same device crashes after the same seconds of training in the same round however long the training is planned to take, so
-//! two scenarios that differ in a payload size see the same misfortunes (common random numbers).
+//! The same device crashes after the same seconds of training in the same round however long the training is planned
+//! to take, so two scenarios that differ in a payload size see the same misfortunes (common random numbers).
 
 use std::fmt;
 
@@ -54,8 +54,8 @@ pub fn transfer_lost(
     stream.chance(probability).then_some(at)
 }
 
-/// Standard deviation over mean of [`transfer_noise`]: 0.4, the least of what was measured within one user's link
-/// (FLASH phones 0.37; LTE while driving 0.5-0.9).
+/// Standard deviation over mean of [`transfer_noise`]: near what FLASH saw within one phone's link (0.37), below LTE while
+/// driving (0.5-0.9).
 pub const TRANSFER_NOISE_CV: f64 = 0.4;
 
 /// σ of a lognormal variate whose coefficient of variation is 0.4: √ln(1 + 0.4²).

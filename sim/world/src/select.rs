@@ -1,8 +1,8 @@
 //! Who is invited: `k` devices, uniformly among the eligible ones, without asking every device.
 //!
-//! Ids are drawn and tested, so a round costs about `k / p` tests where a fraction `p` of the fleet is eligible, and a million
-//! idle devices cost nothing. When that stops paying, the rest of the fleet is scanned. Either way the result is the
-//! prefix of one uniformly random order of the eligible devices.
+//! Ids are drawn and tested, so a round costs about `k / p` tests where a fraction `p` of the fleet is eligible, and
+//! a million idle devices cost nothing. When that stops paying, the rest of the fleet is scanned. Either way the
+//! result is the prefix of one uniformly random order of the eligible devices.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ const FEWEST_DRAWS: u64 = 64;
 /// Chooses `k` of the devices `0..devices` for which `eligible` is true (online, idle, not refused), each set of `k`
 /// equally likely; all of them where there are fewer. Ascending.
 ///
-/// The order in which devices are tested comes from the stream `select/round/<round>`; `eligible` is asked at most once per
-/// device, and must not depend on the order of the questions.
+/// The order in which devices are tested comes from the stream `select/round/<round>`; `eligible` is asked at most
+/// once per device, and must not depend on the order of the questions.
 pub fn select(
     seed: u64,
     round: u32,

@@ -1,9 +1,10 @@
 //! Which device has which private examples (METHODS §7): one file per kind of split.
 //!
-//! A split is a list of example numbers per device, ascending. Lists are disjoint; together they hold every example, except
-//! where a kind documents what it drops (`shards`, `pathological`). Every device has at least one example.
+//! A split is a list of example numbers per device, ascending. Lists are disjoint; together they hold every example,
+//! except where a kind documents what it drops (`shards`, `pathological`). Every device has at least one example.
 //!
-//! Labels are category numbers: of the field that the split names in `by`. Categories that no example has do not exist here.
+//! Labels are category numbers: of the field that the split names in `by`. Categories that no example has do not
+//! exist here.
 
 mod dirichlet;
 mod iid;
@@ -95,7 +96,8 @@ pub enum SplitError {
     },
     /// The assignment lies in a file.
     #[error(
-        "`split.file = \"{path}\"` is not available in this version; write iid, dirichlet, pathological, shards, natural or quantity"
+        "`split.file = \"{path}\"` is not available in this version; \
+         write iid, dirichlet, pathological, shards, natural or quantity"
     )]
     File {
         /// The file as written.

@@ -1,13 +1,13 @@
-//! Sessions whose rate follows the local hour, as in the 4× swing between day and night of Google's production fleet (Bonawitz et al.
-//! 2019, arXiv 1902.01046, §9).
+//! Sessions whose rate follows the local hour, as in the 4× swing between day and night of Google's production fleet
+//! (Bonawitz et al. 2019, arXiv 1902.01046).
 //!
-//! The fraction online is a smooth curve of the local time, from `at_trough` half a day before the peak to `at_peak` and back. A
-//! device alternates between sessions of the given lengths and gaps that end at a rate μ(t). With p(t) the fraction
-//! online and S the mean session, p' = μ(1 - p) - p/S, so μ = (p' + p/S)/(1 - p): exact for exponential
+//! The fraction online is a smooth curve of the local time, from `at_trough` half a day before the peak to `at_peak`
+//! and back. A device alternates between sessions of the given lengths and gaps that end at a rate μ(t). With p(t)
+//! the fraction online and S the mean session, p' = μ(1 - p) - p/S, so μ = (p' + p/S)/(1 - p): exact for exponential
 //! sessions, and close for others because sessions are short beside a day. μ is constant over half an hour.
 //!
-//! An epoch is a local day from trough to trough, stream `device/17/availability/day/3`. It starts in equilibrium at the trough,
-//! where fewest devices are online and so fewest sessions are cut or joined.
+//! An epoch is a local day from trough to trough, stream `device/17/availability/day/3`. It starts in equilibrium at
+//! the trough, where fewest devices are online and so fewest sessions are cut or joined.
 
 use cotune_kernel::{Distribution, Stream, VirtualDuration};
 use cotune_scenario::fleet::Diurnal as Written;
@@ -22,7 +22,8 @@ const DAY_LENGTH: VirtualDuration = VirtualDuration::from_secs(86_400);
 /// Stretches of a day over which the rate is constant.
 const SLOTS: usize = 48;
 const SLOT: f64 = DAY / SLOTS as f64;
-/// Nobody is online more than this (chosen): with 1, gaps would have no length and devices no way to be away at any time.
+/// Nobody is online more than this (chosen): with 1, gaps would have no length and devices no way to be away at any
+/// time.
 const MOST: f64 = 0.999;
 
 /// A daily rhythm.
@@ -81,8 +82,8 @@ impl Diurnal {
     }
 }
 
-/// The fraction online when a part `x` of the day from trough to trough has passed: 3y² - 2y³ between trough (y = 0) and peak
-/// (y = 1), within 1 % of a cosine and free of transcendental functions.
+/// The fraction online when a part `x` of the day from trough to trough has passed: 3y² - 2y³ between trough (y = 0)
+/// and peak (y = 1), within 1 % of a cosine and free of transcendental functions.
 fn curve(written: &Written, x: f64) -> f64 {
     let y = 1.0 - (2.0 * x - 1.0).abs();
     written.online_at_trough + (written.online_at_peak - written.online_at_trough) * y * y * (3.0 - 2.0 * y)

@@ -1,7 +1,7 @@
 //! A renewal process in equilibrium: how much is left of the interval in which an observer arrives.
 //!
-//! The interval is not a typical one: an interval is met with probability proportional to its length (the inspection paradox),
-//! and then at a uniform point of it. Cox, "Renewal Theory" (1962), §5.
+//! The interval is not a typical one: an interval is met with probability proportional to its length (the inspection
+//! paradox), and then at a uniform point of it. Cox, "Renewal Theory" (1962), §5.
 
 use cotune_kernel::{Distribution, Stream, normal};
 

@@ -1,11 +1,12 @@
 //! On and off for exponential times: the two-state Markov chain, opened at any instant, exactly.
 //!
-//! A chain with rates λ (off → on) and μ (on → off) forgets: the probability of being on after a time h differs from the stationary
-//! one by e^-(λ+μ)h. Epochs are so long that this is below 2^-53. So, to the last bit of a double, the states at the borders are
-//! independent draws from the stationary distribution, and the history between two of them is the chain's, conditioned on
-//! its two ends. It is drawn by rejection: play the chain from the first state until it happens to end in the second, which takes two attempts
-//! on average (an end of probability p takes 1/p attempts and occurs with probability p).
-//! Nothing shows at a border: sojourns that cross one are exponential like all others.
+//! A chain with rates λ (off → on) and μ (on → off) forgets: the probability of being on after a time h differs from
+//! the stationary one by e^-(λ+μ)h. Epochs are so long that this is below 2^-53. So, to the last bit of a double, the
+//! states at the borders are independent draws from the stationary distribution, and the history between two of them
+//! is the chain's, conditioned on its two ends. It is drawn by rejection: play the chain from the first state until
+//! it happens to end in the second, which takes two attempts on average (an end of probability p takes 1/p attempts
+//! and occurs with probability p). Nothing shows at a border: sojourns that cross one are exponential like all
+//! others.
 
 use cotune_kernel::{Stream, VirtualDuration};
 

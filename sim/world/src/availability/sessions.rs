@@ -1,10 +1,11 @@
 //! Sessions and gaps from given distributions: the alternating renewal process, as measured in peer-to-peer networks
 //! (Stutzbach & Rejaie, "Understanding churn in peer-to-peer networks", 2006: Weibull sessions of shape 0.34-0.59).
 //!
-//! Every epoch starts in equilibrium: online with probability mean_on/(mean_on + mean_off), in the middle of a session
-//! or gap that is longer than most. So the fraction online is exact at every instant. Where two epochs meet, once in 64
-//! cycles, a session is cut short if the next epoch starts offline and continued by another's remainder if not. Sessions much longer
-//! than 64 mean cycles do not occur. Borders lie elsewhere for every device, so they never show in the sum.
+//! Every epoch starts in equilibrium: online with probability mean_on/(mean_on + mean_off), in the middle of a
+//! session or gap that is longer than most. So the fraction online is exact at every instant. Where two epochs meet,
+//! once in 64 cycles, a session is cut short if the next epoch starts offline and continued by another's remainder if
+//! not. Sessions longer than an epoch are cut. Borders lie elsewhere for every device, so they never
+//! show in the sum.
 
 use cotune_kernel::{Distribution, Stream, VirtualDuration};
 use cotune_scenario::Distribution as Written;

@@ -1,4 +1,5 @@
-//! What was asked of the fleet against what was drawn: the table that `plan` prints, so that nobody has to trust a sample.
+//! What was asked of the fleet against what was drawn: the table that `plan` prints, so that nobody has to trust a
+//! sample.
 
 use std::sync::Arc;
 
@@ -77,8 +78,8 @@ pub struct Asked {
 }
 
 impl Fleet {
-    /// Every quantity of every class that has devices, by class, then in the order of [`Quantity::ALL`].
-    /// Percentiles of what was drawn are nearest ranks: the least value that a share `p` of the devices does not exceed.
+    /// Every quantity of every class that has devices, by class, then in the order of [`Quantity::ALL`]. Percentiles
+    /// of what was drawn are nearest ranks: the least value that a share `p` of the devices does not exceed.
     pub fn asked_against_drawn(&self) -> Vec<Asked> {
         let mut devices: Vec<Vec<usize>> = vec![Vec::new(); self.classes.len()];
         for (device, class) in self.class.iter().enumerate() {

@@ -36,8 +36,8 @@ pub fn any_sign(written: &Written) -> Result<Distribution, ConvertError> {
     Ok(distribution.validated()?)
 }
 
-/// The distribution of a quantity that cannot be negative, such as a speed or a time: a normal one is cut at zero, so its
-/// mean moves up slightly.
+/// The distribution of a quantity that cannot be negative, such as a speed or a time: a normal one is cut at zero, so
+/// its mean moves up slightly.
 ///
 /// # Errors
 /// As [`any_sign`], or a normal distribution around a negative mean.

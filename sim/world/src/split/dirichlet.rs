@@ -1,8 +1,8 @@
 //! Dirichlet label skew: per category, shares of the devices from Dir(α).
 //!
-//! Li, Diao, Chen & He, "Federated learning on non-IID data silos: an experimental study" (NIID-Bench, 2022), `partition_data`;
-//! the same as Flower's `DirichletPartitioner`. Cuts are truncated cumulative sums, and the whole split is drawn again until every
-//! device has `min` examples.
+//! Li, Diao, Chen & He, "Federated learning on non-IID data silos: an experimental study" (NIID-Bench, 2022),
+//! `partition_data`; the same as Flower's `DirichletPartitioner`. Cuts are truncated cumulative sums, and the whole
+//! split is drawn again until every device has `min` examples.
 
 use cotune_kernel::{Stream, dirichlet};
 use cotune_scenario::data::Dirichlet;

@@ -1,8 +1,8 @@
 //! One value of a field is one device, as in LEAF and Flower's `NaturalIdPartitioner`.
 //!
-//! With more values than devices, values are grouped: in random order (stream `split/natural`), one after the other to every device in
-//! turn, so devices have the same number of values, give or take one. With more devices than values, device `d` has the value
-//! `d mod values`, and a value's examples are dealt in equal parts to its devices.
+//! With more values than devices, values are grouped: in random order (stream `split/natural`), one after the other
+//! to every device in turn, so devices have the same number of values, give or take one. With more devices than
+//! values, device `d` has the value `d mod values`, and a value's examples are dealt in equal parts to its devices.
 
 use cotune_kernel::Stream;
 

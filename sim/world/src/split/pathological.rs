@@ -1,9 +1,9 @@
-//! Every device has examples of a few categories only (McMahan et al., "Communication-efficient learning of deep networks from
-//! decentralized data", 2017, §3; Flower's `PathologicalPartitioner`).
+//! Every device has examples of a few categories only (McMahan et al., "Communication-efficient learning of deep
+//! networks from decentralized data", 2017, §3; Flower's `PathologicalPartitioner`).
 //!
-//! Categories are dealt like cards, from a shuffled deck that is renewed when it runs out: so all categories are on the same
-//! number of devices, give or take one, and none is left over unless there are fewer places than categories. The examples of
-//! those categories are dropped.
+//! Categories are dealt like cards, from a shuffled deck that is renewed when it runs out: so all categories are on
+//! the same number of devices, give or take one, and none is left over unless there are fewer places than categories.
+//! The examples of those categories are dropped.
 
 use cotune_kernel::Stream;
 

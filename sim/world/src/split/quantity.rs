@@ -1,9 +1,10 @@
-//! Categories alike, sizes not: Flower's `LinearPartitioner`, `SquarePartitioner` and `ExponentialPartitioner`, and a lognormal law.
+//! Categories alike, sizes not: Flower's `LinearPartitioner`, `SquarePartitioner` and `ExponentialPartitioner`, and a
+//! lognormal law.
 //!
-//! Device `i` of `1..=devices` has a weight of i, i², e^i or a lognormal draw (stream `split/quantity/device/<i - 1>`), and
-//! the truncated share of the examples that goes with it. What truncation leaves goes to the device with the largest
-//! weight (as in Flower, whose largest is always the last). Where a device would have nothing, everyone gets one example first
-//! and the law deals the rest.
+//! Device `i` of `1..=devices` has a weight of i, i², e^i or a lognormal draw (stream `split/quantity/device/<i -
+//! 1>`), and the truncated share of the examples that goes with it. What truncation leaves goes to the device with
+//! the largest weight (as in Flower, whose largest is always the last). Where a device would have nothing, everyone
+//! gets one example first and the law deals the rest.
 
 use std::f64::consts::E;
 

@@ -7,8 +7,8 @@
 //! | given | false | of that size, up to `per_device` for every device; what is left is dropped |
 //! | given | true | as above, and the remainder is one last, smaller shard, if it is wanted |
 //!
-//! Where there are fewer shards than `devices · per_device`, some devices have one less, as with Flower's automatic number; the
-//! incomplete shard goes to one of these. Which device gets which shards is drawn from `split/shards`.
+//! Where there are fewer shards than `devices · per_device`, some devices have one less, as with Flower's automatic
+//! number; the incomplete shard goes to one of these. Which device gets which shards is drawn from `split/shards`.
 
 use std::ops::Range;
 

@@ -1,5 +1,4 @@
 use cotune_scenario::data::{Dirichlet, Quantity, Shards};
-use proptest::prelude::*;
 
 use super::*;
 
@@ -255,66 +254,67 @@ fn a_split_is_a_function_of_its_seed() {
     }
 }
 
-/// Any split, whether it may drop examples, and whether it may be impossible for lack of them.
-fn any_split() -> impl Strategy<Value = (Split, bool)> {
-    prop_oneof![
-        Just((Split::Iid, false)),
-        (0.05..5.0f64, 1..4u64, any::<bool>())
-            .prop_map(|(alpha, min, balanced)| { (dirichlet(alpha, min, balanced), false) }),
-        (1..4u32).prop_map(|classes| (pathological(classes), true)),
-        (1..5u32, proptest::option::of(1..30u64), any::<bool>())
-            .prop_map(|(per_device, size, keep)| (shards(per_device, size, keep), size.is_some() || !keep)),
-        Just((natural(), false)),
-        prop_oneof![
-            Just(Quantity::Linear),
-            Just(Quantity::Square),
-            Just(Quantity::Exponential),
-            (0.1..3.0f64).prop_map(|sigma| Quantity::LogNormal { sigma }),
-        ]
-        .prop_map(|law| (Split::Quantity(law), false)),
-    ]
+/// Any split, and whether it may drop examples.
+fn any_split(stream: &mut Stream) -> (Split, bool) {
+    let coin = stream.chance(0.5);
+    match stream.below(6) {
+        0 => (Split::Iid, false),
+        1 => (dirichlet(stream.range(0.05, 5.0), 1 + stream.below(3), coin), false),
+        2 => (pathological(1 + stream.below(3) as u32), true),
+        3 => {
+            let size = stream.chance(0.5).then(|| 1 + stream.below(29));
+            (shards(1 + stream.below(4) as u32, size, coin), size.is_some() || !coin)
+        }
+        4 => (natural(), false),
+        _ => (Split::Quantity(any_law(stream)), false),
+    }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+fn any_law(stream: &mut Stream) -> Quantity {
+    match stream.below(4) {
+        0 => Quantity::Linear,
+        1 => Quantity::Square,
+        2 => Quantity::Exponential,
+        _ => Quantity::LogNormal { sigma: stream.range(0.1, 4.0) },
+    }
+}
 
-    #[test]
-    fn a_split_is_disjoint_complete_and_leaves_nobody_empty(
-        (split, may_drop) in any_split(),
-        labels in proptest::collection::vec(0..9u16, 1..400),
-        devices in 1..25u32,
-        seed in 0..1_000u64,
-    ) {
-        let Ok(hands) = deal(&split, &labels, devices, seed) else { return Ok(()) };
-        prop_assert_eq!(hands.len(), devices as usize);
+#[test]
+fn any_split_is_disjoint_complete_and_leaves_nobody_empty() {
+    let mut made = 0;
+    for case in 0..4_000u64 {
+        let mut stream = Stream::keyed_parts(11, &[&"test/split", &case]);
+        let (split, may_drop) = any_split(&mut stream);
+        let labels: Vec<u16> = (0..=stream.below(400)).map(|_| stream.below(9) as u16).collect();
+        let devices = 1 + stream.below(24) as u32;
+        let Ok(hands) = deal(&split, &labels, devices, case) else { continue };
+        made += 1;
+        let what = format!("case {case}: {split:?} of {} examples to {devices} devices", labels.len());
+        assert_eq!(hands.len(), devices as usize, "{what}");
         let mut times_dealt = vec![0; labels.len()];
         for hand in &hands {
-            prop_assert!(!hand.is_empty());
-            prop_assert!(hand.is_sorted());
+            assert!(!hand.is_empty() && hand.is_sorted(), "{what}: {hand:?}");
             hand.iter().for_each(|example| times_dealt[*example as usize] += 1);
         }
-        prop_assert!(times_dealt.iter().all(|times| *times == 1 || may_drop && *times == 0));
-        for mix in shares(&hands, &labels, 9) {
-            prop_assert!((mix.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        }
+        assert!(
+            times_dealt.iter().all(|times| *times == 1 || may_drop && *times == 0),
+            "{what}: {times_dealt:?}"
+        );
+        let whole = |mix: &Vec<f64>| (mix.iter().sum::<f64>() - 1.0).abs() < 1e-9;
+        assert!(shares(&hands, &labels, 9).iter().all(whole), "{what}");
     }
+    assert!(made > 2_500, "only {made} of 4,000 splits could be made");
+}
 
-    /// These never fail while every device can have an example.
-    #[test]
-    fn iid_and_quantity_splits_always_succeed(
-        (law, examples, devices) in (0..5, 1..500usize).prop_flat_map(|(law, examples)| {
-            (Just(law), Just(examples), 1..=examples as u32)
-        }),
-        seed in any::<u64>(),
-    ) {
-        let split = match law {
-            0 => Split::Iid,
-            1 => Split::Quantity(Quantity::Linear),
-            2 => Split::Quantity(Quantity::Square),
-            3 => Split::Quantity(Quantity::Exponential),
-            _ => Split::Quantity(Quantity::LogNormal { sigma: 4.0 }),
-        };
-        let hands = deal(&split, &labels(examples, 3), devices, seed);
-        prop_assert_eq!(sizes(&hands.unwrap()).iter().sum::<usize>(), examples);
+#[test]
+fn iid_and_quantity_splits_succeed_wherever_every_device_can_have_an_example() {
+    for case in 0..2_000u64 {
+        let mut stream = Stream::keyed_parts(12, &[&"test/split", &case]);
+        let split = if stream.chance(0.2) { Split::Iid } else { Split::Quantity(any_law(&mut stream)) };
+        let examples = 1 + stream.below(500) as usize;
+        let devices = 1 + stream.below(examples as u64) as u32;
+        let hands = deal(&split, &labels(examples, 3), devices, case);
+        let dealt = hands.as_ref().map(|hands| sizes(hands).iter().sum::<usize>());
+        assert_eq!(dealt, Ok(examples), "case {case}: {split:?} of {examples} examples to {devices} devices");
     }
 }
