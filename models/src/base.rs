@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 /// Values of a model by tensor name, on the host.
 pub type HostWeights = BTreeMap<String, Vec<f32>>;
 
-/// The frozen part of a model, ready to compute with.
-#[derive(Debug)]
+/// The frozen part of a model, ready to compute with. Clones share the weights.
+#[derive(Clone, Debug)]
 pub struct Base {
     name: String,
     spec: DecoderSpec,
@@ -179,7 +179,7 @@ impl Base {
     }
 
     /// One tensor's values, read back from the device.
-    pub(crate) fn host_values(&self, tensor: &str) -> Vec<f32> {
+    pub fn host_values(&self, tensor: &str) -> Vec<f32> {
         let data = self.weights[tensor].clone().into_data();
         data.try_into_vec::<f32>().expect("weights are f32")
     }

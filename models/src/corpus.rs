@@ -15,6 +15,12 @@ pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_
 pub use error::CorpusError;
 pub use read::{Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, read, read_file};
 
+/// How every prompt opens.
+pub const PROMPT_OPENING: &str = "Q:";
+
+/// How every prompt ends: the answer follows.
+pub const PROMPT_BOUNDARY: &str = "\nA:";
+
 /// One question and what counts as an answer.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Example {
@@ -77,7 +83,7 @@ impl Corpus {
 
 /// The prompt around a question.
 fn prompt(question: &str) -> String {
-    format!("Q: {question}\nA:")
+    format!("{PROMPT_OPENING} {question}{PROMPT_BOUNDARY}")
 }
 
 #[cfg(test)]

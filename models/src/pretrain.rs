@@ -222,6 +222,14 @@ pub enum PretrainError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Only models of one tokenizer can be distilled here.
+    #[error("the tokenizer of the teacher {teacher} is not that of {student}: distil between models that share one")]
+    Teacher {
+        /// The teacher.
+        teacher: String,
+        /// Who should learn.
+        student: String,
+    },
     /// A text cannot be read.
     #[error(transparent)]
     Corpus(#[from] corpus::CorpusError),
@@ -285,6 +293,21 @@ impl Recipe {
     pub fn digest(&self) -> String {
         let json = serde_json::to_string(self).expect("a recipe is JSON");
         blake3::hash(json.as_bytes()).to_hex().to_string()
+    }
+
+    /// [`Recipe::digest`] together with the content of the files it names: equal digests make equal bases.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn digest_with_files(&self, resolve: &Resolve<'_>) -> Result<String, PretrainError> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.digest().as_bytes());
+        for (path, _) in self.corpus.source.iter().filter_map(SourceRecipe::spec) {
+            let wrong = |problem| PretrainError::Recipe { path: PathBuf::from(path), problem };
+            let place = resolve(path).map_err(wrong)?;
+            hasher.update(&std::fs::read(&place).map_err(|e| wrong(format!("{}: {e}", place.display())))?);
+        }
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     fn spec(&self, vocab: usize) -> DecoderSpec {
@@ -383,12 +406,7 @@ pub fn pretrain(
             }
         }
     }
-    let (trained, _) = learner.finish();
-    let host: HostWeights = layout
-        .entries()
-        .iter()
-        .map(|e| (e.name.clone(), trained.values[e.offset..e.offset + e.len()].to_vec()))
-        .collect();
+    let host = host_weights(&layout, &learner.finish().0);
     save_checkpoint(directory, &spec, base.tokenizer(), &host)?;
     let card = Card {
         name: recipe.name.clone(),
@@ -455,6 +473,56 @@ fn learning_rate(training: &TrainingRecipe, step: u64) -> f64 {
     training.lr * warm * Schedule::Cosine.factor(step as f64 / training.steps as f64, FLOOR)
 }
 
+/// How [`distill`] trains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DistillSteps {
+    /// Steps.
+    pub steps: u64,
+    /// Texts a step.
+    pub batch: usize,
+    /// Learning rate, constant.
+    pub lr: f64,
+    /// Seed of the batches.
+    pub seed: u64,
+}
+
+/// A base that learned the distribution of `teacher` on the given prompts and answers, every weight of `student`
+/// trained (forward KL, τ = 1, METHODS §2 "Init").
+///
+/// # Errors
+/// The tokenizers differ.
+pub fn distill(
+    student: &Base,
+    teacher: &Base,
+    texts: &[(String, String)],
+    how: DistillSteps,
+) -> Result<Base, PretrainError> {
+    let teacher = Teacher::new(teacher.clone(), student, 1.0)?;
+    let longest = student.spec().max_positions;
+    let sequences: Vec<Sequence> =
+        texts.iter().filter_map(|(p, a)| Sequence::encode(student.tokenizer(), p, a, longest)).collect();
+    let layout = Layout::full(student.spec());
+    let values = layout.init(&mut Stream::keyed(how.seed, "distill/unused"), |name| student.host_values(name));
+    let mut learner =
+        Learner::new(student, &layout, &Trained { values, ..Trained::default() }, AdamW::default());
+    for step in 0..how.steps {
+        let mut stream = Stream::keyed(how.seed, &format!("distill/step/{step}"));
+        let chosen: Vec<&Sequence> = (0..how.batch).filter_map(|_| stream.choice(&sequences)).collect();
+        let batch = Batch::pack_whole(&chosen, student.tokenizer().pad());
+        let soft = teacher.view(&batch);
+        whole_step(&mut learner, batch, Some(soft), how.lr);
+    }
+    let host = host_weights(&layout, &learner.finish().0);
+    let (name, spec) = (student.name(), student.spec().clone());
+    Ok(Base::new(name, spec, student.tokenizer().clone(), &host, student.compute()))
+}
+
+/// Trained values of a full layout by tensor.
+fn host_weights(layout: &Layout, trained: &Trained) -> HostWeights {
+    let cut = |offset: usize, len: usize| trained.values[offset..offset + len].to_vec();
+    layout.entries().iter().map(|e| (e.name.clone(), cut(e.offset, e.len()))).collect()
+}
+
 /// One step on every token of a batch, with or without a teacher.
 fn whole_step(learner: &mut Learner<'_>, batch: Batch, soft: Option<(SoftTargets, f64)>, lr: f64) {
     let pass = learner.pass();
@@ -488,11 +556,16 @@ impl Teacher {
             (_, Some(path)) => Base::load(&resolve(path).map_err(wrong)?, student.compute())?,
             _ => return Err(wrong("write zoo:NAME or dir:PATH as the teacher".to_string())),
         };
+        Self::new(base, student, recipe.weight)
+    }
+
+    fn new(base: Base, student: &Base, weight: f64) -> Result<Self, PretrainError> {
         if base.tokenizer() != student.tokenizer() {
-            return Err(wrong("the teacher's tokenizer is not the one this recipe trains".to_string()));
+            let (teacher, student) = (base.name().to_string(), student.name().to_string());
+            return Err(PretrainError::Teacher { teacher, student });
         }
         let identity = Aligner::new(base.tokenizer(), student.tokenizer(), AlignSpec::default());
-        Ok(Self { base, identity: CachedAligner::new(identity), weight: recipe.weight })
+        Ok(Self { base, identity: CachedAligner::new(identity), weight })
     }
 
     /// The teacher's distribution for every row of a batch, and its share of the loss.

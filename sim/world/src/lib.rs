@@ -1,1 +1,43 @@
-//! The simulated world of cotune: fleet, availability, split, coordination, methods, and the actors that play them.
+//! The simulated world: who is there, who learns what from whom, how long it takes and what it costs.
+//!
+//! # One way through
+//!
+//! [`lab::Lab::open`] loads models and data; [`plan::Plan::draw`] draws the fleet, makes the method and prices its work;
+//! [`simulate`] plays the plan and yields events.
+//!
+//! # Map
+//!
+//! | what it is about   | files |
+//! |--------------------|-------|
+//! | before the run     | [`site`] (paths), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
+//! | the world          | [`fleet`], [`availability`], [`hazard`], [`energy`], [`split`], [`select`], `network` |
+//! | learning           | [`method`] (one file a method), [`payload`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
+//! | the state machines | [`device`], [`coordination`] (the cloud), [`effect`] (what they are told and answer) |
+//! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
+#![forbid(unsafe_code)]
+
+mod actors;
+pub mod availability;
+pub mod coordination;
+pub mod device;
+pub mod effect;
+pub mod energy;
+pub mod fleet;
+pub mod hazard;
+pub mod job;
+pub mod lab;
+mod memo;
+pub mod method;
+mod network;
+pub mod payload;
+pub mod plan;
+pub mod pool;
+pub mod score;
+pub mod select;
+pub mod site;
+pub mod split;
+
+pub use actors::{End, Options, SimulationError, Sink, simulate};
+pub use lab::{Lab, LabError};
+pub use plan::{ModelLine, Overview, Plan, PlanError};
+pub use site::Site;

@@ -1,14 +1,14 @@
 //! What was asked of the fleet against what was drawn: the table that `plan` prints, so that nobody has to trust a
 //! sample.
 
-use std::sync::Arc;
 
 use cotune_kernel::Distribution;
 
 use super::{AskedOf, Fleet};
 
 /// A quantity that is drawn for every device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// Sustained training speed \[FLOP/s\].
     Compute,
@@ -59,10 +59,10 @@ impl Quantity {
 }
 
 /// One row of the table: a quantity of a class, in the quantity's unit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Asked {
     /// The class.
-    pub class: Arc<str>,
+    pub class: String,
     /// Its devices: the size of the sample.
     pub devices: u32,
     /// The quantity.
@@ -94,7 +94,7 @@ impl Fleet {
                 let drawn = Distribution::Empirical { values };
                 let asked = quantity.asked(&class.asked);
                 rows.push(Asked {
-                    class: class.name.clone(),
+                    class: class.name.to_string(),
                     devices: class.devices,
                     quantity,
                     asked_median: asked.quantile(0.5),

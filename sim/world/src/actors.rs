@@ -1,0 +1,94 @@
+//! The actors: thin actix shells over the state machines, all on one arbiter.
+//!
+//! | file           | actor |
+//! |----------------|-------|
+//! | `scheduler.rs` | owns virtual time, the network and the job pool; carries effects out |
+//! | `cloud.rs`     | the cloud, a shell over [`crate::coordination::sync::CloudCore`] |
+//! | `device.rs`    | one device, a shell over [`crate::device::DeviceCore`] |
+//! | `recorder.rs`  | hands events to whoever writes them down |
+//!
+//! Order is decided in one place, the kernel's queue: the scheduler pops one due entry, tells one party, waits for its
+//! effects, and only then pops the next. One message is outstanding at a time.
+
+mod cloud;
+mod device;
+mod recorder;
+mod scheduler;
+
+use crate::effect::{Effect, Message};
+use crate::plan::Plan;
+use actix::prelude::*;
+use cotune_kernel::VirtualTime;
+use cotune_record::Event;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A message with the time at which it is delivered.
+#[derive(actix::Message)]
+#[rtype(result = "Vec<Effect>")]
+struct Deliver {
+    now: VirtualTime,
+    message: Message,
+}
+
+/// How a simulation is carried out. Nothing here changes what happens in it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that compute jobs.
+    pub threads: usize,
+    /// Whether anything is learned; sizes and durations are the same without.
+    pub train: bool,
+    /// Set from outside to end the run after the current event.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How a simulation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A budget was spent.
+    Complete,
+    /// It was stopped from outside.
+    Interrupted,
+}
+
+/// Why a simulation could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// Events could not be written down.
+    #[error("the run could not be recorded: {0}")]
+    Record(String),
+    /// An actor is gone: it panicked.
+    #[error("the actor of {party} is gone: it panicked, which is a bug in cotune")]
+    Actor {
+        /// Whose actor.
+        party: String,
+    },
+    /// Nothing is left to happen, and the run has not ended.
+    #[error("nothing is due at {seconds} s and the run has not ended, which is a bug in cotune")]
+    Deadlock {
+        /// Virtual time \[s\].
+        seconds: f64,
+    },
+}
+
+/// Writes events down; an error ends the run.
+pub type Sink = Box<dyn FnMut(Event) -> Result<(), String>>;
+
+/// Plays a plan to its end, handing every event to `sink` in order.
+///
+/// # Errors
+/// `sink` failed, or an actor panicked.
+pub fn simulate(plan: Arc<Plan>, options: Options, sink: Sink) -> Result<End, SimulationError> {
+    System::new().block_on(async move {
+        let recorder = recorder::Recorder::new(sink).start();
+        let scheduler = scheduler::Scheduler::new(plan, &options, recorder).start();
+        loop {
+            match scheduler.send(scheduler::Step).await {
+                Ok(Ok(scheduler::Progress::More)) => {}
+                Ok(Ok(scheduler::Progress::Ended(end))) => return Ok(end),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(SimulationError::Actor { party: "the scheduler".to_string() }),
+            }
+        }
+    })
+}

@@ -1,0 +1,326 @@
+//! The scheduler: owns virtual time, and carries out what parties ask for.
+
+use super::cloud::Cloud;
+use super::device::{Device, Passivate};
+use super::recorder::{Recorder, Write};
+use super::{Deliver, End, Options, SimulationError};
+use crate::coordination::sync::CloudCore;
+use crate::device::{DeviceCore, DeviceMemory};
+use crate::effect::{Effect, Label, Message, Party};
+use crate::hazard::Direction;
+use crate::network::{Ended, Network};
+use crate::plan::Plan;
+use crate::pool::{Pool, Ticket};
+use actix::prelude::*;
+use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualTime};
+use cotune_record::{Event, EventKind};
+use cotune_scenario::scenario::Actors;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// At one instant lower classes come first: the network, then messages, then results of jobs, then timers.
+mod class {
+    pub const NETWORK: u8 = 0;
+    pub const MESSAGE: u8 = 1;
+    pub const JOB: u8 = 2;
+    pub const TIMER: u8 = 3;
+}
+
+/// The scheduler's own source key.
+const SCHEDULER: u64 = 0;
+
+/// What is due at a time.
+#[derive(Debug)]
+enum Due {
+    /// Tell a party something.
+    Tell(Party, Message),
+    /// A transfer's handshake is over.
+    Flow(FlowId),
+    /// A transfer of a link is complete.
+    Link(Direction),
+    /// The device of a transfer is gone.
+    Cut(FlowId),
+    /// A job's virtual duration is over.
+    Job(Party, Label, Ticket),
+}
+
+/// Handle the next due entry.
+#[derive(actix::Message)]
+#[rtype(result = "Result<Progress, SimulationError>")]
+pub(super) struct Step;
+
+/// Whether there is more to come.
+#[derive(Debug)]
+pub(super) enum Progress {
+    More,
+    Ended(End),
+}
+
+/// The actor that owns virtual time.
+pub(super) struct Scheduler {
+    plan: Arc<Plan>,
+    queue: EventQueue<Due>,
+    network: Network,
+    /// The pending completion of each link.
+    link_due: [Option<EventId>; 2],
+    /// When the device of a transfer will be gone.
+    cut_due: BTreeMap<FlowId, EventId>,
+    pool: Pool,
+    cloud: Addr<Cloud>,
+    live: BTreeMap<u32, Addr<Device>>,
+    /// Devices without an actor that have something to remember.
+    cold: BTreeMap<u32, DeviceMemory>,
+    recorder: Addr<Recorder>,
+    stop: Arc<AtomicBool>,
+    ended: Option<End>,
+}
+
+impl Scheduler {
+    pub(super) fn new(plan: Arc<Plan>, options: &Options, recorder: Addr<Recorder>) -> Self {
+        let state = plan.method().start_cloud(plan.lab());
+        let cloud = Cloud { core: CloudCore::new(state), plan: Arc::clone(&plan) }.start();
+        let mut queue = EventQueue::new();
+        queue.push(VirtualTime::ZERO, class::TIMER, Party::Cloud.source(), Due::Tell(Party::Cloud, Message::Open));
+        let mut scheduler = Self {
+            network: Network::new(&plan),
+            pool: Pool::start(&plan, options.threads, options.train),
+            plan,
+            queue,
+            link_due: [None, None],
+            cut_due: BTreeMap::new(),
+            cloud,
+            live: BTreeMap::new(),
+            cold: BTreeMap::new(),
+            recorder,
+            stop: Arc::clone(&options.stop),
+            ended: None,
+        };
+        if scheduler.keeps_all() {
+            for device in 0..scheduler.plan.fleet().devices() {
+                scheduler.actor(device);
+            }
+        }
+        scheduler
+    }
+
+    fn keeps_all(&self) -> bool {
+        self.plan.scenario().simulation.actors == Actors::All
+    }
+
+    /// The actor of a device, made when it has none.
+    fn actor(&mut self, device: u32) -> Addr<Device> {
+        if let Some(actor) = self.live.get(&device) {
+            return actor.clone();
+        }
+        let memory = self.cold.remove(&device).unwrap_or_else(|| {
+            let model = &self.plan.fleet().class_of(device).model;
+            DeviceMemory { state: self.plan.method().start_device(self.plan.lab(), model) }
+        });
+        let core = DeviceCore::new(device, memory);
+        let actor = Device { core, plan: Arc::clone(&self.plan) }.start();
+        self.live.insert(device, actor.clone());
+        actor
+    }
+
+    /// The first event of the run.
+    fn beginning(&self) -> EventKind {
+        let scenario = self.plan.scenario();
+        EventKind::RunStarted {
+            scenario_digest: scenario.digest().parse().expect("a scenario's digest is 64 hex digits"),
+            seed: scenario.seed,
+            devices: self.plan.fleet().devices(),
+            method: self.plan.method().name().to_string(),
+        }
+    }
+
+    /// Handles what concerns the network alone; yields what a party has to be told.
+    fn network_step(&mut self, now: VirtualTime, due: Due) -> Option<(Party, Message)> {
+        match due {
+            Due::Tell(party, message) => Some((party, message)),
+            Due::Job(party, label, ticket) => {
+                let outcome = self.pool.join(ticket);
+                Some((party, Message::Done { label, outcome }))
+            }
+            Due::Flow(flow) => {
+                let plan = Arc::clone(&self.plan);
+                if let Some(direction) = self.network.flow(now, flow, &plan) {
+                    self.watch(direction);
+                }
+                None
+            }
+            Due::Link(direction) => {
+                self.link_due[usize::from(direction == Direction::Up)] = None;
+                for (flow, ended) in self.network.advance(now, direction) {
+                    if let Some(cut) = self.cut_due.remove(&flow) {
+                        self.queue.cancel(cut);
+                    }
+                    self.tell_ended(now, ended);
+                }
+                self.watch(direction);
+                None
+            }
+            Due::Cut(flow) => {
+                self.cut_due.remove(&flow);
+                if let Some(ended) = self.network.cut(now, flow) {
+                    let direction = ended.transfer.direction();
+                    self.tell_ended(now, ended);
+                    self.watch(direction);
+                }
+                None
+            }
+        }
+    }
+
+    /// Sees that the link's next completion is in the queue.
+    fn watch(&mut self, direction: Direction) {
+        let slot = usize::from(direction == Direction::Up);
+        if let Some(old) = self.link_due[slot].take() {
+            self.queue.cancel(old);
+        }
+        if let Some(at) = self.network.next_completion(direction) {
+            self.link_due[slot] = Some(self.queue.push(at, class::NETWORK, SCHEDULER, Due::Link(direction)));
+        }
+    }
+
+    /// A transfer ended: its device hears of it, and the cloud if something arrived there.
+    fn tell_ended(&mut self, now: VirtualTime, ended: Ended) {
+        let Ended { transfer, complete, never_began } = ended;
+        let device = Party::Device(transfer.device);
+        let mut tell = |party: Party, message| {
+            self.queue.push(now, class::MESSAGE, party.source(), Due::Tell(party, message));
+        };
+        match (complete, transfer.up) {
+            (true, false) => tell(device, Message::Received(transfer)),
+            (true, true) => {
+                tell(device, Message::Sent(transfer.clone()));
+                tell(Party::Cloud, Message::Received(transfer));
+            }
+            (false, _) => tell(device, Message::Cut { transfer, never_began }),
+        }
+    }
+
+    /// Carries out what a party asked for; yields the events to be written down and whether the party rests.
+    fn carry_out(&mut self, key: EventKey, party: Party, effects: Vec<Effect>) -> (Vec<Event>, bool) {
+        let (mut events, mut rests) = (Vec::new(), false);
+        for effect in effects {
+            match effect {
+                Effect::Record(kind) => events.push(Event::new(key, kind)),
+                Effect::Send(transfer) => {
+                    let plan = Arc::clone(&self.plan);
+                    let begun = self.network.begin(key.time, transfer, &plan);
+                    self.queue.push_after(begun.flows_after, class::NETWORK, SCHEDULER, Due::Flow(begun.flow));
+                    if let Some(at) = begun.gone_at {
+                        let cut = self.queue.push(at, class::NETWORK, SCHEDULER, Due::Cut(begun.flow));
+                        self.cut_due.insert(begun.flow, cut);
+                    }
+                }
+                Effect::Train { job, label, after } => {
+                    let ticket = self.pool.submit(job);
+                    self.queue.push_after(after, class::JOB, party.source(), Due::Job(party, label, ticket));
+                }
+                Effect::Wake { after, message } => {
+                    self.queue.push_after(after, class::TIMER, party.source(), Due::Tell(party, message));
+                }
+                Effect::Tell { to, message } => {
+                    self.queue.push(key.time, class::MESSAGE, to.source(), Due::Tell(to, message));
+                }
+                Effect::Measure { round, cloud } => {
+                    let panel: Vec<u32> = self.plan.panel().to_vec();
+                    for to in [Party::Cloud].into_iter().chain(panel.into_iter().map(Party::Device)) {
+                        let message = Message::Measure { round, cloud: Arc::clone(&cloud) };
+                        self.queue.push(key.time, class::MESSAGE, to.source(), Due::Tell(to, message));
+                    }
+                }
+                Effect::Passivate => rests = !self.keeps_all(),
+                Effect::End(_) => self.ended = Some(End::Complete),
+            }
+        }
+        (events, rests)
+    }
+}
+
+impl Actor for Scheduler {
+    type Context = Context<Self>;
+}
+
+impl Handler<Step> for Scheduler {
+    type Result = ResponseActFuture<Self, Result<Progress, SimulationError>>;
+
+    /// Pops one due entry, tells its party, and carries out what it answers.
+    fn handle(&mut self, _step: Step, _context: &mut Self::Context) -> Self::Result {
+        let step = match self.next() {
+            Err(done) => return Box::pin(actix::fut::ready(done)),
+            Ok(step) => step,
+        };
+        let Some((key, party, message)) = step else {
+            return Box::pin(actix::fut::ready(Ok(Progress::More)));
+        };
+        let deliver = Deliver { now: key.time, message };
+        let first = (self.queue_is_fresh(key)).then(|| Event::new(key, self.beginning()));
+        let device = match party {
+            Party::Cloud => None,
+            Party::Device(device) => Some((device, self.actor(device))),
+        };
+        let (cloud, recorder) = (self.cloud.clone(), self.recorder.clone());
+        let gone = move |_| SimulationError::Actor { party: format!("{party:?}") };
+        let asked = {
+            let device = device.clone();
+            async move {
+                match device {
+                    None => cloud.send(deliver).await,
+                    Some((_, actor)) => actor.send(deliver).await,
+                }
+                .map_err(gone)
+            }
+        };
+        Box::pin(asked.into_actor(self).then(move |effects, scheduler, _context| {
+            let carried = effects.map(|effects| scheduler.carry_out(key, party, effects));
+            let ended = scheduler.ended;
+            let finish = async move {
+                let (mut events, rests) = carried?;
+                if let Some(first) = first {
+                    events.insert(0, first);
+                }
+                if !events.is_empty() {
+                    let written = recorder.send(Write(events)).await;
+                    written.map_err(gone)?.map_err(SimulationError::Record)?;
+                }
+                let memory = match device {
+                    Some((device, actor)) if rests => Some((device, actor.send(Passivate).await.map_err(gone)?)),
+                    _ => None,
+                };
+                Ok((ended, memory))
+            };
+            finish.into_actor(scheduler).map(|done, scheduler, _context| {
+                let (ended, memory) = done?;
+                if let Some((device, memory)) = memory {
+                    scheduler.live.remove(&device);
+                    scheduler.cold.insert(device, memory);
+                }
+                Ok(ended.map_or(Progress::More, Progress::Ended))
+            })
+        }))
+    }
+}
+
+type Told = Option<(EventKey, Party, Message)>;
+
+impl Scheduler {
+    /// The next thing to tell, or how the run ends.
+    fn next(&mut self) -> Result<Told, Result<Progress, SimulationError>> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Ok(Progress::Ended(End::Interrupted)));
+        }
+        let Some((key, due)) = self.queue.pop() else {
+            let seconds = self.queue.now().as_secs_f64();
+            return Err(Err(SimulationError::Deadlock { seconds }));
+        };
+        Ok(self.network_step(key.time, due).map(|(party, message)| (key, party, message)))
+    }
+
+    /// Whether `key` is that of the first entry of the run.
+    fn queue_is_fresh(&self, key: EventKey) -> bool {
+        key.time == VirtualTime::ZERO && key.class == class::TIMER && key.seq == 0
+    }
+}

@@ -1,0 +1,70 @@
+//! Heavy work as values: what is to be computed, and what came out.
+//!
+//! A job is pure: its outcome depends on the lab, the method and the job alone, never on the thread, the process or
+//! the order in which jobs run. It is serializable, so that other executors can stand where the local pool stands.
+
+use crate::method::{
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Subject, Update,
+};
+use crate::payload::Payload;
+use crate::plan::Plan;
+use crate::score::{DomainScores, score};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Something to compute.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Job {
+    /// A device's work of a round.
+    Device {
+        /// Who and when.
+        task: DeviceTask,
+        /// The device's state before.
+        state: State,
+        /// What it received.
+        received: Arc<Payload>,
+    },
+    /// The cloud's fold and work of a round.
+    Cloud {
+        /// When.
+        task: CloudTask,
+        /// The cloud's state before.
+        state: State,
+        /// The updates of the round, in ascending order of devices.
+        updates: Vec<Update>,
+    },
+    /// The scores of one model.
+    Score(Subject),
+}
+
+/// What a job came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Of [`Job::Device`].
+    Device(Box<DeviceOutcome>),
+    /// Of [`Job::Cloud`].
+    Cloud(Box<CloudOutcome>),
+    /// Of [`Job::Score`].
+    Score(DomainScores),
+    /// Learning is switched off; states stay as they were.
+    Skipped,
+    /// The job panicked, with this message.
+    Panicked(String),
+}
+
+impl Job {
+    /// Computes the job.
+    pub fn perform(self, plan: &Plan) -> Outcome {
+        let (lab, method) = (plan.lab(), plan.method());
+        match self {
+            Self::Device { task, state, received } => {
+                Outcome::Device(Box::new(method.device_work(lab, &task, state, &received)))
+            }
+            Self::Cloud { task, state, updates } => {
+                let folded = method.fold(lab, state, &updates);
+                Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded)))
+            }
+            Self::Score(subject) => Outcome::Score(score(lab, &subject.model, &subject.values)),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The lab: everything that a job reads and nothing that it changes.
+//!
+//! Bases, tokenizers, the corpus in every model's tokens, and who has which example. A lab is opened once a run
+//! and shared by all jobs; what is cached in it is a function of its key, so the cache never changes a result.
+
+mod bases;
+mod corpus;
+
+use crate::memo::Memo;
+use crate::score::DomainScores;
+use crate::split::{self, SplitError};
+use cotune_models::adapter::{Layout, LoraSpec, Module, Target};
+use cotune_models::align::{Align, AlignSpec, Aligner, CachedAligner, Fallback, Vocab};
+use cotune_models::base::Base;
+use cotune_models::batch::Sequence;
+use cotune_models::corpus::{Corpus, Example};
+use cotune_models::cost::ModelShape;
+use cotune_models::device::Compute;
+use cotune_models::learner::Trained;
+use cotune_scenario::models as written;
+use cotune_scenario::{Scenario, method};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use crate::site::Site;
+
+/// Everything a job reads.
+#[derive(Debug)]
+pub struct Lab {
+    scenario: Scenario,
+    models: BTreeMap<String, LabModel>,
+    corpus: Corpus,
+    /// Private examples of each device, as indices.
+    assignment: Vec<Vec<u32>>,
+    /// Each device's share of every domain in its private examples.
+    shares: Vec<Vec<f64>>,
+    align: AlignSpec,
+    aligners: Memo<(String, String), CachedAligner>,
+    pub(crate) scores: Memo<String, DomainScores>,
+    pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
+    pub(crate) relay_lessons: Memo<String, crate::method::relay::RelayLessons>,
+}
+
+/// One model of the scenario, loaded.
+#[derive(Debug)]
+pub struct LabModel {
+    /// Its key in `[models]`.
+    pub name: String,
+    /// The frozen weights and the tokenizer.
+    pub base: Base,
+    /// What is trained.
+    pub layout: Layout,
+    /// What is charged for.
+    pub shape: ModelShape,
+    /// Bytes of an adapter of the billed shape; `None` where the model is billed as what it is.
+    pub billed_adapter_bytes: Option<u64>,
+    /// The corpus in its tokens.
+    pub text: Texts,
+    /// Mean tokens of prompt and answer over the private examples.
+    pub mean_tokens: f64,
+}
+
+/// The parts of the corpus as token sequences, in the order of the corpus.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// Private examples of all devices.
+    pub private: Vec<Sequence>,
+    /// The cloud's public examples.
+    pub public: Vec<Sequence>,
+    /// Held out for evaluation: the part the scenario names.
+    pub held_out: Vec<Sequence>,
+}
+
+/// Why a lab cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// A base cannot be loaded.
+    #[error("[models.{model}]: {source}")]
+    Base {
+        /// The model.
+        model: String,
+        /// Why.
+        source: cotune_models::base::BaseError,
+    },
+    /// A base cannot be made.
+    #[error("[models.{model}]: {source}")]
+    Pretrain {
+        /// The model.
+        model: String,
+        /// Why.
+        source: cotune_models::pretrain::PretrainError,
+    },
+    /// A switch that the language has and this version cannot carry out.
+    #[error("[models.{model}]: {what} is not available in this version")]
+    Unavailable {
+        /// The model.
+        model: String,
+        /// The switch.
+        what: String,
+    },
+    /// The corpus cannot be made.
+    #[error("[data]: {0}")]
+    Corpus(#[from] cotune_models::corpus::CorpusError),
+    /// The corpus has too few examples.
+    #[error("[data]: {0}")]
+    Data(String),
+    /// The examples cannot be dealt to the devices.
+    #[error("[data.split]: {0}")]
+    Split(#[from] SplitError),
+}
+
+impl Lab {
+    /// Loads the models, makes the corpus and deals it to the devices. A base of `pretrain:` is made on first
+    /// use; `talk` hears about what takes long.
+    ///
+    /// # Errors
+    /// A model, a file or a number of examples does not allow it; the message names the table.
+    pub fn open(
+        scenario: &Scenario,
+        site: &Site,
+        compute: &Compute,
+        talk: &mut dyn FnMut(&str),
+    ) -> Result<Self, LabError> {
+        let mut bases = bases::open(scenario, site, compute, talk)?;
+        let mut corpus = corpus::make(scenario, site)?;
+        let dropped = corpus::drop_unreadable(&mut corpus, bases.values());
+        if dropped > 0 {
+            talk(&format!("{dropped} examples are too long for a model of the scenario and are left out"));
+        }
+        bases::distill(&mut bases, scenario, &corpus, talk)?;
+        let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
+        let devices = u32::try_from(scenario.fleet.devices)
+            .map_err(|_| LabError::Data(format!("{} devices are too many", scenario.fleet.devices)))?;
+        let assignment = split::deal(&scenario.data.split, &labels, devices, scenario.seed)?;
+        let shares = split::shares(&assignment, &labels, corpus.domains.len());
+        let held_out = corpus::held_out(scenario, &mut corpus);
+        let models = bases
+            .into_iter()
+            .map(|(name, base)| {
+                let model = LabModel::new(&name, base, &scenario.models[&name], &corpus, &held_out)?;
+                Ok((name, model))
+            })
+            .collect::<Result<_, LabError>>()?;
+        let corpus = Corpus { test: held_out, ..corpus };
+        Ok(Self {
+            scenario: scenario.clone(),
+            models,
+            corpus,
+            assignment,
+            shares,
+            align: align_spec(&scenario.method),
+            aligners: Memo::new(usize::MAX),
+            scores: Memo::new(4096),
+            relays: Memo::new(4),
+            relay_lessons: Memo::new(32),
+        })
+    }
+
+    /// The scenario it was opened for.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// One model.
+    ///
+    /// # Panics
+    /// The scenario has no such model.
+    pub fn model(&self, name: &str) -> &LabModel {
+        &self.models[name]
+    }
+
+    /// All models in alphabetical order.
+    pub fn models(&self) -> impl Iterator<Item = &LabModel> {
+        self.models.values()
+    }
+
+    /// Names of the domains.
+    pub fn domains(&self) -> &[String] {
+        &self.corpus.domains
+    }
+
+    /// The private examples, all devices together.
+    pub fn private(&self) -> &[Example] {
+        &self.corpus.private
+    }
+
+    /// The cloud's public examples.
+    pub fn public(&self) -> &[Example] {
+        &self.corpus.public
+    }
+
+    /// What models are scored on.
+    pub fn held_out(&self) -> &[Example] {
+        &self.corpus.test
+    }
+
+    /// Indices of a device's private examples.
+    pub fn examples_of(&self, device: u32) -> &[u32] {
+        &self.assignment[device as usize]
+    }
+
+    /// A device's share of every domain; sums to 1 unless it has no examples.
+    pub fn shares_of(&self, device: u32) -> &[f64] {
+        &self.shares[device as usize]
+    }
+
+    /// Maps rows of `teacher` to rows of `student`, both keys of `[models]`; made once a pair.
+    pub fn aligner(&self, teacher: &str, student: &str) -> Arc<CachedAligner> {
+        self.aligners.get(&(teacher.to_string(), student.to_string()), || {
+            let (teacher, student) = (&self.model(teacher).base, &self.model(student).base);
+            CachedAligner::new(Aligner::new(teacher.tokenizer(), student.tokenizer(), self.align))
+        })
+    }
+}
+
+impl LabModel {
+    fn new(
+        name: &str,
+        base: Base,
+        model: &written::Model,
+        corpus: &Corpus,
+        held_out: &[Example],
+    ) -> Result<Self, LabError> {
+        let unavailable =
+            |what: &str| LabError::Unavailable { model: name.to_string(), what: what.to_string() };
+        let lora = match &model.adapter {
+            None => LoraSpec { rank: 1, alpha: 1.0, targets: Vec::new(), modules_to_save: Vec::new() },
+            Some(written::Adapter::Lora(lora)) if lora.dropout > 0.0 => {
+                return Err(unavailable("adapter.lora.dropout"));
+            }
+            Some(written::Adapter::Lora(lora)) => lora_spec(lora),
+            Some(written::Adapter::Bottleneck { .. }) => return Err(unavailable("adapter.bottleneck")),
+        };
+        let layout = Layout::lora(base.spec(), &lora);
+        let own = ModelShape::of(base.spec(), &layout);
+        let (shape, billed_adapter_bytes) = match &model.bill_as {
+            None => (own, None),
+            Some(billed) => {
+                let (shape, bytes) = billed_shape(billed, &lora);
+                (shape, Some(bytes))
+            }
+        };
+        let encode = |examples: &[Example]| -> Vec<Sequence> {
+            let longest = base.spec().max_positions;
+            let one = |e: &Example| Sequence::encode(base.tokenizer(), &e.prompt, e.answer(), longest);
+            examples.iter().map(|e| one(e).expect("unreadable examples were dropped")).collect()
+        };
+        let text = Texts {
+            private: encode(&corpus.private),
+            public: encode(&corpus.public),
+            held_out: encode(held_out),
+        };
+        let tokens: usize = text.private.iter().map(Sequence::len).sum();
+        let mean_tokens = tokens as f64 / text.private.len().max(1) as f64;
+        Ok(Self { name: name.to_string(), base, layout, shape, billed_adapter_bytes, text, mean_tokens })
+    }
+
+    /// A fresh adapter: `A` random by the run's seed and the model's name, `B` zero. Every device that runs the
+    /// model starts from the same values.
+    pub fn fresh(&self, seed: u64) -> Trained {
+        let path = format!("adapter/{}", self.name);
+        let mut stream = cotune_kernel::Stream::keyed(seed, &path);
+        let values = self.layout.init(&mut stream, |tensor| self.base.host_values(tensor));
+        Trained { values, ..Trained::default() }
+    }
+
+    /// What trains, in words.
+    pub fn trained_as(&self) -> String {
+        let (name, n) = (self.base.name(), self.base.spec().parameters() as f64);
+        format!("{name}: {}, {} parameters", self.base.spec().family_name(), scaled(n))
+    }
+
+    /// What is billed, in words.
+    pub fn billed_as(&self) -> String {
+        match self.billed_adapter_bytes {
+            None => self.trained_as(),
+            Some(_) => {
+                format!("{} parameters of {} bit", scaled(self.shape.parameters), self.shape.bits_per_weight)
+            }
+        }
+    }
+}
+
+/// `1.39M` for 1,390,000.
+fn scaled(n: f64) -> String {
+    let (divisor, suffix) = match n {
+        n if n >= 1e9 => (1e9, "B"),
+        n if n >= 1e6 => (1e6, "M"),
+        _ => (1e3, "k"),
+    };
+    format!("{:.2}{suffix}", n / divisor)
+}
+
+fn lora_spec(lora: &written::Lora) -> LoraSpec {
+    use written::{LoraTarget as T, SavedModule};
+    let targets = lora.targets.iter().map(|target| match target {
+        T::Q => Target::Q,
+        T::K => Target::K,
+        T::V => Target::V,
+        T::O => Target::O,
+        T::Up => Target::Up,
+        T::Gate => Target::Gate,
+        T::Down => Target::Down,
+        T::Qkv => Target::Qkv,
+    });
+    let modules = lora.modules_to_save.iter().map(|module| match module {
+        SavedModule::Embeddings => Module::Embeddings,
+        SavedModule::Norms => Module::Norms,
+    });
+    LoraSpec {
+        rank: lora.rank as usize,
+        alpha: lora.alpha,
+        targets: targets.collect(),
+        modules_to_save: modules.collect(),
+    }
+}
+
+/// The shape that is charged for and the bytes of its adapter in f32: `rank · (inputs + outputs)` values for every
+/// target and layer; an MLP is four times as wide as the model, as `12 · layers · width²` parameters imply.
+fn billed_shape(billed: &written::Billed, lora: &LoraSpec) -> (ModelShape, u64) {
+    let (layers, width, kv) =
+        (f64::from(billed.layers), f64::from(billed.width), f64::from(billed.kv_width));
+    let values: f64 = lora
+        .targets
+        .iter()
+        .map(|target| match target {
+            Target::Q | Target::O => 2.0 * width,
+            Target::K | Target::V => width + kv,
+            Target::Qkv => 2.0 * width + 2.0 * kv,
+            Target::Up | Target::Gate | Target::Down => 5.0 * width,
+        })
+        .sum();
+    let trained = lora.rank as f64 * layers * values;
+    let shape = ModelShape {
+        parameters: billed.params as f64,
+        trained,
+        layers,
+        width,
+        bits_per_weight: f64::from(billed.weights.bits()),
+    };
+    (shape, (4.0 * trained) as u64)
+}
+
+fn align_spec(method: &method::Method) -> AlignSpec {
+    let method::Method::CoPlms(co_plms) = method else { return AlignSpec::default() };
+    AlignSpec {
+        align: match co_plms.saml.align {
+            method::Align::Bytes => Align::Bytes,
+            method::Align::Dtw => Align::Dtw,
+        },
+        vocab: match co_plms.saml.vocab {
+            method::VocabularyMap::Equal => Vocab::Equal,
+            method::VocabularyMap::FirstToken => Vocab::FirstToken,
+            method::VocabularyMap::Edit => Vocab::Edit,
+        },
+        fallback: match co_plms.saml.fallback {
+            method::Fallback::Off => Fallback::Off,
+            method::Fallback::Target => Fallback::Target,
+            method::Fallback::Fate => Fallback::Fate,
+        },
+    }
+}

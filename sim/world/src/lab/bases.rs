@@ -1,0 +1,88 @@
+//! Loading the bases of a scenario: from the zoo, from a directory, or made on first use.
+
+use super::{LabError, Site};
+use cotune_models::base::Base;
+use cotune_models::corpus::Corpus;
+use cotune_models::device::Compute;
+use cotune_models::pretrain::{self, DistillSteps, PretrainError, Recipe};
+use cotune_scenario::Scenario;
+use cotune_scenario::models::{Base as Written, Init};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Opens every base of the scenario.
+pub(super) fn open(
+    scenario: &Scenario,
+    site: &Site,
+    compute: &Compute,
+    talk: &mut dyn FnMut(&str),
+) -> Result<BTreeMap<String, Base>, LabError> {
+    let mut bases = BTreeMap::new();
+    for (name, model) in &scenario.models {
+        let base_error = |source| LabError::Base { model: name.clone(), source };
+        let pretrain_error = |source| LabError::Pretrain { model: name.clone(), source };
+        let base = match &model.base {
+            Written::Zoo(zoo) => Base::zoo(zoo, compute).map_err(base_error)?,
+            Written::Directory(path) => Base::load(&site.resolve(path), compute).map_err(base_error)?,
+            Written::Pretrain(path) => {
+                made(&site.resolve(path), site, compute, talk).map_err(pretrain_error)?
+            }
+        };
+        bases.insert(name.clone(), base);
+    }
+    Ok(bases)
+}
+
+/// The base of a recipe, from the cache or made now. The cache's key is the recipe with the digests of its files.
+fn made(
+    recipe_path: &Path,
+    site: &Site,
+    compute: &Compute,
+    talk: &mut dyn FnMut(&str),
+) -> Result<Base, PretrainError> {
+    let recipe = Recipe::read(recipe_path)?;
+    let folder = recipe_path.parent().unwrap_or(Path::new("."));
+    let resolve = |path: &str| Ok(site.resolve_from(folder, path));
+    let key = recipe.digest_with_files(&resolve)?;
+    let directory = site.cache_dir.join(format!("{}-{}", recipe.name, &key[..16]));
+    if !directory.join("card.json").is_file() {
+        let started = format!("making the base {} ({} steps; kept for later runs)", recipe.name, recipe.training.steps);
+        talk(&started);
+        let partial = directory.with_extension("partial");
+        pretrain::pretrain(&recipe, &partial, compute, &resolve, &mut |step, loss| {
+            if step % 200 == 0 {
+                talk(&format!("  {}: step {step} of {}, loss {loss:.3}", recipe.name, recipe.training.steps));
+            }
+        })?;
+        // Only a whole checkpoint gets the final name.
+        std::fs::rename(&partial, &directory).map_err(|source| {
+            PretrainError::Base(cotune_models::base::BaseError::Io { path: directory.clone(), source })
+        })?;
+    }
+    Ok(Base::load(&directory, compute)?)
+}
+
+/// Distils the bases that ask for it from another model's, on the public examples.
+pub(super) fn distill(
+    bases: &mut BTreeMap<String, Base>,
+    scenario: &Scenario,
+    corpus: &Corpus,
+    talk: &mut dyn FnMut(&str),
+) -> Result<(), LabError> {
+    for (name, model) in &scenario.models {
+        let Init::Distill(how) = &model.init else { continue };
+        talk(&format!("distilling {name} from {} ({} steps)", how.from, how.steps));
+        let texts: Vec<(String, String)> =
+            corpus.public.iter().map(|e| (e.prompt.clone(), e.answer().to_string())).collect();
+        let steps = DistillSteps {
+            steps: u64::from(how.steps),
+            batch: how.batch as usize,
+            lr: how.lr,
+            seed: scenario.seed,
+        };
+        let student = pretrain::distill(&bases[name], &bases[&how.from], &texts, steps)
+            .map_err(|source| LabError::Pretrain { model: name.clone(), source })?;
+        bases.insert(name.clone(), student);
+    }
+    Ok(())
+}

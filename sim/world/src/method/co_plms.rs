@@ -1,0 +1,408 @@
+//! Co-PLMs: mutual learning between a cloud's LLM and the devices' SLMs through a proxy that travels.
+//!
+//! arXiv 2511.11678 (WWW 2026), as reconstructed in METHODS §2: the paper names the components (proxy, domain-specific
+//! tuning, structure-agnostic mutual learning in both directions, only the proxy's parameters exchanged); equations,
+//! weights and step counts are switches here. The relay set is ours (METHODS §8).
+//!
+//! ```text
+//! for round t = 1..R:
+//!   cloud → invited devices: θ^t
+//!   device i:  θ_i ← θ^t
+//!     DST : E_d steps of CE on D_i               α_i, θ_i or both
+//!     SAML: E_m steps of L(P_i ← S_i) + L(S_i ← P_i) on D_i, training (θ_i, α_i)
+//!     device → cloud: θ_i, n_i
+//!   cloud: θ ← Σ (n_i/Σn) θ_i
+//!     SAML: E_s steps of L(P ← M_L) + L(M_L ← P) on D_s, training (θ, ω)
+//! ```
+
+use super::relay::{Labelled, RelayLessons, RelaySet, lessons, passing, relay_set};
+use super::training::{Batches, all, learner, learning_rates, pick, private_text, tune};
+use super::{
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, GenerationLoad, Load, Method, Refusal, State, Subject,
+    TrainingLoad, Update, average, subject,
+};
+use crate::lab::{Lab, LabModel};
+use crate::payload::{Part, Payload};
+use cotune_models::batch::Sequence;
+use cotune_models::corpus::Example;
+use cotune_models::kernels::head::{Divergence, SoftTargets};
+use cotune_models::learner::{Distillation, Learner, Trained};
+use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update as Order, mutual_step};
+use cotune_record::Scope;
+use cotune_scenario::method::{
+    self as written, Delivery, DomainTuning, Guard, Relay, SamlData,
+};
+use std::sync::Arc;
+
+/// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
+const SENT_PROMPT_BYTES: u32 = 96;
+
+/// A device keeps one example in this many for the guard instead of training on it (chosen).
+const GUARD_SHARE: usize = 8;
+
+/// Co-PLMs.
+#[derive(Debug)]
+pub struct CoPlms {
+    table: written::CoPlms,
+}
+
+impl CoPlms {
+    pub(super) fn new(table: &written::CoPlms) -> Result<Self, Refusal> {
+        let refuse = |problem: &str| Refusal { method: "co-plms", problem: problem.to_string() };
+        if table.dst == DomainTuning::DomainAdapter {
+            return Err(refuse("dst = \"domain-adapter\" is not available in this version: write slm, proxy, both or off"));
+        }
+        if table.cloud == table.proxy {
+            return Err(refuse("cloud and proxy are the same model: give the proxy a model of its own"));
+        }
+        Ok(Self { table: table.clone() })
+    }
+
+    fn rule(&self) -> MutualRule {
+        let saml = &self.table.saml;
+        MutualRule {
+            pooling: self.pooling(),
+            distillation: Distillation {
+                kind: match saml.kl {
+                    written::Divergence::Forward => Divergence::Forward,
+                    written::Divergence::Reverse => Divergence::Reverse,
+                    written::Divergence::Jsd => Divergence::Jsd,
+                },
+                temperature: saml.temperature,
+            },
+            combine: match saml.combine {
+                written::Combine::Additive => Combine::Additive,
+                written::Combine::Convex { lambda } => Combine::Convex(lambda),
+            },
+            update: match saml.update {
+                written::Update::Simultaneous => Order::Simultaneous,
+                written::Update::Alternating => Order::Alternating,
+            },
+        }
+    }
+
+    fn pooling(&self) -> Pooling {
+        let saml = &self.table.saml;
+        Pooling { top_k: saml.top_k as usize, rest: saml.rest, temperature: saml.temperature }
+    }
+
+    /// The relay table, from the round on in which it starts at a party.
+    fn relay_at(&self, round: u32, from: impl Fn(&Relay) -> u32) -> Option<&Relay> {
+        self.table.relay.as_ref().filter(|relay| round >= from(relay))
+    }
+
+    /// Relay examples for `student`, from the proxy with the adapter `values`.
+    fn relay_for<'l>(
+        &self,
+        lab: &'l Lab,
+        relay: &'l Relay,
+        round: u32,
+        values: &[f32],
+        student: (&LabModel, &Trained),
+        labelled: &Labelled<'_>,
+        path: &str,
+    ) -> (RelaySource<'l>, u32) {
+        let proxy = lab.model(&self.table.proxy);
+        let set: Arc<RelaySet> = relay_set(lab, proxy, values, relay, round);
+        let lessons = lessons(lab, proxy, values, &set, student.0, self.pooling());
+        let usable = match relay.guard {
+            Guard::None => all(&lessons.sequences),
+            Guard::DualMinCe => {
+                passing(&lessons, labelled, (proxy, values), (student.0, &student.1.values))
+            }
+        };
+        let batches = Batches::new(&usable, lab.scenario().seed, path);
+        (RelaySource { relay, lessons, batches }, set.len())
+    }
+
+    /// `steps` steps of structure-agnostic mutual learning between a student (S_i or M_L) and the proxy.
+    fn saml(&self, lab: &Lab, pair: Pair<'_, '_>, steps: u32, mut batches: Batches) {
+        let Pair { student, student_model, student_text, proxy, proxy_text, to_student, to_proxy, lrs, mut relay } =
+            pair;
+        let from_proxy = lab.aligner(&self.table.proxy, student_model);
+        let from_student = lab.aligner(student_model, &self.table.proxy);
+        let rule = self.rule();
+        for _ in 0..steps {
+            let batch = batches.next(self.table.batch);
+            if batch.is_empty() {
+                return;
+            }
+            let chosen = relay.as_mut().map(|source| source.batches.next(source.relay.batch));
+            let extra = relay.as_ref().zip(chosen.as_ref()).filter(|(_, chosen)| !chosen.is_empty()).map(
+                |(source, chosen)| Extra {
+                    sequences: pick(&source.lessons.sequences, chosen),
+                    soft: chosen.iter().map(|i| &source.lessons.soft[*i as usize]).collect::<Vec<&SoftTargets>>(),
+                    ce: source.relay.ce,
+                    kl: source.relay.weight,
+                },
+            );
+            let student_side = Side {
+                learner: &mut *student,
+                sequences: pick(student_text, &batch),
+                from_other: &from_proxy,
+                weight: to_student,
+                extra,
+                lr: lrs.0,
+            };
+            let proxy_side = Side {
+                learner: &mut *proxy,
+                sequences: pick(proxy_text, &batch),
+                from_other: &from_student,
+                weight: to_proxy,
+                extra: None,
+                lr: lrs.1,
+            };
+            mutual_step(student_side, proxy_side, &rule);
+        }
+    }
+
+    fn tunes_student(&self) -> bool {
+        matches!(self.table.dst, DomainTuning::Slm | DomainTuning::Both)
+    }
+
+    fn tunes_proxy(&self) -> bool {
+        matches!(self.table.dst, DomainTuning::Proxy | DomainTuning::Both)
+    }
+}
+
+/// Relay examples during SAML.
+struct RelaySource<'l> {
+    relay: &'l Relay,
+    lessons: Arc<RelayLessons>,
+    batches: Batches,
+}
+
+/// The two sides of SAML and what each reads.
+struct Pair<'s, 'l> {
+    student: &'s mut Learner<'l>,
+    student_model: &'s str,
+    student_text: &'s [Sequence],
+    proxy: &'s mut Learner<'l>,
+    proxy_text: &'s [Sequence],
+    to_student: f64,
+    to_proxy: f64,
+    lrs: (f64, f64),
+    relay: Option<RelaySource<'s>>,
+}
+
+impl Method for CoPlms {
+    fn name(&self) -> &'static str {
+        "co-plms"
+    }
+
+    fn citation(&self) -> &'static str {
+        "Co-PLMs, arXiv 2511.11678 (WWW 2026), as reconstructed; the relay set is ours"
+    }
+
+    fn start_cloud(&self, lab: &Lab) -> State {
+        let models = [&self.table.cloud, &self.table.proxy];
+        models.into_iter().map(|name| (name.clone(), lab.model(name).fresh(lab.scenario().seed))).collect()
+    }
+
+    fn start_device(&self, lab: &Lab, model: &str) -> State {
+        State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
+    }
+
+    /// θ^t, and with `delivery = "send"` room for the prompts of the relay set.
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
+        let mut payload = Payload::adapter(&self.table.proxy, &cloud[&self.table.proxy].values);
+        if let Some(relay) = self.table.relay.as_ref().filter(|relay| relay.delivery == Delivery::Send) {
+            let blank = " ".repeat(SENT_PROMPT_BYTES as usize);
+            let texts = vec![blank; relay.prompts as usize];
+            payload.parts.push(Part::Prompts { texts, padded: SENT_PROMPT_BYTES });
+        }
+        payload
+    }
+
+    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+        let proxy = &self.table.proxy;
+        Payload::adapter(proxy, &vec![0.0; lab.model(proxy).layout.total()])
+    }
+
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, mut state: State, received: &Payload) -> DeviceOutcome {
+        let table = &self.table;
+        let (own, proxy) = (lab.model(&task.model), lab.model(&table.proxy));
+        let path = format!("device/{}/round/{}", task.device, task.round);
+        let seed = lab.scenario().seed;
+        let lr = learning_rates(&table.optimizer, task.progress).0;
+        let theta = received.values(&table.proxy).expect("the broadcast carries the proxy's adapter");
+        let alpha = &state[&task.model];
+        let relay = self.relay_at(task.round, |relay| relay.from_round.device);
+
+        let guarded = relay.is_some_and(|relay| relay.guard == Guard::DualMinCe);
+        let mine = lab.examples_of(task.device);
+        let held = if guarded { mine.len() / GUARD_SHARE } else { 0 };
+        let labelled = labelled(&mine[..held], lab.private(), &proxy.text.private, &own.text.private);
+        let training: Vec<u32> = (held as u32..mine.len() as u32).collect();
+        let (own_text, proxy_text) =
+            (private_text(lab, own, task.device), private_text(lab, proxy, task.device));
+
+        // θ_i ← θ^t; the proxy's optimizer starts anew, the device's own goes on.
+        let mut student = learner(own, alpha, &table.optimizer);
+        let start = Trained { values: theta.to_vec(), ..Trained::default() };
+        let mut travelling = learner(proxy, &start, &table.optimizer);
+
+        // DST
+        let (steps, batch) = (table.device_steps.tune, table.batch);
+        if self.tunes_student() {
+            let mut batches = Batches::new(&training, seed, &format!("{path}/dst/slm"));
+            tune(&mut student, &own_text, &mut batches, steps, batch, lr);
+        }
+        if self.tunes_proxy() {
+            let mut batches = Batches::new(&training, seed, &format!("{path}/dst/proxy"));
+            tune(&mut travelling, &proxy_text, &mut batches, steps, batch, lr);
+        }
+
+        // SAML
+        let relay = relay.map(|relay| {
+            let student = (own, alpha);
+            self.relay_for(lab, relay, task.round, theta, student, &labelled, &format!("{path}/relay"))
+        });
+        let relay_count = relay.as_ref().map(|(source, kept)| (source.relay.prompts, *kept));
+        let (own_shared, proxy_shared, indices) = match table.saml.data {
+            SamlData::Private => (&own_text, &proxy_text, training),
+            SamlData::Public => (&own.text.public, &proxy.text.public, all(&own.text.public)),
+        };
+        let pair = Pair {
+            student: &mut student,
+            student_model: &task.model,
+            student_text: own_shared,
+            proxy: &mut travelling,
+            proxy_text: proxy_shared,
+            to_student: table.saml.weight.proxy_to_edge,
+            to_proxy: table.saml.weight.edge_to_proxy,
+            lrs: (lr, lr),
+            relay: relay.map(|(source, _)| source),
+        };
+        let batches = Batches::new(&indices, seed, &format!("{path}/saml"));
+        self.saml(lab, pair, table.device_steps.mutual, batches);
+
+        let (alpha, own_progress) = student.finish();
+        let (theta, proxy_progress) = travelling.finish();
+        state.insert(task.model.clone(), alpha);
+        DeviceOutcome {
+            state,
+            update: Payload::adapter(&table.proxy, &theta.values),
+            trained: own_progress.and(proxy_progress),
+            relay: relay_count,
+        }
+    }
+
+    /// θ ← Σ_i (n_i/Σn) θ_i
+    fn fold(&self, _lab: &Lab, mut cloud: State, updates: &[Update]) -> State {
+        if let Some(mean) = average(updates, &self.table.proxy, self.table.aggregate) {
+            cloud.insert(self.table.proxy.clone(), Trained { values: mean, ..Trained::default() });
+        }
+        cloud
+    }
+
+    fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State) -> CloudOutcome {
+        let table = &self.table;
+        let (llm, proxy) = (lab.model(&table.cloud), lab.model(&table.proxy));
+        let lr = learning_rates(&table.optimizer, task.progress).1;
+        let path = format!("cloud/round/{}", task.round);
+        let (omega, theta) = (&state[&table.cloud], &state[&table.proxy]);
+        let mut student = learner(llm, omega, &table.optimizer);
+        let start = Trained { values: theta.values.clone(), ..Trained::default() };
+        let mut travelling = learner(proxy, &start, &table.optimizer);
+        let relay = self.relay_at(task.round, |relay| relay.from_round.cloud).map(|relay| {
+            let everything = all(&llm.text.public);
+            let labelled = labelled(&everything, lab.public(), &proxy.text.public, &llm.text.public);
+            let student = (llm, omega);
+            self.relay_for(lab, relay, task.round, &theta.values, student, &labelled, &format!("{path}/relay"))
+        });
+        let relay_count = relay.as_ref().map(|(source, kept)| (source.relay.prompts, *kept));
+        let pair = Pair {
+            student: &mut student,
+            student_model: &table.cloud,
+            student_text: &llm.text.public,
+            proxy: &mut travelling,
+            proxy_text: &proxy.text.public,
+            to_student: table.saml.weight.proxy_to_cloud,
+            to_proxy: table.saml.weight.cloud_to_proxy,
+            lrs: (lr, lr),
+            relay: relay.map(|(source, _)| source),
+        };
+        let batches = Batches::new(&all(&llm.text.public), lab.scenario().seed, &format!("{path}/saml"));
+        self.saml(lab, pair, table.cloud_steps.mutual, batches);
+        let (omega, llm_progress) = student.finish();
+        let (theta, proxy_progress) = travelling.finish();
+        state.insert(table.cloud.clone(), omega);
+        state.insert(table.proxy.clone(), Trained { values: theta.values, ..Trained::default() });
+        let trained = vec![(table.cloud.clone(), llm_progress), (table.proxy.clone(), proxy_progress)];
+        CloudOutcome { state, trained, relay: relay_count }
+    }
+
+    fn device_load(&self, model: &str, round: u32) -> Load {
+        let table = &self.table;
+        let relay = self.relay_at(round, |relay| relay.from_round.device);
+        let tuning = |on: bool| if on { table.device_steps.tune } else { 0 };
+        let steps = table.device_steps;
+        let mut load = self.pair_load(model, tuning(self.tunes_student()), tuning(self.tunes_proxy()), steps.mutual, relay);
+        if relay.is_some_and(|relay| relay.delivery == Delivery::Send) {
+            // The prompts came with the broadcast; only the answers are generated.
+            load.generation.remove(0);
+        }
+        load
+    }
+
+    fn cloud_load(&self, round: u32) -> Load {
+        let relay = self.relay_at(round, |relay| relay.from_round.cloud);
+        self.pair_load(&self.table.cloud, 0, 0, self.table.cloud_steps.mutual, relay)
+    }
+
+    fn edge_subject(&self, _cloud: &State, device: &State, model: &str) -> Subject {
+        subject(device, model)
+    }
+
+    fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
+        vec![
+            (Scope::Cloud, subject(cloud, &self.table.cloud)),
+            (Scope::Proxy, subject(cloud, &self.table.proxy)),
+        ]
+    }
+}
+
+impl CoPlms {
+    /// Tuning of a student and the proxy, mutual steps of both, and the relay set beside the student's batches.
+    fn pair_load(
+        &self,
+        student: &str,
+        tune_student: u32,
+        tune_proxy: u32,
+        mutual: u32,
+        relay: Option<&Relay>,
+    ) -> Load {
+        let batch = self.table.batch;
+        let train = |model: &str, steps, batch| TrainingLoad { model: model.to_string(), steps, batch };
+        let beside = relay.map_or(0, |relay| relay.batch);
+        let proxy = self.table.proxy.as_str();
+        let mut load = Load {
+            training: vec![
+                train(student, tune_student, batch),
+                train(student, mutual, batch + beside),
+                train(proxy, tune_proxy + mutual, batch),
+            ],
+            generation: Vec::new(),
+        };
+        if let Some(relay) = relay {
+            let generate =
+                |tokens| GenerationLoad { model: proxy.to_string(), sequences: relay.prompts, tokens };
+            load.generation = vec![generate(super::relay::PROMPT_TOKENS as u32), generate(relay.max_tokens)];
+        }
+        load
+    }
+}
+
+fn labelled<'l>(
+    indices: &[u32],
+    examples: &'l [Example],
+    proxy: &'l [Sequence],
+    receiver: &'l [Sequence],
+) -> Labelled<'l> {
+    Labelled {
+        examples: indices.iter().map(|i| &examples[*i as usize]).collect(),
+        proxy: pick(proxy, indices),
+        receiver: pick(receiver, indices),
+    }
+}

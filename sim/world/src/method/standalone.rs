@@ -1,0 +1,122 @@
+//! Standalone: every device tunes on its own examples, the cloud on the public ones, and nothing travels.
+//!
+//! With `public = true` a device's examples are joined by the public ones (METHODS §8, "standalone + public").
+
+use super::training::{TunePlan, learning_rates, private_text, tuned};
+use super::{
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
+    subject,
+};
+use crate::lab::Lab;
+use crate::payload::Payload;
+use cotune_record::Scope;
+use cotune_scenario::method as written;
+
+/// Every party alone.
+#[derive(Debug)]
+pub struct Standalone {
+    table: written::Standalone,
+}
+
+impl Standalone {
+    pub(super) fn new(table: &written::Standalone) -> Self {
+        Self { table: table.clone() }
+    }
+
+    fn load(model: &str, steps: u32, batch: u32) -> Load {
+        let training = vec![TrainingLoad { model: model.to_string(), steps, batch }];
+        Load { training, generation: Vec::new() }
+    }
+}
+
+impl Method for Standalone {
+    fn name(&self) -> &'static str {
+        "standalone"
+    }
+
+    fn citation(&self) -> &'static str {
+        "reference row: local LoRA tuning (Hu et al. 2021, arXiv 2106.09685)"
+    }
+
+    fn start_cloud(&self, lab: &Lab) -> State {
+        let cloud = self.table.cloud.iter();
+        cloud.map(|name| (name.clone(), lab.model(name).fresh(lab.scenario().seed))).collect()
+    }
+
+    fn start_device(&self, lab: &Lab, model: &str) -> State {
+        State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
+    }
+
+    fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
+        Payload::default()
+    }
+
+    fn uplink(&self, _lab: &Lab, _model: &str) -> Payload {
+        Payload::default()
+    }
+
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, mut state: State, _received: &Payload) -> DeviceOutcome {
+        let plan = TunePlan {
+            optimizer: &self.table.optimizer,
+            path: &format!("device/{}/round/{}/tune", task.device, task.round),
+            steps: self.table.device_steps.tune,
+            batch: self.table.batch,
+            lr: learning_rates(&self.table.optimizer, task.progress).0,
+        };
+        let (trained, progress) = tuned(
+            lab,
+            &task.model,
+            &state[&task.model],
+            |model| {
+                let mut text = private_text(lab, model, task.device);
+                if self.table.public {
+                    text.extend(model.text.public.iter().cloned());
+                }
+                text
+            },
+            &plan,
+        );
+        state.insert(task.model.clone(), trained);
+        DeviceOutcome { state, update: Payload::default(), trained: progress, relay: None }
+    }
+
+    fn fold(&self, _lab: &Lab, cloud: State, _updates: &[Update]) -> State {
+        cloud
+    }
+
+    fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State) -> CloudOutcome {
+        let mut trained = Vec::new();
+        if let Some(name) = &self.table.cloud {
+            let plan = TunePlan {
+                optimizer: &self.table.optimizer,
+                path: &format!("cloud/round/{}/tune", task.round),
+                steps: self.table.cloud_steps.tune,
+                batch: self.table.batch,
+                lr: learning_rates(&self.table.optimizer, task.progress).1,
+            };
+            let (llm, progress) = tuned(lab, name, &state[name], |model| model.text.public.clone(), &plan);
+            state.insert(name.clone(), llm);
+            trained.push((name.clone(), progress));
+        }
+        CloudOutcome { state, trained, relay: None }
+    }
+
+    fn device_load(&self, model: &str, _round: u32) -> Load {
+        Self::load(model, self.table.device_steps.tune, self.table.batch)
+    }
+
+    fn cloud_load(&self, _round: u32) -> Load {
+        match &self.table.cloud {
+            Some(name) => Self::load(name, self.table.cloud_steps.tune, self.table.batch),
+            None => Load::default(),
+        }
+    }
+
+    fn edge_subject(&self, _cloud: &State, device: &State, model: &str) -> Subject {
+        subject(device, model)
+    }
+
+    fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
+        self.table.cloud.iter().map(|name| (Scope::Cloud, subject(cloud, name))).collect()
+    }
+}

@@ -1,0 +1,67 @@
+//! What travels between cloud and devices, and how many bytes it is.
+
+use cotune_kernel::codec;
+use serde::{Deserialize, Serialize};
+
+/// The frame kind of a payload on the wire.
+const PAYLOAD_KIND: u16 = 1;
+
+/// One message between cloud and device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Payload {
+    /// Its parts, in the order in which the method wrote them.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a payload. Bytes are counted by content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Part {
+    /// The trained values of one model.
+    Adapter {
+        /// The model: a key of the scenario's `[models]`.
+        model: String,
+        /// Values in the order of the model's layout.
+        values: Vec<f32>,
+    },
+    /// Texts padded to one length, so that their size does not depend on what was learned.
+    Prompts {
+        /// The texts.
+        texts: Vec<String>,
+        /// Bytes that are charged for each.
+        padded: u32,
+    },
+}
+
+impl Payload {
+    /// A payload of one adapter.
+    pub fn adapter(model: &str, values: &[f32]) -> Self {
+        Self { parts: vec![Part::Adapter { model: model.to_string(), values: values.to_vec() }] }
+    }
+
+    /// The values sent for `model`, if there are any.
+    pub fn values(&self, model: &str) -> Option<&[f32]> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Adapter { model: of, values } if of == model => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Whether every number in it is finite.
+    pub fn is_finite(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Adapter { values, .. } => values.iter().all(|v| v.is_finite()),
+            Part::Prompts { .. } => true,
+        })
+    }
+
+    /// Size of the encoded payload \[B\]: the frame's header, and the content in the codec of the kernel.
+    pub fn encoded_bytes(&self) -> u64 {
+        codec::encoded_len(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded")
+    }
+
+    /// BLAKE3 of the encoded payload, hex.
+    pub fn digest(&self) -> blake3::Hash {
+        let bytes = codec::encode(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded");
+        blake3::hash(&bytes)
+    }
+}

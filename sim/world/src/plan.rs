@@ -1,0 +1,429 @@
+//! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
+
+use crate::fleet::{Asked, Fleet, FleetError};
+use crate::lab::{Lab, LabModel};
+use crate::method::{self, Load, Method, Refusal};
+use crate::payload::{Part, Payload};
+use cotune_kernel::Stream;
+use cotune_record::{Fleet as FleetTable, FleetRow};
+use cotune_scenario::coordination::{Coordination, Synchronous};
+use cotune_scenario::Scenario;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Everything that is decided before the first event.
+#[derive(Debug)]
+pub struct Plan {
+    lab: Arc<Lab>,
+    method: Box<dyn Method>,
+    fleet: Fleet,
+    panel: Vec<u32>,
+    /// Bytes down and up of one round, by class.
+    traffic: Vec<Traffic>,
+}
+
+/// Bytes of one device's round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Cloud to device \[B\].
+    pub down: u64,
+    /// Device to cloud \[B\].
+    pub up: u64,
+}
+
+/// The price of work in time and operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Floating-point operations of the billed models \[FLOP\].
+    pub flops: f64,
+    /// Duration on the machine that does it \[s\].
+    pub seconds: f64,
+    /// Memory that must be there at once \[B\].
+    pub memory_bytes: f64,
+    /// Optimizer steps.
+    pub steps: u32,
+    /// Tokens trained on, by the mean length of an example.
+    pub tokens: u64,
+}
+
+/// The speed of a machine.
+#[derive(Clone, Copy, Debug)]
+struct Machine {
+    flops_per_second: f64,
+    bytes_per_second: f64,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The fleet cannot be drawn.
+    #[error("[fleet]: {0}")]
+    Fleet(#[from] FleetError),
+    /// The method cannot serve the scenario.
+    #[error(transparent)]
+    Method(#[from] Refusal),
+    /// The models of a round do not fit a class.
+    #[error(
+        "[fleet.class.{class}]: a round needs {needs:.2} GiB of memory, but the class has {has:.2} GiB: give it more memory, a smaller model or fewer weights' bits in bill_as"
+    )]
+    Memory {
+        /// The class, or `cloud`.
+        class: String,
+        /// What is needed \[GiB\].
+        needs: f64,
+        /// What is there \[GiB\].
+        has: f64,
+    },
+}
+
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+impl Plan {
+    /// Draws the fleet, makes the method and prices its work.
+    ///
+    /// # Errors
+    /// The fleet cannot be drawn, the method refuses the scenario, or a model does not fit its class.
+    pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
+        let scenario = lab.scenario();
+        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults)?;
+        let method = method::of(&lab)?;
+        let cloud = method.start_cloud(&lab);
+        let traffic = fleet
+            .classes()
+            .iter()
+            .map(|class| Traffic {
+                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model)),
+                up: bytes(&lab, &method.uplink(&lab, &class.model)),
+            })
+            .collect();
+        let panel = panel(scenario);
+        let plan = Self { lab, method, fleet, panel, traffic };
+        plan.fits()?;
+        Ok(plan)
+    }
+
+    /// The lab.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// The scenario.
+    pub fn scenario(&self) -> &Scenario {
+        self.lab.scenario()
+    }
+
+    /// The method.
+    pub fn method(&self) -> &dyn Method {
+        self.method.as_ref()
+    }
+
+    /// The devices.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The devices whose models are scored, ascending; the same every time.
+    pub fn panel(&self) -> &[u32] {
+        &self.panel
+    }
+
+    /// Who is invited, and when a round ends.
+    pub fn coordination(&self) -> &Synchronous {
+        let Coordination::Sync(sync) = &self.scenario().coordination;
+        sync
+    }
+
+    /// Bytes that a device moves in one round.
+    pub fn traffic(&self, device: u32) -> Traffic {
+        self.traffic[self.fleet.device(device).class_index as usize]
+    }
+
+    /// What a device's work of a round costs.
+    pub fn device_cost(&self, device: u32, round: u32) -> Cost {
+        let view = self.fleet.device(device);
+        let machine = Machine {
+            flops_per_second: view.compute_flops_per_second,
+            bytes_per_second: view.memory_bandwidth_bytes_per_second,
+        };
+        price(&self.lab, &self.method.device_load(&view.class.model, round), machine)
+    }
+
+    /// What the cloud's work of a round costs.
+    pub fn cloud_cost(&self, round: u32) -> Cost {
+        let cloud = &self.scenario().cloud;
+        let machine = Machine {
+            flops_per_second: cloud.compute_flops_per_second,
+            bytes_per_second: cloud.memory_bandwidth_bytes_per_second,
+        };
+        price(&self.lab, &self.method.cloud_load(round), machine)
+    }
+
+    /// Share of the budget that is behind a run when a round opens.
+    pub fn progress(&self, round: u32, seconds: f64) -> f64 {
+        let budget = &self.scenario().budget;
+        match (budget.rounds, budget.virtual_seconds) {
+            (Some(rounds), _) => f64::from(round - 1) / rounds as f64,
+            (None, Some(limit)) => seconds / limit,
+            (None, None) => 0.0,
+        }
+    }
+
+    /// Refuses models that do not fit; the last round has every part of the work.
+    fn fits(&self) -> Result<(), PlanError> {
+        let last = u32::MAX;
+        for class in self.fleet.classes() {
+            let Some(device) = self.fleet.iter().find(|view| *view.class.name == *class.name) else { continue };
+            let needs = self.device_cost(device.device, last).memory_bytes;
+            if needs > class.memory.as_f64() {
+                let (class, has) = (class.name.to_string(), class.memory.as_f64() / GIB);
+                return Err(PlanError::Memory { class, needs: needs / GIB, has });
+            }
+        }
+        let (needs, has) = (self.cloud_cost(last).memory_bytes, self.scenario().cloud.memory_bytes as f64);
+        if needs > has {
+            return Err(PlanError::Memory { class: "cloud".to_string(), needs: needs / GIB, has: has / GIB });
+        }
+        Ok(())
+    }
+
+    /// The fleet as a table for the record.
+    pub fn record_fleet(&self) -> FleetTable {
+        let domains = self.lab.domains().to_vec();
+        let rows = self.fleet.iter().map(|view| {
+            let mut examples = vec![0; domains.len()];
+            for index in self.lab.examples_of(view.device) {
+                examples[self.lab.private()[*index as usize].domain as usize] += 1;
+            }
+            FleetRow {
+                device: view.device,
+                class: view.class.name.clone(),
+                model: view.class.model.clone(),
+                compute_flops: view.compute_flops_per_second,
+                memory_bytes: view.memory.0,
+                down_bps: 8.0 * view.down_bytes_per_second,
+                up_bps: 8.0 * view.up_bytes_per_second,
+                rtt_s: view.rtt_seconds,
+                examples,
+            }
+        });
+        FleetTable { devices: rows.collect(), domains }
+    }
+
+    /// Every model in words.
+    pub fn model_lines(&self) -> Vec<ModelLine> {
+        self.lab.models().map(ModelLine::of).collect()
+    }
+
+    /// What `cotune plan` shows.
+    pub fn overview(&self) -> Overview {
+        let scenario = self.scenario();
+        let rounds = scenario.budget.rounds;
+        let classes = self.fleet.classes().iter().enumerate().filter_map(|(index, class)| {
+            let device = self.fleet.iter().find(|view| view.class_index as usize == index)?.device;
+            let traffic = self.traffic[index];
+            Some(ClassOverview {
+                class: class.name.to_string(),
+                model: class.model.to_string(),
+                devices: class.devices,
+                down_bytes: traffic.down,
+                up_bytes: traffic.up,
+                memory_bytes: self.device_cost(device, u32::MAX).memory_bytes,
+                has_memory_bytes: class.memory.0,
+                train_seconds: self.device_cost(device, u32::MAX).seconds,
+                share_online: class.availability.share_online(),
+            })
+        });
+        let domains = self.lab.domains().iter().enumerate().map(|(index, name)| {
+            let of = |examples: &[cotune_models::corpus::Example]| {
+                examples.iter().filter(|e| e.domain as usize == index).count()
+            };
+            let three = self.lab.private().iter().filter(|e| e.domain as usize == index).take(3);
+            DomainOverview {
+                domain: name.clone(),
+                private: of(self.lab.private()),
+                public: of(self.lab.public()),
+                held_out: of(self.lab.held_out()),
+                examples: three.map(|e| (e.prompt.clone(), e.answer().to_string())).collect(),
+            }
+        });
+        Overview {
+            name: scenario.name.clone(),
+            seed: scenario.seed,
+            method: self.method.name().to_string(),
+            citation: self.method.citation().to_string(),
+            models: self.model_lines(),
+            classes: classes.collect(),
+            drawn: self.fleet.asked_against_drawn(),
+            domains: domains.collect(),
+            split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
+            invited: self.coordination().invited(u64::from(self.fleet.devices())),
+            cloud_seconds: self.cloud_cost(u32::MAX).seconds,
+            rounds,
+            trained_tokens: self.trained_tokens(),
+        }
+    }
+
+    /// Tokens that the whole run trains on if nothing goes wrong; what the real duration grows with.
+    fn trained_tokens(&self) -> Option<u64> {
+        let rounds = u32::try_from(self.scenario().budget.rounds?).ok()?;
+        let devices = u64::from(self.fleet.devices());
+        let mean = |round: u32| {
+            let sum: u64 = self.fleet.iter().map(|view| self.device_cost(view.device, round).tokens).sum();
+            sum / devices.max(1)
+        };
+        let cohort = self.coordination().invited(devices);
+        Some((1..=rounds).map(|round| cohort * mean(round) + self.cloud_cost(round).tokens).sum())
+    }
+}
+
+/// Bytes that are charged for a payload: the billed shape's for a billed model's adapter, else the encoded size.
+fn bytes(lab: &Lab, payload: &Payload) -> u64 {
+    let billed = payload.parts.iter().map(|part| match part {
+        Part::Adapter { model, .. } => lab.model(model).billed_adapter_bytes,
+        Part::Prompts { .. } => None,
+    });
+    let (with, without): (Vec<_>, Vec<_>) = payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
+    let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
+    with.into_iter().filter_map(|(_, billed)| billed).sum::<u64>() + rest.encoded_bytes()
+}
+
+/// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
+/// generated token of a batch once.
+fn price(lab: &Lab, load: &Load, machine: Machine) -> Cost {
+    let mut cost = Cost::default();
+    let time = |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
+    for training in load.training.iter().filter(|training| training.steps > 0) {
+        let model = lab.model(&training.model);
+        let tokens = f64::from(training.batch) * model.mean_tokens;
+        let steps = f64::from(training.steps);
+        let flops = steps * model.shape.training_flops(tokens, model.mean_tokens);
+        cost.flops += flops;
+        cost.seconds += time(flops, steps * 3.0 * model.shape.weight_bytes());
+        cost.steps += training.steps;
+        cost.tokens += (steps * tokens) as u64;
+    }
+    for generation in &load.generation {
+        let model = lab.model(&generation.model);
+        let (sequences, tokens) = (f64::from(generation.sequences), f64::from(generation.tokens));
+        let flops = model.shape.forward_flops(sequences * tokens, model.mean_tokens);
+        cost.flops += flops;
+        cost.seconds += time(flops, tokens * model.shape.weight_bytes());
+    }
+    let mut models: Vec<(&str, f64)> = Vec::new();
+    for training in &load.training {
+        let model: &LabModel = lab.model(&training.model);
+        let bytes = model.shape.training_memory_bytes(f64::from(training.batch) * model.mean_tokens);
+        match models.iter_mut().find(|(name, _)| *name == training.model) {
+            Some((_, most)) => *most = most.max(bytes),
+            None => models.push((&training.model, bytes)),
+        }
+    }
+    cost.memory_bytes = models.iter().map(|(_, bytes)| bytes).sum();
+    cost
+}
+
+/// The devices that are scored.
+fn panel(scenario: &Scenario) -> Vec<u32> {
+    let mut stream = Stream::keyed(scenario.seed, "evaluation/panel");
+    let size = scenario.evaluation.panel.min(scenario.fleet.devices) as usize;
+    let mut panel: Vec<u32> =
+        stream.sample_indices(scenario.fleet.devices, size).into_iter().map(|i| i as u32).collect();
+    panel.sort_unstable();
+    panel
+}
+
+/// The plan in numbers and words.
+#[derive(Clone, Debug, Serialize)]
+pub struct Overview {
+    /// Name of the scenario.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Name of the method.
+    pub method: String,
+    /// Where the method is from.
+    pub citation: String,
+    /// Every model.
+    pub models: Vec<ModelLine>,
+    /// Every class of devices; costs are those of its first device in a round with everything on.
+    pub classes: Vec<ClassOverview>,
+    /// What was asked of the fleet against what was drawn.
+    pub drawn: Vec<Asked>,
+    /// Every domain of the corpus.
+    pub domains: Vec<DomainOverview>,
+    /// Share of every domain in each device's private examples.
+    pub split: Vec<Vec<f64>>,
+    /// Devices invited to a round.
+    pub invited: u64,
+    /// Duration of the cloud's work in a round with everything on \[s\].
+    pub cloud_seconds: f64,
+    /// Rounds of the budget.
+    pub rounds: Option<u64>,
+    /// Tokens the whole run trains on, where the budget counts rounds.
+    pub trained_tokens: Option<u64>,
+}
+
+/// One model in the overview.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelLine {
+    /// Its key in `[models]`.
+    pub name: String,
+    /// What really trains.
+    pub trained_as: String,
+    /// What is billed.
+    pub billed_as: String,
+    /// Trained values of the adapter.
+    pub adapter_values: usize,
+    /// Mean tokens of an example.
+    pub mean_tokens: f64,
+}
+
+impl ModelLine {
+    fn of(model: &LabModel) -> Self {
+        Self {
+            name: model.name.clone(),
+            trained_as: model.trained_as(),
+            billed_as: model.billed_as(),
+            adapter_values: model.layout.total(),
+            mean_tokens: model.mean_tokens,
+        }
+    }
+}
+
+/// One class in the overview.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassOverview {
+    /// Its name.
+    pub class: String,
+    /// The model it runs.
+    pub model: String,
+    /// How many devices.
+    pub devices: u32,
+    /// Bytes down a round \[B\].
+    pub down_bytes: u64,
+    /// Bytes up a round \[B\].
+    pub up_bytes: u64,
+    /// Memory a round needs \[B\].
+    pub memory_bytes: f64,
+    /// Memory there is \[B\].
+    pub has_memory_bytes: u64,
+    /// Duration of the work of a round \[s\].
+    pub train_seconds: f64,
+    /// Long-run share of time online.
+    pub share_online: f64,
+}
+
+/// One domain in the overview.
+#[derive(Clone, Debug, Serialize)]
+pub struct DomainOverview {
+    /// Its name.
+    pub domain: String,
+    /// Private examples.
+    pub private: usize,
+    /// Public examples.
+    pub public: usize,
+    /// Examples that models are scored on.
+    pub held_out: usize,
+    /// Three prompts with their answers.
+    pub examples: Vec<(String, String)>,
+}

@@ -1,0 +1,98 @@
+//! The job pool: threads that compute jobs while virtual time goes on.
+//!
+//! A job is submitted at its virtual start and joined when its virtual completion is due. How many threads there are
+//! changes how long the computer takes, never what happens.
+
+use crate::job::{Job, Outcome};
+use crate::plan::Plan;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Names a submitted job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// Threads that compute jobs.
+#[derive(Debug)]
+pub struct Pool {
+    submit: Option<Sender<(Ticket, Job)>>,
+    /// The same queue as the threads', to empty it.
+    waiting: Receiver<(Ticket, Job)>,
+    done: Receiver<(Ticket, Outcome)>,
+    finished: BTreeMap<Ticket, Outcome>,
+    next: u64,
+    threads: Vec<JoinHandle<()>>,
+    /// Without learning nothing is computed.
+    train: bool,
+}
+
+impl Pool {
+    /// Starts `threads` threads; none if `train` is false.
+    pub fn start(plan: &Arc<Plan>, threads: usize, train: bool) -> Self {
+        let (submit, jobs) = unbounded::<(Ticket, Job)>();
+        let (report, done) = unbounded();
+        let count = if train { threads.max(1) } else { 0 };
+        let threads = (0..count)
+            .map(|i| {
+                let (jobs, report, plan) = (jobs.clone(), report.clone(), Arc::clone(plan));
+                std::thread::Builder::new()
+                    .name(format!("job-{i}"))
+                    .spawn(move || {
+                        for (ticket, job) in jobs {
+                            let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
+                                .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
+                            if report.send((ticket, outcome)).is_err() {
+                                return;
+                            }
+                        }
+                    })
+                    .expect("the system has room for a thread")
+            })
+            .collect();
+        Self { submit: Some(submit), waiting: jobs, done, finished: BTreeMap::new(), next: 0, threads, train }
+    }
+
+    /// Hands a job in.
+    pub fn submit(&mut self, job: Job) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        if self.train {
+            let submit = self.submit.as_ref().expect("the pool is open while it lives");
+            submit.send((ticket, job)).expect("the pool's threads outlive its sender");
+        }
+        ticket
+    }
+
+    /// Waits for a job and takes its outcome. A ticket is joined once.
+    pub fn join(&mut self, ticket: Ticket) -> Outcome {
+        if !self.train {
+            return Outcome::Skipped;
+        }
+        loop {
+            if let Some(outcome) = self.finished.remove(&ticket) {
+                return outcome;
+            }
+            let (ticket, outcome) = self.done.recv().expect("a thread of the pool reports every job it takes");
+            self.finished.insert(ticket, outcome);
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// Empties the queue and waits for the jobs that are being computed.
+    fn drop(&mut self) {
+        self.submit = None;
+        while self.waiting.try_recv().is_ok() {}
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
+}
