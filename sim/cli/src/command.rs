@@ -1,0 +1,11 @@
+//! The commands, one file each.
+
+pub mod check;
+pub mod explain;
+pub mod metrics;
+pub mod model;
+pub mod plan;
+pub mod pretrain;
+pub mod report;
+pub mod run;
+pub mod runs;

@@ -1,0 +1,146 @@
+//! From a file and what was typed beside it to a valid scenario whose files are all there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cotune_scenario::{
+    Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
+};
+use cotune_world::Site;
+
+use crate::arguments::Changes;
+use crate::place;
+
+/// A valid scenario, the digests of its files filled in.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is to be simulated.
+    pub scenario: Scenario,
+    /// Read these before trusting the result.
+    pub warnings: Diagnostics,
+    /// Where its paths lead.
+    pub site: Site,
+    /// The file, byte for byte.
+    pub text: String,
+}
+
+/// Reads, changes, checks and (with `--smoke`) shrinks a scenario.
+///
+/// # Errors
+/// Every mistake at once, missing files among them.
+pub fn load(
+    file: &Path,
+    overrides: &[Override],
+    smoke: bool,
+    data: Option<&Path>,
+) -> Result<Loaded, Diagnostics> {
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let site = place::site(file, data);
+    let base = |name: &str| {
+        fs::read_to_string(site.resolve(name))
+            .map_err(|error| format!("{}: {error}", site.resolve(name).display()))
+    };
+    let mut document = Document::parse(&file.display().to_string(), &text, &base)?;
+    let refused = document.set(overrides).err();
+    let checked = document.check(&Context { zoo: &cotune_models::zoo::names() });
+    let Checked { mut scenario, mut warnings } = match (refused, checked) {
+        (None, Ok(checked)) => checked,
+        (Some(refused), Ok(_)) => return Err(refused),
+        (None, Err(mistakes)) => return Err(mistakes),
+        (Some(mut refused), Err(mistakes)) => {
+            refused.0.extend(mistakes.0);
+            return Err(refused);
+        }
+    };
+    if smoke {
+        scenario.smoke();
+    }
+    digest_files(&mut scenario, &document, &site).inspect_err(|_| warnings.0.clear())?;
+    Ok(Loaded { scenario, warnings, site, text })
+}
+
+/// What `--set`, `--seed` and `--name` ask for, in the order in which they apply.
+///
+/// # Errors
+/// Those that cannot be understood, all at once.
+pub fn overrides(changes: &Changes, name: Option<&str>) -> Result<Vec<Override>, Diagnostics> {
+    let (mut understood, mut mistakes) = (Vec::new(), Vec::new());
+    for text in &changes.set {
+        match Override::parse(text) {
+            Ok(change) => understood.push(change),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    understood.extend(changes.seed.map(|seed| Override::new("seed", &seed.to_string())));
+    understood.extend(name.map(|name| Override::new("name", &format!("{name:?}"))));
+    if mistakes.is_empty() { Ok(understood) } else { Err(Diagnostics(mistakes)) }
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Diagnostics {
+    let message = format!("the scenario {} cannot be read: {error}", file.display());
+    Diagnostics(vec![Diagnostic::new(codes::FILE, message)])
+}
+
+/// Reads every file that the scenario names and notes its digest: a scenario is the same only if they are.
+fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Result<(), Diagnostics> {
+    let mut mistakes = Vec::new();
+    for file in scenario.files() {
+        match digest(&file, site) {
+            Ok(digest) => {
+                scenario.file_digests.insert(file.path, digest.to_hex().to_string());
+            }
+            Err((path, error)) => {
+                mistakes.push(document.unreadable(&file, &format!("{}: {error}", path.display())));
+            }
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
+}
+
+/// BLAKE3 of a file, or over the digests of a checkpoint's three files.
+fn digest(file: &FileReference, site: &Site) -> Result<blake3::Hash, (PathBuf, io::Error)> {
+    let path = site.resolve(&file.path);
+    if file.kind != FileKind::Checkpoint {
+        return digest_file(path);
+    }
+    let mut whole = blake3::Hasher::new();
+    for part in ["config.json", "model.safetensors", "tokenizer.json"] {
+        whole.update(digest_file(path.join(part))?.as_bytes());
+    }
+    Ok(whole.finalize())
+}
+
+fn digest_file(path: PathBuf) -> Result<blake3::Hash, (PathBuf, io::Error)> {
+    let read = || {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(fs::File::open(&path)?)?;
+        Ok(hasher.finalize())
+    };
+    read().map_err(|error| (path.clone(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_apply_in_the_order_set_seed_name() {
+        let changes = Changes { set: vec!["fleet.devices=3".into()], seed: Some(9), ..Changes::default() };
+        let overrides = overrides(&changes, Some("my \"run\"")).unwrap();
+        let written: Vec<_> = overrides.iter().map(|change| (change.key(), change.value())).collect();
+        assert_eq!(written, [("fleet.devices", "3"), ("seed", "9"), ("name", r#""my \"run\"""#)]);
+    }
+
+    #[test]
+    fn every_change_that_is_not_understood_is_named() {
+        let changes = Changes { set: vec!["a".into(), "b=1".into(), "=2".into()], ..Changes::default() };
+        assert_eq!(overrides(&changes, None).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn a_scenario_that_is_not_there_is_a_mistake_with_a_code() {
+        let mistakes = load(Path::new("no/such.toml"), &[], false, None).unwrap_err();
+        assert_eq!(mistakes.0[0].code.name, "E0115");
+    }
+}

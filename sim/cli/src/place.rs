@@ -1,0 +1,59 @@
+//! Where a scenario's data and cached bases lie on this computer.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use cotune_world::Site;
+
+/// The folders around a scenario file. `data` is what `--data` said.
+pub fn site(scenario: &Path, data: Option<&Path>) -> Site {
+    let folder = match scenario.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let workspace = workspace(&folder);
+    let data_dir = data
+        .map(Path::to_owned)
+        .or_else(|| variable("COTUNE_DATA"))
+        .unwrap_or_else(|| workspace.as_deref().unwrap_or(&folder).join("../shared/data"));
+    let cache_dir = variable("COTUNE_CACHE")
+        .unwrap_or_else(|| workspace.as_deref().unwrap_or(Path::new("")).join("target/cotune-cache"));
+    Site { scenario_dir: folder, data_dir, cache_dir }
+}
+
+/// The nearest folder above that has a `Cargo.toml` and a folder `scenarios`: cotune's own workspace.
+fn workspace(folder: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(folder).ok()?;
+    let root = absolute.ancestors().find(|folder| is_workspace(folder));
+    root.map(Path::to_owned)
+}
+
+fn is_workspace(folder: &Path) -> bool {
+    folder.join("Cargo.toml").is_file() && folder.join("scenarios").is_dir()
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_is_found_from_a_file_inside_it() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        if let Some(root) = workspace(here) {
+            assert!(is_workspace(&root));
+            assert!(here.starts_with(&root));
+        }
+        assert_eq!(workspace(Path::new("/")), None);
+    }
+
+    #[test]
+    fn a_flag_says_where_data_lies_and_a_bare_file_name_lies_here() {
+        let site = site(Path::new("city.toml"), Some(Path::new("/corpora")));
+        assert_eq!(site.scenario_dir, Path::new("."));
+        assert_eq!(site.resolve("data:scan/tasks.txt"), Path::new("/corpora/scan/tasks.txt"));
+    }
+}

@@ -1,0 +1,219 @@
+//! How far a run is: a bar on a terminal, a line for every evaluation elsewhere.
+
+use std::time::{Duration, Instant};
+
+use cotune_kernel::VirtualTime;
+use cotune_record::{EvaluationRow, Event, EventKind, Scope, Score, scores};
+use cotune_scenario::budget::Budget;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::arguments::ProgressMode;
+use crate::machine;
+use crate::talk::{self, Talk};
+
+/// The bar's resolution.
+const STEPS: u64 = 10_000;
+/// The least time between two changes of the bar's words.
+const REFRESH: Duration = Duration::from_millis(100);
+/// What stands for the quality of a model, the first that is measured.
+const TELLING: [&str; 3] = ["rouge-l", "exact-match", "loss"];
+
+/// Follows the events of a run and shows how far it is.
+pub struct Progress {
+    view: View,
+    budget: Budget,
+    time_ns: u64,
+    rounds: u64,
+    uplink_bytes: u64,
+    /// Scores of the evaluation that is going on.
+    fresh: Vec<EvaluationRow>,
+    /// The latest complete evaluation in words; empty before, and without training.
+    quality: String,
+    begun: Instant,
+    refreshed: Instant,
+}
+
+enum View {
+    Bar(ProgressBar),
+    Lines(Talk),
+    Nothing,
+}
+
+impl Progress {
+    /// Begins to follow a run that ends with `budget`.
+    pub fn begin(mode: ProgressMode, budget: &Budget, talk: Talk) -> Self {
+        let view = match mode {
+            _ if talk.quiet => View::Nothing,
+            ProgressMode::None => View::Nothing,
+            ProgressMode::Auto if !talk::is_lively() => View::Lines(talk),
+            ProgressMode::Lines => View::Lines(talk),
+            ProgressMode::Auto | ProgressMode::Bar => View::Bar(bar()),
+        };
+        let (budget, now) = (budget.clone(), machine::now());
+        let (fresh, quality) = (Vec::new(), String::new());
+        Self {
+            view,
+            budget,
+            time_ns: 0,
+            rounds: 0,
+            uplink_bytes: 0,
+            fresh,
+            quality,
+            begun: now,
+            refreshed: now,
+        }
+    }
+
+    /// Takes notice of an event.
+    pub fn observe(&mut self, event: &Event) {
+        self.time_ns = event.time_ns;
+        if !matches!(event.kind, EventKind::Evaluated { .. }) {
+            self.conclude_evaluation();
+        }
+        match &event.kind {
+            EventKind::RoundClosed { .. } => self.rounds += 1,
+            EventKind::UploadFinished { bytes, .. } => self.uplink_bytes += bytes,
+            EventKind::Evaluated { round, scope, device, metric, domain, value, weight } => {
+                self.fresh.push(EvaluationRow {
+                    time_s: event.seconds(),
+                    round: *round,
+                    scope: *scope,
+                    device: *device,
+                    metric: metric.clone(),
+                    domain: domain.clone(),
+                    value: *value,
+                    weight: *weight,
+                });
+            }
+            _ => {}
+        }
+        if let View::Bar(bar) = &self.view
+            && self.refreshed.elapsed() >= REFRESH
+        {
+            bar.set_position((self.done() * STEPS as f64) as u64);
+            bar.set_message(self.words());
+            self.refreshed = machine::now();
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        self.conclude_evaluation();
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The scores of one evaluation are complete when something else happens.
+    fn conclude_evaluation(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        self.quality = quality(&scores(&self.fresh));
+        self.fresh.clear();
+        if let View::Lines(talk) = self.view {
+            talk.say(format_args!("  {}{}", self.words(), self.left()));
+        }
+    }
+
+    /// The share of the budget that is used up, 0 to 1.
+    fn done(&self) -> f64 {
+        let share = |used: f64, limit: Option<f64>| limit.map_or(0.0, |limit| used / limit);
+        let time = share(self.time_ns as f64 / 1e9, self.budget.virtual_seconds);
+        let rounds = share(self.rounds as f64, self.budget.rounds.map(|rounds| rounds as f64));
+        let uplink = share(self.uplink_bytes as f64, self.budget.uplink_bytes.map(|bytes| bytes as f64));
+        time.max(rounds).max(uplink).min(1.0)
+    }
+
+    fn words(&self) -> String {
+        let of = self.budget.rounds.map_or(String::new(), |rounds| format!("/{rounds}"));
+        let time = VirtualTime::from_nanos(self.time_ns - self.time_ns % 1_000_000_000);
+        let mut words = format!("round {}{of}, {time} virtual", self.rounds);
+        if !self.quality.is_empty() {
+            words += &format!(", {}", self.quality);
+        }
+        words
+    }
+
+    /// How long it will take if it goes on like this.
+    fn left(&self) -> String {
+        let done = self.done();
+        if done <= 0.0 || done >= 1.0 {
+            return String::new();
+        }
+        let left = self.begun.elapsed().mul_f64((1.0 - done) / done);
+        format!(", {} left", HumanDuration(left))
+    }
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("  {bar:24} {percent:>3} %  {msg}  ({eta} left)");
+    let bar = ProgressBar::new(STEPS);
+    bar.set_style(style.expect("the template is well formed"));
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// `edge rouge-l 31.2, cloud rouge-l 44.0`: one number for devices and one for the cloud.
+fn quality(scores: &[Score]) -> String {
+    let telling = |scope: Scope, suffix: &str| {
+        TELLING.iter().find_map(|metric| {
+            let wanted = format!("{metric}{suffix}");
+            let score = scores.iter().find(|score| score.scope == scope && score.statistic == wanted)?;
+            Some(format!("{scope} {metric} {:.2}", score.value))
+        })
+    };
+    [telling(Scope::Edge, ".mean"), telling(Scope::Cloud, "")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent(budget: Budget) -> Progress {
+        Progress::begin(ProgressMode::None, &budget, Talk::default())
+    }
+
+    fn event(second: u64, kind: EventKind) -> Event {
+        Event { time_ns: second * 1_000_000_000, class: 0, source: 0, seq: 0, kind }
+    }
+
+    fn score(device: u32, value: f64) -> EventKind {
+        let (metric, scope) = ("rouge-l".to_owned(), Scope::Edge);
+        EventKind::Evaluated {
+            round: 1,
+            scope,
+            device: Some(device),
+            metric,
+            domain: None,
+            value: Some(value),
+            weight: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_budget_that_is_used_up_most_says_how_far_it_is() {
+        let budget = Budget { virtual_seconds: Some(100.0), rounds: Some(4), uplink_bytes: None };
+        let mut progress = silent(budget);
+        let closed =
+            EventKind::RoundClosed { round: 1, accepted: 1, invited: 1, void: false, duration_s: 10.0 };
+        progress.observe(&event(10, closed));
+        assert_eq!(progress.done(), 0.25);
+        progress.observe(&event(60, score(0, 1.0)));
+        assert_eq!(progress.done(), 0.6);
+    }
+
+    #[test]
+    fn an_evaluation_is_told_once_it_is_complete() {
+        let mut progress = silent(Budget { virtual_seconds: None, rounds: Some(4), uplink_bytes: None });
+        progress.observe(&event(3_600, score(0, 30.0)));
+        progress.observe(&event(3_600, score(1, 40.0)));
+        assert!(progress.quality.is_empty());
+        progress.finish();
+        assert_eq!(progress.words(), "round 0/4, 1h 00m 00s virtual, edge rouge-l 35.00");
+    }
+}

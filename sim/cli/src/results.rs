@@ -1,0 +1,142 @@
+//! What follows from a run's events: tables, scores, summary and report. Nothing here is a source of truth.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use cotune_record::{
+    EventDigest, EventReader, Expectation, Fleet, Manifest, RunDirectory, Summary, Tables, Tabulator, Wall,
+    scores, summarize, write_metrics_csv,
+};
+use cotune_report::{ModelLine, ReportInput};
+use cotune_scenario::Scenario;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Everything a run's files are made of.
+pub struct Results {
+    /// What it was made with.
+    pub manifest: Manifest,
+    /// What it came to.
+    pub summary: Summary,
+    /// Its rows.
+    pub tables: Tables,
+    /// The fleet that was drawn.
+    pub fleet: Fleet,
+    /// The models.
+    pub models: Vec<ModelLine>,
+    /// The scenario as written.
+    pub scenario: String,
+}
+
+impl Results {
+    /// The report as one HTML file.
+    pub fn html(&self) -> String {
+        cotune_report::render(&ReportInput {
+            summary: &self.summary,
+            tables: &self.tables,
+            fleet: &self.fleet,
+            manifest: &self.manifest,
+            models: &self.models,
+            scenario: &self.scenario,
+        })
+    }
+
+    /// Writes everything but the log; the manifest comes last, so that its status is true.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write(&self, directory: &RunDirectory) -> Result<(), Failure> {
+        self.tables.write_csv(&directory.tables())?;
+        write_metrics_csv(&scores(&self.tables.evaluations), &directory.metrics_path())?;
+        directory.write_summary(&self.summary)?;
+        directory.write(&directory.report_path(), self.html().as_bytes())?;
+        Ok(directory.write_manifest(&self.manifest)?)
+    }
+
+    /// Reads a run back: from its summary, or from its events alone if it never came to one.
+    ///
+    /// # Errors
+    /// A file is missing or damaged.
+    pub fn read(directory: &RunDirectory) -> Result<Self, Failure> {
+        let manifest = directory.manifest()?;
+        let scenario = read(&directory.scenario_path())?;
+        let fleet = Fleet::read_csv(&directory.tables().join("fleet.csv"))?;
+        let models = read_models(directory)?;
+        let (tables, digest) = replay(directory)?;
+        let summary = if directory.summary_path().is_file() {
+            directory.summary()?
+        } else {
+            let lock = Scenario::from_lock_json(&read(&directory.lock_path())?).map_err(|error| {
+                Failure::wrong(format!("{} is damaged: {error}", directory.lock_path().display()))
+            })?;
+            let wall = Wall {
+                device: manifest.device.clone(),
+                threads: manifest.threads,
+                ..Wall::measured(&tables, 0.0)
+            };
+            summarize(&manifest.name, manifest.status, &tables, &digest, &expectations(&lock), wall)
+        };
+        Ok(Self { manifest, summary, tables, fleet, models, scenario })
+    }
+}
+
+/// What the scenario expects, as the summary judges it.
+pub fn expectations(scenario: &Scenario) -> Vec<Expectation> {
+    let expectation = |expected: &cotune_scenario::expect::Expectation| Expectation {
+        metric: expected.metric.clone(),
+        min: expected.min,
+        max: expected.max,
+    };
+    scenario.expectations.iter().map(expectation).collect()
+}
+
+fn replay(directory: &RunDirectory) -> Result<(Tables, EventDigest), Failure> {
+    let (mut tables, mut digest) = (Tabulator::default(), EventDigest::new());
+    for event in EventReader::open(&directory.events_path())? {
+        let event = event?;
+        digest.push(&event);
+        tables.push(&event)?;
+    }
+    Ok((tables.finish()?, digest))
+}
+
+/// One line of `tables/models.json`: like the fleet, the models are no event.
+#[derive(Serialize, Deserialize)]
+struct Model {
+    name: String,
+    trained_as: String,
+    billed_as: String,
+}
+
+/// Writes `tables/models.json`.
+///
+/// # Errors
+/// The disk refuses.
+pub fn write_models(directory: &RunDirectory, models: &[ModelLine]) -> Result<(), Failure> {
+    let models: Vec<Model> = models
+        .iter()
+        .cloned()
+        .map(|ModelLine { name, trained_as, billed_as }| Model { name, trained_as, billed_as })
+        .collect();
+    let json = serde_json::to_string_pretty(&models).expect("strings become JSON") + "\n";
+    Ok(directory.write(&directory.tables().join("models.json"), json.as_bytes())?)
+}
+
+fn read_models(directory: &RunDirectory) -> Result<Vec<ModelLine>, Failure> {
+    let path = directory.tables().join("models.json");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::file("read", &path, error)),
+    };
+    let models: Vec<Model> = serde_json::from_str(&text)
+        .map_err(|error| Failure::wrong(format!("{} is damaged: {error}", path.display())))?;
+    let line = |Model { name, trained_as, billed_as }| ModelLine { name, trained_as, billed_as };
+    Ok(models.into_iter().map(line).collect())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))
+}
