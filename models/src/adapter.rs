@@ -125,7 +125,8 @@ impl Layout {
     ///
     /// A target that the family lacks (`gate` without SwiGLU) is left out.
     pub fn lora(spec: &DecoderSpec, lora: &LoraSpec) -> Self {
-        let mut layout = Self { entries: Vec::new(), total: 0, scale: (lora.alpha / lora.rank as f64) as f32 };
+        let mut layout =
+            Self { entries: Vec::new(), total: 0, scale: (lora.alpha / lora.rank as f64) as f32 };
         let mut targets = lora.targets.clone();
         targets.sort_unstable();
         targets.dedup();

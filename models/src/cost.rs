@@ -47,10 +47,7 @@ impl ModelShape {
 
     /// FLOPs of one training pass over `tokens` tokens, base frozen, with `context` tokens of attention each.
     pub fn training_flops(&self, tokens: f64, context: f64) -> f64 {
-        tokens
-            * (4.0 * self.parameters
-                + 2.0 * self.trained
-                + 3.0 * 4.0 * self.layers * context * self.width)
+        tokens * (4.0 * self.parameters + 2.0 * self.trained + 3.0 * 4.0 * self.layers * context * self.width)
     }
 
     /// Bytes of frozen weights that one pass moves from memory \[B\].

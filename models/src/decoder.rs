@@ -77,8 +77,10 @@ impl<'a> Decoder<'a> {
     ) -> Self {
         let find = |name: &str| trained.get(name).or_else(|| weights.get(name)).cloned();
         let must = |name: String| find(&name).unwrap_or_else(|| panic!("the base has no tensor `{name}`"));
-        let norm =
-            |name: String| NormMap { gain: must(format!("{name}.gain")), bias: find(&format!("{name}.bias")) };
+        let norm = |name: String| NormMap {
+            gain: must(format!("{name}.gain")),
+            bias: find(&format!("{name}.bias")),
+        };
         let scale = layout.map_or(1.0, Layout::scale);
         let low_rank = |name: String| {
             let a = trained.get(&format!("{name}.lora_a"))?.clone();
@@ -170,7 +172,7 @@ impl<'a> Decoder<'a> {
                     let rows = table.clone().slice([0..time, 0..width]).reshape([1, time, width]);
                     (x.reshape([batch, time, width]) + rows).reshape([batch * time, width])
                 }
-                Positions::Each(index) => x + table.clone().select(0, index.clone()),
+                Positions::Each(index) => x + table.clone().select(0, (**index).clone()),
             };
         }
         match &self.embedding_norm {

@@ -29,7 +29,9 @@ pub enum DeviceError {
     #[error("this build of cotune has no WebGPU: build it with the feature `wgpu`, or use --device cpu")]
     NotBuilt,
     /// The driver reports no such adapter.
-    #[error("there is no WebGPU adapter {wanted}: {found} found (a software adapter comes with the package mesa-vulkan-drivers)")]
+    #[error(
+        "there is no WebGPU adapter {wanted}: {found} found (a software adapter comes with the package mesa-vulkan-drivers)"
+    )]
     NoAdapter {
         /// The number asked for.
         wanted: usize,

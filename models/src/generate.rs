@@ -89,15 +89,13 @@ fn generate_chunk(
     assert!(active.iter().all(|(_, length)| *length > 0), "a prompt has at least one token");
 
     let pad = base.tokenizer().pad();
-    let ids: Vec<u32> = chunk
-        .iter()
-        .flat_map(|i| cut(i).iter().copied().chain(std::iter::repeat(pad)).take(time))
-        .collect();
+    let ids: Vec<u32> =
+        chunk.iter().flat_map(|i| cut(i).iter().copied().chain(std::iter::repeat(pad)).take(time)).collect();
     let mut cache = Vec::new();
     let shape = [active.len(), time, time];
     let bias = slot_bias(shape, &base.tables, |_, query, slot| slot <= query, |_, slot| slot, device);
     let each: Vec<u32> = (0..active.len()).flat_map(|_| 0..time as u32).collect();
-    let positions = Positions::Each(int_tensor(&each, device));
+    let positions = Positions::Each(Box::new(int_tensor(&each, device)));
     let hidden =
         decoder.advance(int_tensor(&ids, device), (active.len(), time), &positions, &bias, &mut cache);
     let ends: Vec<u32> =
@@ -153,7 +151,7 @@ fn generate_chunk(
             device,
         );
         let each: Vec<u32> = lengths.iter().map(|length| (length + step) as u32).collect();
-        let positions = Positions::Each(int_tensor(&each, device));
+        let positions = Positions::Each(Box::new(int_tensor(&each, device)));
         let hidden =
             decoder.advance(int_tensor(&next, device), (active.len(), 1), &positions, &bias, &mut cache);
         logits = host(decoder.logits(hidden));
@@ -174,8 +172,7 @@ fn argmax(scores: &[f32]) -> u32 {
 /// The index at which the cumulated `softmax(scores / temperature)` passes `u`.
 fn draw(scores: &[f32], temperature: f64, u: f64) -> u32 {
     let largest = scores.iter().copied().fold(f32::MIN, f32::max);
-    let weights: Vec<f64> =
-        scores.iter().map(|s| libm::exp(f64::from(s - largest) / temperature)).collect();
+    let weights: Vec<f64> = scores.iter().map(|s| libm::exp(f64::from(s - largest) / temperature)).collect();
     let mut left = u * weights.iter().sum::<f64>();
     for (i, weight) in weights.iter().enumerate() {
         left -= weight;

@@ -197,20 +197,16 @@ impl<'a> Learner<'a> {
         let finite: Vec<f64> = losses.iter().filter(|l| l.is_finite()).map(|l| f64::from(*l)).collect();
         let loss = (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64);
         let progress = Progress { steps, skipped: steps - finite.len() as u64, loss, tokens: self.tokens };
-        let moments = Moments {
-            first: host(self.flat.first),
-            second: host(self.flat.second),
-            steps: self.flat.steps,
-        };
+        let moments =
+            Moments { first: host(self.flat.first), second: host(self.flat.second), steps: self.flat.steps };
         (Trained { values: host(self.flat.values), moments }, progress)
     }
 }
 
 /// The trained tensors by name, cut out of the flat buffer.
 fn views(layout: &Layout, flat: &Tensor<1>) -> Vec<(String, Tensor<2>)> {
-    let cut = |offset: usize, shape: [usize; 2]| {
-        flat.clone().slice([offset..offset + shape[0] * shape[1]]).reshape(shape)
-    };
+    let cut =
+        |offset: usize, shape: [usize; 2]| flat.clone().narrow(0, offset, shape[0] * shape[1]).reshape(shape);
     layout.entries().iter().map(|e| (e.name.clone(), cut(e.offset, e.shape))).collect()
 }
 

@@ -59,8 +59,7 @@ impl Flat {
         // min(1, clip / (norm + 1e-6)), as torch's clip_grad_norm_.
         let factor = norm.add_scalar(1e-6).recip().mul_scalar(rule.clip).clamp_max(1.0);
         let gradient = gradient * factor;
-        let first =
-            self.first.clone().mul_scalar(rule.beta1) + gradient.clone().mul_scalar(1.0 - rule.beta1);
+        let first = self.first.clone().mul_scalar(rule.beta1) + gradient.clone().mul_scalar(1.0 - rule.beta1);
         let second =
             self.second.clone().mul_scalar(rule.beta2) + gradient.square().mul_scalar(1.0 - rule.beta2);
         let mean = first.clone().div_scalar(1.0 - rule.beta1.powi(t));

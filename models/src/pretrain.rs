@@ -223,7 +223,9 @@ pub enum PretrainError {
         problem: String,
     },
     /// Only models of one tokenizer can be distilled here.
-    #[error("the tokenizer of the teacher {teacher} is not that of {student}: distil between models that share one")]
+    #[error(
+        "the tokenizer of the teacher {teacher} is not that of {student}: distil between models that share one"
+    )]
     Teacher {
         /// The teacher.
         teacher: String,
@@ -280,7 +282,7 @@ impl Recipe {
         let problem = |problem: String| PretrainError::Recipe { path: path.to_path_buf(), problem };
         let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
         let recipe: Self = toml_edit::de::from_str(&text).map_err(|e| problem(e.to_string()))?;
-        if recipe.corpus.builtin.is_some() == !recipe.corpus.source.is_empty() {
+        if recipe.corpus.builtin.is_some() != recipe.corpus.source.is_empty() {
             return Err(problem("write exactly one of [corpus.builtin] and [[corpus.source]]".to_string()));
         }
         match recipe.spec(recipe.tokenizer.vocab).problem() {
@@ -377,11 +379,11 @@ pub fn pretrain(
     let text = Text::open(&recipe.corpus, resolve)?;
     let tokenizer = train_tokenizer(&recipe.tokenizer, &text)?;
     let spec = recipe.spec(tokenizer.vocab_size());
-    let base =
-        Base::new(&recipe.name, spec.clone(), tokenizer, &fresh_weights(&spec, recipe.seed), compute);
+    let base = Base::new(&recipe.name, spec.clone(), tokenizer, &fresh_weights(&spec, recipe.seed), compute);
     let teacher = recipe.distill.as_ref().map(|d| Teacher::open(d, &base, resolve)).transpose()?;
     let layout = Layout::full(&spec);
-    let values = layout.init(&mut Stream::keyed(recipe.seed, "pretrain/unused"), |name| base.host_values(name));
+    let values =
+        layout.init(&mut Stream::keyed(recipe.seed, "pretrain/unused"), |name| base.host_values(name));
     let rule = AdamW { weight_decay: recipe.training.weight_decay, ..AdamW::default() };
     let mut learner = Learner::new(&base, &layout, &Trained { values, ..Trained::default() }, rule);
     let (mut tokens, mut last_losses) = (0, Vec::new());
@@ -502,7 +504,8 @@ pub fn distill(
     let sequences: Vec<Sequence> =
         texts.iter().filter_map(|(p, a)| Sequence::encode(student.tokenizer(), p, a, longest)).collect();
     let layout = Layout::full(student.spec());
-    let values = layout.init(&mut Stream::keyed(how.seed, "distill/unused"), |name| student.host_values(name));
+    let values =
+        layout.init(&mut Stream::keyed(how.seed, "distill/unused"), |name| student.host_values(name));
     let mut learner =
         Learner::new(student, &layout, &Trained { values, ..Trained::default() }, AdamW::default());
     for step in 0..how.steps {
@@ -545,11 +548,7 @@ struct Teacher {
 }
 
 impl Teacher {
-    fn open(
-        recipe: &DistillRecipe,
-        student: &Base,
-        resolve: &Resolve<'_>,
-    ) -> Result<Self, PretrainError> {
+    fn open(recipe: &DistillRecipe, student: &Base, resolve: &Resolve<'_>) -> Result<Self, PretrainError> {
         let wrong = |problem: String| PretrainError::Recipe { path: PathBuf::from(&recipe.teacher), problem };
         let base = match (recipe.teacher.strip_prefix("zoo:"), recipe.teacher.strip_prefix("dir:")) {
             (Some(name), _) => Base::zoo(name, student.compute())?,

@@ -76,7 +76,11 @@ fn gradients_match_finite_differences_in_every_family() {
         assert_eq!(after.values, values, "a learning rate of zero moves nothing");
         let gradient: Vec<f32> = after.moments.first.iter().map(|m| m / (1.0 - 0.9)).collect();
         assert_eq!(
-            layout.entries().iter().filter(|e| gradient[e.offset..e.offset + e.len()].iter().all(|g| *g == 0.0)).count(),
+            layout
+                .entries()
+                .iter()
+                .filter(|e| gradient[e.offset..e.offset + e.len()].iter().all(|g| *g == 0.0))
+                .count(),
             0,
             "every trained tensor of {family:?} receives a gradient"
         );

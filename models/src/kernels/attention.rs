@@ -1,7 +1,7 @@
 //! Causal self-attention over a fused query-key-value map.
 
 use crate::spec::{DecoderSpec, Position, ROTARY_BASE};
-use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 
 /// Added to the scores of what may not be looked at.
 const MASKED: f32 = -1e9;
@@ -53,7 +53,7 @@ impl PositionTables {
             match positions {
                 Positions::FromZero => table.clone().slice([0..time, 0..half]).reshape([1, 1, time, half]),
                 Positions::Each(index) => {
-                    table.clone().select(0, index.clone()).reshape([batch, 1, time, half])
+                    table.clone().select(0, (**index).clone()).reshape([batch, 1, time, half])
                 }
             }
         };
@@ -73,15 +73,14 @@ pub(crate) enum Positions {
     /// Every row of the batch is 0, 1, 2, …
     FromZero,
     /// One position a token, `[batch · time]`.
-    Each(Tensor<1, burn::tensor::Int>),
+    Each(Box<Tensor<1, Int>>),
 }
 
 /// The slopes of ALiBi for `heads` heads (Press et al. 2022, section 3, and BLOOM's rule for head counts
 /// that are not a power of two).
 pub(crate) fn alibi_slopes(heads: usize) -> Vec<f32> {
-    let power = |n: usize| -> Vec<f32> {
-        (1..=n).map(|i| 2.0_f64.powf(-8.0 * i as f64 / n as f64) as f32).collect()
-    };
+    let power =
+        |n: usize| -> Vec<f32> { (1..=n).map(|i| 2.0_f64.powf(-8.0 * i as f64 / n as f64) as f32).collect() };
     let below = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
     let mut slopes = power(below);
     slopes.extend(power(2 * below).into_iter().step_by(2).take(heads - below));
@@ -169,7 +168,7 @@ pub(crate) fn cached_attention(
 
 impl CachedKeys {
     /// Keeps the given rows of the batch.
-    pub(crate) fn keep(self, rows: Tensor<1, burn::tensor::Int>) -> Self {
+    pub(crate) fn keep(self, rows: Tensor<1, Int>) -> Self {
         Self { keys: self.keys.select(0, rows.clone()), values: self.values.select(0, rows) }
     }
 }

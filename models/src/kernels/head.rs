@@ -58,7 +58,12 @@ impl SoftTargets {
 }
 
 /// `Σ_r weight_r · (−log p_r(target_r))` over rows of `logits [rows, vocab]`; a scalar.
-pub(crate) fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &Device) -> Tensor<1> {
+pub(crate) fn cross_entropy(
+    logits: Tensor<2>,
+    targets: &[u32],
+    weights: &[f32],
+    device: &Device,
+) -> Tensor<1> {
     let rows = targets.len();
     let picked = log_softmax(logits, 1).gather(1, ints(targets, device).reshape([rows, 1]));
     (picked.reshape([rows]) * floats(weights, [rows], device)).sum().neg()

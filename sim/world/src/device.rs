@@ -5,7 +5,7 @@ use crate::energy::Spent;
 use crate::hazard;
 use crate::job::{Job, Outcome};
 use crate::method::{DeviceTask, State};
-use crate::score::DomainScores;
+use crate::score::{DomainScores, scores_of};
 use cotune_kernel::VirtualDuration;
 use cotune_record::{Digest, EventKind, FaultKind, Reason, Scope};
 use std::sync::Arc;
@@ -54,7 +54,9 @@ impl DeviceCore {
             Message::Received(transfer) => self.received(transfer, view),
             Message::Interrupted { cause } => self.interrupted(cause, view),
             Message::Done { label: Label::Work { round }, outcome } => self.worked(round, outcome, view),
-            Message::Done { label: Label::Score { round, scope: _ }, outcome } => self.scored(round, outcome, view),
+            Message::Done { label: Label::Score { round, scope: _ }, outcome } => {
+                self.scored(round, outcome, view)
+            }
             Message::Sent(transfer) => self.sent(&transfer, view),
             Message::Cut { transfer, never_began } => self.cut(&transfer, never_began, view),
             Message::Measure { round, cloud } => self.measure(round, &cloud, view),
@@ -68,12 +70,8 @@ impl DeviceCore {
     fn received(&mut self, transfer: Transfer, view: &View<'_>) -> Vec<Effect> {
         let round = transfer.round;
         let radio = self.radio(transfer.seconds, view);
-        self.ongoing = Some(Ongoing {
-            round,
-            bytes: transfer.bytes,
-            joules: radio,
-            work_began: view.now.as_secs_f64(),
-        });
+        self.ongoing =
+            Some(Ongoing { round, bytes: transfer.bytes, joules: radio, work_began: view.now.as_secs_f64() });
         let finished = EventKind::DownloadFinished {
             round,
             device: self.device,
@@ -111,7 +109,12 @@ impl DeviceCore {
     }
 
     /// What comes first within the next `seconds`: a crash, or going offline.
-    fn interruption(&self, round: u32, seconds: f64, view: &View<'_>) -> Option<(VirtualDuration, Interruption)> {
+    fn interruption(
+        &self,
+        round: u32,
+        seconds: f64,
+        view: &View<'_>,
+    ) -> Option<(VirtualDuration, Interruption)> {
         let class = view.plan.fleet().class_of(self.device);
         let seed = view.plan.scenario().seed;
         let crash = hazard::crash_within(seed, self.device, round, seconds, class.crash_rate_per_second)
@@ -198,7 +201,8 @@ impl DeviceCore {
                 kept = done.relay.map(|(_, kept)| kept);
             }
             Outcome::Panicked(text) => {
-                let fault = EventKind::Fault { kind: FaultKind::Panic, device: Some(self.device), detail: text };
+                let fault =
+                    EventKind::Fault { kind: FaultKind::Panic, device: Some(self.device), detail: text };
                 let mut effects = vec![Effect::Record(finished), Effect::Record(fault)];
                 effects.extend(self.gone(round, Reason::Crashed, spent.0, spent.1));
                 return effects;
@@ -280,12 +284,11 @@ impl DeviceCore {
         let shares = view.plan.lab().shares_of(self.device);
         let device = Some(self.device);
         let mut effects = Vec::new();
-        if let Outcome::Score(scores) = outcome {
+        if let Some(scores) = scores_of(outcome, view) {
             for (metric, values) in &scores.metrics {
                 let mut record = |scope, domain: Option<String>, value, weight| {
                     let metric = metric.clone();
-                    let kind =
-                        EventKind::Evaluated { round, scope, device, metric, domain, value, weight };
+                    let kind = EventKind::Evaluated { round, scope, device, metric, domain, value, weight };
                     effects.push(Effect::Record(kind));
                 };
                 record(Scope::Edge, None, DomainScores::mixed(values, shares), 1.0);

@@ -3,9 +3,7 @@
 //! A job is pure: its outcome depends on the lab, the method and the job alone, never on the thread, the process or
 //! the order in which jobs run. It is serializable, so that other executors can stand where the local pool stands.
 
-use crate::method::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Subject, Update,
-};
+use crate::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Subject, Update};
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::score::{DomainScores, score};

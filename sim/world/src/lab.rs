@@ -318,8 +318,7 @@ fn lora_spec(lora: &written::Lora) -> LoraSpec {
 /// The shape that is charged for and the bytes of its adapter in f32: `rank · (inputs + outputs)` values for every
 /// target and layer; an MLP is four times as wide as the model, as `12 · layers · width²` parameters imply.
 fn billed_shape(billed: &written::Billed, lora: &LoraSpec) -> (ModelShape, u64) {
-    let (layers, width, kv) =
-        (f64::from(billed.layers), f64::from(billed.width), f64::from(billed.kv_width));
+    let (layers, width, kv) = (f64::from(billed.layers), f64::from(billed.width), f64::from(billed.kv_width));
     let values: f64 = lora
         .targets
         .iter()

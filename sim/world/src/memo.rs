@@ -13,8 +13,11 @@ pub(crate) struct Memo<K, V> {
 #[derive(Debug)]
 struct Inner<K, V> {
     clock: u64,
-    entries: BTreeMap<K, (u64, Arc<OnceLock<Arc<V>>>)>,
+    /// When a key was last asked for, and its value once it is made.
+    entries: BTreeMap<K, (u64, Cell<V>)>,
 }
+
+type Cell<V> = Arc<OnceLock<Arc<V>>>;
 
 impl<K: Ord + Clone, V> Memo<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
@@ -29,7 +32,8 @@ impl<K: Ord + Clone, V> Memo<K, V> {
             let now = inner.clock;
             if !inner.entries.contains_key(key)
                 && inner.entries.len() >= self.capacity
-                && let Some(oldest) = inner.entries.iter().min_by_key(|(_, (at, _))| *at).map(|(k, _)| k.clone())
+                && let Some(oldest) =
+                    inner.entries.iter().min_by_key(|(_, (at, _))| *at).map(|(k, _)| k.clone())
             {
                 inner.entries.remove(&oldest);
             }
@@ -50,7 +54,12 @@ mod tests {
     fn a_value_is_made_once_and_the_oldest_key_leaves_first() {
         let memo = Memo::new(2);
         let made = std::cell::Cell::new(0);
-        let get = |key: u32| *memo.get(&key, || { made.set(made.get() + 1); key * 10 });
+        let get = |key: u32| {
+            *memo.get(&key, || {
+                made.set(made.get() + 1);
+                key * 10
+            })
+        };
         assert_eq!((get(1), get(2), get(1), get(3), get(1)), (10, 20, 10, 30, 10));
         assert_eq!(made.get(), 3, "1 was used after 2, so 3 displaced 2");
         assert_eq!((get(2), made.get()), (20, 4));

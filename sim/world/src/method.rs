@@ -204,10 +204,8 @@ pub(crate) fn average(updates: &[Update], model: &str, weights: Aggregate) -> Op
         Aggregate::Weighted => update.examples as f64,
         Aggregate::Uniform => 1.0,
     };
-    let carried: Vec<(f64, &[f32])> = updates
-        .iter()
-        .filter_map(|update| Some((weigh(update), update.payload.values(model)?)))
-        .collect();
+    let carried: Vec<(f64, &[f32])> =
+        updates.iter().filter_map(|update| Some((weigh(update), update.payload.values(model)?))).collect();
     let total: f64 = carried.iter().map(|(weight, _)| weight).sum();
     let (_, first) = carried.first()?;
     let mean = (0..first.len()).map(|i| {

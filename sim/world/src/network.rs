@@ -85,7 +85,9 @@ impl Network {
         };
         let noisy = access * hazard::transfer_noise(seed, device, round, direction);
         let cap = match view.class.loss {
-            loss if loss > 0.0 => noisy.min(tcp::mathis(loss, VirtualDuration::from_secs_f64(view.rtt_seconds))),
+            loss if loss > 0.0 => {
+                noisy.min(tcp::mathis(loss, VirtualDuration::from_secs_f64(view.rtt_seconds)))
+            }
             _ => noisy,
         };
         let bytes = flow.lost_after.unwrap_or(flow.transfer.bytes);
@@ -115,11 +117,8 @@ impl Network {
     pub(crate) fn cut(&mut self, now: VirtualTime, id: FlowId) -> Option<Ended> {
         let flow = self.flows.remove(&id)?;
         let direction = flow.transfer.direction();
-        let bytes = if flow.flowing {
-            self.link(direction).cancel(now, id).map_or(0, |bytes| bytes.0)
-        } else {
-            0
-        };
+        let bytes =
+            if flow.flowing { self.link(direction).cancel(now, id).map_or(0, |bytes| bytes.0) } else { 0 };
         Some(ended(flow, bytes, now, false))
     }
 

@@ -61,7 +61,8 @@ impl Payload {
 
     /// BLAKE3 of the encoded payload, hex.
     pub fn digest(&self) -> blake3::Hash {
-        let bytes = codec::encode(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded");
+        let bytes =
+            codec::encode(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded");
         blake3::hash(&bytes)
     }
 }

@@ -6,8 +6,8 @@ use crate::method::{self, Load, Method, Refusal};
 use crate::payload::{Part, Payload};
 use cotune_kernel::Stream;
 use cotune_record::{Fleet as FleetTable, FleetRow};
-use cotune_scenario::coordination::{Coordination, Synchronous};
 use cotune_scenario::Scenario;
+use cotune_scenario::coordination::{Coordination, Synchronous};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -172,7 +172,9 @@ impl Plan {
     fn fits(&self) -> Result<(), PlanError> {
         let last = u32::MAX;
         for class in self.fleet.classes() {
-            let Some(device) = self.fleet.iter().find(|view| *view.class.name == *class.name) else { continue };
+            let Some(device) = self.fleet.iter().find(|view| *view.class.name == *class.name) else {
+                continue;
+            };
             let needs = self.device_cost(device.device, last).memory_bytes;
             if needs > class.memory.as_f64() {
                 let (class, has) = (class.name.to_string(), class.memory.as_f64() / GIB);
@@ -282,7 +284,8 @@ fn bytes(lab: &Lab, payload: &Payload) -> u64 {
         Part::Adapter { model, .. } => lab.model(model).billed_adapter_bytes,
         Part::Prompts { .. } => None,
     });
-    let (with, without): (Vec<_>, Vec<_>) = payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
+    let (with, without): (Vec<_>, Vec<_>) =
+        payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
     let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
     with.into_iter().filter_map(|(_, billed)| billed).sum::<u64>() + rest.encoded_bytes()
 }
@@ -291,7 +294,8 @@ fn bytes(lab: &Lab, payload: &Payload) -> u64 {
 /// generated token of a batch once.
 fn price(lab: &Lab, load: &Load, machine: Machine) -> Cost {
     let mut cost = Cost::default();
-    let time = |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
+    let time =
+        |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
     for training in load.training.iter().filter(|training| training.steps > 0) {
         let model = lab.model(&training.model);
         let tokens = f64::from(training.batch) * model.mean_tokens;

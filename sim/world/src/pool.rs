@@ -75,7 +75,8 @@ impl Pool {
             if let Some(outcome) = self.finished.remove(&ticket) {
                 return outcome;
             }
-            let (ticket, outcome) = self.done.recv().expect("a thread of the pool reports every job it takes");
+            let (ticket, outcome) =
+                self.done.recv().expect("a thread of the pool reports every job it takes");
             self.finished.insert(ticket, outcome);
         }
     }

@@ -1,11 +1,14 @@
 //! Scores of one model: Rouge-L, exact match and loss per domain.
 
+use crate::effect::View;
+use crate::job::Outcome;
 use crate::lab::Lab;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::metrics::{self, Weighted};
 use cotune_models::score::answer_losses;
 use cotune_scenario::evaluation::Metric;
 use serde::{Deserialize, Serialize};
+use std::cell::LazyCell;
 
 /// A model's scores on the held-out examples.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +18,13 @@ pub struct DomainScores {
 }
 
 impl DomainScores {
+    /// Scores without values: what is measured when learning is switched off.
+    pub(crate) fn unscored(lab: &Lab) -> Self {
+        let blank = vec![Weighted::default(); lab.domains().len()];
+        let metrics = measured(&lab.scenario().evaluation.metrics);
+        Self { metrics: metrics.map(|name| (name.to_string(), blank.clone())).collect() }
+    }
+
     /// The mean over domains, weighted by `shares`; `None` where no weighted domain was scored.
     pub fn mixed(values: &[Weighted], shares: &[f64]) -> Option<f64> {
         let scored = values.iter().zip(shares).filter(|(value, share)| value.weight > 0.0 && **share > 0.0);
@@ -23,6 +33,21 @@ impl DomainScores {
         });
         (weight > 0.0).then(|| sum / weight)
     }
+}
+
+/// The scores that a job came to; without learning there are some without values, so that the schedule is the same.
+pub(crate) fn scores_of(outcome: Outcome, view: &View<'_>) -> Option<DomainScores> {
+    match outcome {
+        Outcome::Score(scores) => Some(scores),
+        Outcome::Skipped => Some(DomainScores::unscored(view.plan.lab())),
+        Outcome::Device(_) | Outcome::Cloud(_) | Outcome::Panicked(_) => None,
+    }
+}
+
+/// Names of the metrics that a scenario asks for, in the order in which they are recorded.
+fn measured(wanted: &[Metric]) -> impl Iterator<Item = &'static str> {
+    let all = [(Metric::Loss, "loss"), (Metric::RougeL, "rouge-l"), (Metric::ExactMatch, "exact-match")];
+    all.into_iter().filter(|(metric, _)| wanted.contains(metric)).map(|(_, name)| name)
 }
 
 /// Scores `values` of `model` on everything held out. Pure, so equal values are scored once.
@@ -39,40 +64,31 @@ fn score_anew(lab: &Lab, model: &str, values: &[f32]) -> DomainScores {
     let model = lab.model(model);
     let evaluation = &lab.scenario().evaluation;
     let adapter = Some((&model.layout, values));
-    let wanted = |metric: Metric| evaluation.metrics.contains(&metric);
-    let domains = lab.domains().len();
     let held_out = lab.held_out();
-    let gather = |of: &dyn Fn(usize) -> f64| {
-        let mut means = vec![Weighted::default(); domains];
-        for (i, example) in held_out.iter().enumerate() {
-            means[example.domain as usize].add(of(i));
-        }
-        means
-    };
-    let mut scores = DomainScores::default();
-    if wanted(Metric::Loss) {
+    let losses = LazyCell::new(|| {
         let sequences: Vec<_> = model.text.held_out.iter().collect();
-        let losses = answer_losses(&model.base, adapter, &sequences);
-        scores.metrics.push(("loss".to_string(), gather(&|i| losses[i])));
-    }
-    if wanted(Metric::RougeL) || wanted(Metric::ExactMatch) {
+        answer_losses(&model.base, adapter, &sequences)
+    });
+    let texts = LazyCell::new(|| {
         let prompts: Vec<_> = model.text.held_out.iter().map(|sequence| sequence.prompt.clone()).collect();
         let tokens = evaluation.max_tokens as usize;
         let texts = generate(&model.base, adapter, &prompts, tokens, &Sampling::Greedy, &|_| false);
-        let items: Vec<metrics::Score> = texts
-            .iter()
-            .zip(held_out)
-            .map(|(text, example)| {
-                let references: Vec<&str> = example.answers.iter().map(String::as_str).collect();
-                metrics::score(&model.base.tokenizer().decode(&text.tokens), &references, true)
-            })
-            .collect();
-        if wanted(Metric::RougeL) {
-            scores.metrics.push(("rouge-l".to_string(), gather(&|i| 100.0 * items[i].rouge_l)));
+        let scored = texts.iter().zip(held_out).map(|(text, example)| {
+            metrics::score(&model.base.tokenizer().decode(&text.tokens), &example.answers, true)
+        });
+        scored.collect::<Vec<metrics::Score>>()
+    });
+    let value = |name: &str, i: usize| match name {
+        "loss" => losses[i],
+        "rouge-l" => 100.0 * texts[i].rouge_l,
+        _ => 100.0 * texts[i].exact_match,
+    };
+    let scores = measured(&evaluation.metrics).map(|name| {
+        let mut means = vec![Weighted::default(); lab.domains().len()];
+        for (i, example) in held_out.iter().enumerate() {
+            means[example.domain as usize].add(value(name, i));
         }
-        if wanted(Metric::ExactMatch) {
-            scores.metrics.push(("exact-match".to_string(), gather(&|i| 100.0 * items[i].exact_match)));
-        }
-    }
-    scores
+        (name.to_string(), means)
+    });
+    DomainScores { metrics: scores.collect() }
 }

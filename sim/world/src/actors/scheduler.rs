@@ -81,7 +81,12 @@ impl Scheduler {
         let state = plan.method().start_cloud(plan.lab());
         let cloud = Cloud { core: CloudCore::new(state), plan: Arc::clone(&plan) }.start();
         let mut queue = EventQueue::new();
-        queue.push(VirtualTime::ZERO, class::TIMER, Party::Cloud.source(), Due::Tell(Party::Cloud, Message::Open));
+        queue.push(
+            VirtualTime::ZERO,
+            class::TIMER,
+            Party::Cloud.source(),
+            Due::Tell(Party::Cloud, Message::Open),
+        );
         let mut scheduler = Self {
             network: Network::new(&plan),
             pool: Pool::start(&plan, options.threads, options.train),
@@ -209,7 +214,12 @@ impl Scheduler {
                 Effect::Send(transfer) => {
                     let plan = Arc::clone(&self.plan);
                     let begun = self.network.begin(key.time, transfer, &plan);
-                    self.queue.push_after(begun.flows_after, class::NETWORK, SCHEDULER, Due::Flow(begun.flow));
+                    self.queue.push_after(
+                        begun.flows_after,
+                        class::NETWORK,
+                        SCHEDULER,
+                        Due::Flow(begun.flow),
+                    );
                     if let Some(at) = begun.gone_at {
                         let cut = self.queue.push(at, class::NETWORK, SCHEDULER, Due::Cut(begun.flow));
                         self.cut_due.insert(begun.flow, cut);
@@ -250,11 +260,11 @@ impl Handler<Step> for Scheduler {
     /// Pops one due entry, tells its party, and carries out what it answers.
     fn handle(&mut self, _step: Step, _context: &mut Self::Context) -> Self::Result {
         let step = match self.next() {
-            Err(done) => return Box::pin(actix::fut::ready(done)),
+            Err(done) => return Box::pin(fut::ready(done)),
             Ok(step) => step,
         };
         let Some((key, party, message)) = step else {
-            return Box::pin(actix::fut::ready(Ok(Progress::More)));
+            return Box::pin(fut::ready(Ok(Progress::More)));
         };
         let deliver = Deliver { now: key.time, message };
         let first = (self.queue_is_fresh(key)).then(|| Event::new(key, self.beginning()));
@@ -287,7 +297,9 @@ impl Handler<Step> for Scheduler {
                     written.map_err(gone)?.map_err(SimulationError::Record)?;
                 }
                 let memory = match device {
-                    Some((device, actor)) if rests => Some((device, actor.send(Passivate).await.map_err(gone)?)),
+                    Some((device, actor)) if rests => {
+                        Some((device, actor.send(Passivate).await.map_err(gone)?))
+                    }
                     _ => None,
                 };
                 Ok((ended, memory))

@@ -6,7 +6,7 @@
 use crate::effect::{Effect, Label, Message, Transfer, View};
 use crate::job::{Job, Outcome};
 use crate::method::{CloudTask, State, Update};
-use crate::score::DomainScores;
+use crate::score::{DomainScores, scores_of};
 use crate::select::select;
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EndReason, EventKind, Loss, Reason, Scope};
@@ -148,8 +148,7 @@ impl CloudCore {
         let payload = Arc::new(plan.method().broadcast(plan.lab(), &self.state, model));
         let bytes = plan.traffic(device).down;
         self.egress_bytes += bytes;
-        let transfer =
-            Transfer { round, device, up: false, payload, bytes, seconds: 0.0, spent: (0, 0.0) };
+        let transfer = Transfer { round, device, up: false, payload, bytes, seconds: 0.0, spent: (0, 0.0) };
         [Effect::Record(EventKind::DownloadStarted { round, device, bytes }), Effect::Send(transfer)]
     }
 
@@ -348,7 +347,7 @@ impl CloudCore {
 
 /// Scores of a model at the cloud: the mean over all domains, and every domain.
 fn scored(round: u32, scope: Scope, outcome: Outcome, view: &View<'_>) -> Vec<Effect> {
-    let Outcome::Score(scores) = outcome else { return Vec::new() };
+    let Some(scores) = scores_of(outcome, view) else { return Vec::new() };
     let domains = view.plan.lab().domains();
     let uniform = vec![1.0; domains.len()];
     let mut effects = Vec::new();

@@ -1,7 +1,6 @@
 //! What was asked of the fleet against what was drawn: the table that `plan` prints, so that nobody has to trust a
 //! sample.
 
-
 use cotune_kernel::Distribution;
 
 use super::{AskedOf, Fleet};

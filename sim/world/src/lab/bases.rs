@@ -46,7 +46,8 @@ fn made(
     let key = recipe.digest_with_files(&resolve)?;
     let directory = site.cache_dir.join(format!("{}-{}", recipe.name, &key[..16]));
     if !directory.join("card.json").is_file() {
-        let started = format!("making the base {} ({} steps; kept for later runs)", recipe.name, recipe.training.steps);
+        let started =
+            format!("making the base {} ({} steps; kept for later runs)", recipe.name, recipe.training.steps);
         talk(&started);
         let partial = directory.with_extension("partial");
         pretrain::pretrain(&recipe, &partial, compute, &resolve, &mut |step, loss| {

@@ -83,7 +83,10 @@ fn source_spec(source: &written::Source, site: &Site) -> SourceSpec {
 }
 
 /// Takes the examples out whose answer a model cannot hold; returns how many.
-pub(super) fn drop_unreadable<'a>(corpus: &mut Corpus, bases: impl Iterator<Item = &'a Base> + Clone) -> usize {
+pub(super) fn drop_unreadable<'a>(
+    corpus: &mut Corpus,
+    bases: impl Iterator<Item = &'a Base> + Clone,
+) -> usize {
     let fits = |example: &Example| {
         bases.clone().all(|base| {
             let longest = base.spec().max_positions;

@@ -18,8 +18,8 @@
 use super::relay::{Labelled, RelayLessons, RelaySet, lessons, passing, relay_set};
 use super::training::{Batches, all, learner, learning_rates, pick, private_text, tune};
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, GenerationLoad, Load, Method, Refusal, State, Subject,
-    TrainingLoad, Update, average, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, GenerationLoad, Load, Method, Refusal, State,
+    Subject, TrainingLoad, Update, average, subject,
 };
 use crate::lab::{Lab, LabModel};
 use crate::payload::{Part, Payload};
@@ -29,9 +29,7 @@ use cotune_models::kernels::head::{Divergence, SoftTargets};
 use cotune_models::learner::{Distillation, Learner, Trained};
 use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update as Order, mutual_step};
 use cotune_record::Scope;
-use cotune_scenario::method::{
-    self as written, Delivery, DomainTuning, Guard, Relay, SamlData,
-};
+use cotune_scenario::method::{self as written, Delivery, DomainTuning, Guard, Relay, SamlData};
 use std::sync::Arc;
 
 /// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
@@ -50,7 +48,9 @@ impl CoPlms {
     pub(super) fn new(table: &written::CoPlms) -> Result<Self, Refusal> {
         let refuse = |problem: &str| Refusal { method: "co-plms", problem: problem.to_string() };
         if table.dst == DomainTuning::DomainAdapter {
-            return Err(refuse("dst = \"domain-adapter\" is not available in this version: write slm, proxy, both or off"));
+            return Err(refuse(
+                "dst = \"domain-adapter\" is not available in this version: write slm, proxy, both or off",
+            ));
         }
         if table.cloud == table.proxy {
             return Err(refuse("cloud and proxy are the same model: give the proxy a model of its own"));
@@ -91,34 +91,35 @@ impl CoPlms {
         self.table.relay.as_ref().filter(|relay| round >= from(relay))
     }
 
-    /// Relay examples for `student`, from the proxy with the adapter `values`.
-    fn relay_for<'l>(
-        &self,
-        lab: &'l Lab,
-        relay: &'l Relay,
-        round: u32,
-        values: &[f32],
-        student: (&LabModel, &Trained),
-        labelled: &Labelled<'_>,
-        path: &str,
-    ) -> (RelaySource<'l>, u32) {
+    /// Relay examples for a student, and how many prompts were kept for it before the guard.
+    fn relay_for<'l>(&self, lab: &'l Lab, relay: &'l Relay, ask: &RelayAsk<'_>) -> (RelaySource<'l>, u32) {
         let proxy = lab.model(&self.table.proxy);
-        let set: Arc<RelaySet> = relay_set(lab, proxy, values, relay, round);
-        let lessons = lessons(lab, proxy, values, &set, student.0, self.pooling());
+        let set: Arc<RelaySet> = relay_set(lab, proxy, ask.theta, relay, ask.round);
+        let lessons = lessons(lab, proxy, ask.theta, &set, ask.student, self.pooling());
         let usable = match relay.guard {
             Guard::None => all(&lessons.sequences),
             Guard::DualMinCe => {
-                passing(&lessons, labelled, (proxy, values), (student.0, &student.1.values))
+                let receiver = (ask.student, ask.adapter.values.as_slice());
+                passing(&lessons, &ask.labelled, (proxy, ask.theta), receiver)
             }
         };
-        let batches = Batches::new(&usable, lab.scenario().seed, path);
+        let batches = Batches::new(&usable, lab.scenario().seed, &format!("{}/relay", ask.path));
         (RelaySource { relay, lessons, batches }, set.len())
     }
 
     /// `steps` steps of structure-agnostic mutual learning between a student (S_i or M_L) and the proxy.
     fn saml(&self, lab: &Lab, pair: Pair<'_, '_>, steps: u32, mut batches: Batches) {
-        let Pair { student, student_model, student_text, proxy, proxy_text, to_student, to_proxy, lrs, mut relay } =
-            pair;
+        let Pair {
+            student,
+            student_model,
+            student_text,
+            proxy,
+            proxy_text,
+            to_student,
+            to_proxy,
+            lrs,
+            mut relay,
+        } = pair;
         let from_proxy = lab.aligner(&self.table.proxy, student_model);
         let from_student = lab.aligner(student_model, &self.table.proxy);
         let rule = self.rule();
@@ -131,7 +132,10 @@ impl CoPlms {
             let extra = relay.as_ref().zip(chosen.as_ref()).filter(|(_, chosen)| !chosen.is_empty()).map(
                 |(source, chosen)| Extra {
                     sequences: pick(&source.lessons.sequences, chosen),
-                    soft: chosen.iter().map(|i| &source.lessons.soft[*i as usize]).collect::<Vec<&SoftTargets>>(),
+                    soft: chosen
+                        .iter()
+                        .map(|i| &source.lessons.soft[*i as usize])
+                        .collect::<Vec<&SoftTargets>>(),
                     ce: source.relay.ce,
                     kl: source.relay.weight,
                 },
@@ -163,6 +167,20 @@ impl CoPlms {
     fn tunes_proxy(&self) -> bool {
         matches!(self.table.dst, DomainTuning::Proxy | DomainTuning::Both)
     }
+}
+
+/// Who wants relay examples.
+struct RelayAsk<'a> {
+    round: u32,
+    /// The proxy's adapter that answers.
+    theta: &'a [f32],
+    student: &'a LabModel,
+    /// The student's adapter before the round's training.
+    adapter: &'a Trained,
+    /// Labelled examples for the guard.
+    labelled: Labelled<'a>,
+    /// Path of the party's streams.
+    path: &'a str,
 }
 
 /// Relay examples during SAML.
@@ -219,7 +237,13 @@ impl Method for CoPlms {
         Payload::adapter(proxy, &vec![0.0; lab.model(proxy).layout.total()])
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, mut state: State, received: &Payload) -> DeviceOutcome {
+    fn device_work(
+        &self,
+        lab: &Lab,
+        task: &DeviceTask,
+        mut state: State,
+        received: &Payload,
+    ) -> DeviceOutcome {
         let table = &self.table;
         let (own, proxy) = (lab.model(&task.model), lab.model(&table.proxy));
         let path = format!("device/{}/round/{}", task.device, task.round);
@@ -254,10 +278,8 @@ impl Method for CoPlms {
         }
 
         // SAML
-        let relay = relay.map(|relay| {
-            let student = (own, alpha);
-            self.relay_for(lab, relay, task.round, theta, student, &labelled, &format!("{path}/relay"))
-        });
+        let ask = RelayAsk { round: task.round, theta, student: own, adapter: alpha, labelled, path: &path };
+        let relay = relay.map(|relay| self.relay_for(lab, relay, &ask));
         let relay_count = relay.as_ref().map(|(source, kept)| (source.relay.prompts, *kept));
         let (own_shared, proxy_shared, indices) = match table.saml.data {
             SamlData::Private => (&own_text, &proxy_text, training),
@@ -305,12 +327,17 @@ impl Method for CoPlms {
         let mut student = learner(llm, omega, &table.optimizer);
         let start = Trained { values: theta.values.clone(), ..Trained::default() };
         let mut travelling = learner(proxy, &start, &table.optimizer);
-        let relay = self.relay_at(task.round, |relay| relay.from_round.cloud).map(|relay| {
-            let everything = all(&llm.text.public);
-            let labelled = labelled(&everything, lab.public(), &proxy.text.public, &llm.text.public);
-            let student = (llm, omega);
-            self.relay_for(lab, relay, task.round, &theta.values, student, &labelled, &format!("{path}/relay"))
-        });
+        let everything = all(&llm.text.public);
+        let ask = RelayAsk {
+            round: task.round,
+            theta: &theta.values,
+            student: llm,
+            adapter: omega,
+            labelled: labelled(&everything, lab.public(), &proxy.text.public, &llm.text.public),
+            path: &path,
+        };
+        let relay = self.relay_at(task.round, |relay| relay.from_round.cloud);
+        let relay = relay.map(|relay| self.relay_for(lab, relay, &ask));
         let relay_count = relay.as_ref().map(|(source, kept)| (source.relay.prompts, *kept));
         let pair = Pair {
             student: &mut student,
@@ -338,7 +365,13 @@ impl Method for CoPlms {
         let relay = self.relay_at(round, |relay| relay.from_round.device);
         let tuning = |on: bool| if on { table.device_steps.tune } else { 0 };
         let steps = table.device_steps;
-        let mut load = self.pair_load(model, tuning(self.tunes_student()), tuning(self.tunes_proxy()), steps.mutual, relay);
+        let mut load = self.pair_load(
+            model,
+            tuning(self.tunes_student()),
+            tuning(self.tunes_proxy()),
+            steps.mutual,
+            relay,
+        );
         if relay.is_some_and(|relay| relay.delivery == Delivery::Send) {
             // The prompts came with the broadcast; only the answers are generated.
             load.generation.remove(0);

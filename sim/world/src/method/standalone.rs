@@ -55,7 +55,13 @@ impl Method for Standalone {
         Payload::default()
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, mut state: State, _received: &Payload) -> DeviceOutcome {
+    fn device_work(
+        &self,
+        lab: &Lab,
+        task: &DeviceTask,
+        mut state: State,
+        _received: &Payload,
+    ) -> DeviceOutcome {
         let plan = TunePlan {
             optimizer: &self.table.optimizer,
             path: &format!("device/{}/round/{}/tune", task.device, task.round),

@@ -1,6 +1,8 @@
 //! Zero-shot: the bases as they are. The reference row that every table starts with.
 
-use super::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, Update, subject};
+use super::{
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, Update, subject,
+};
 use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::learner::Progress;
@@ -46,7 +48,13 @@ impl Method for ZeroShot {
         Payload::default()
     }
 
-    fn device_work(&self, _lab: &Lab, _task: &DeviceTask, state: State, _received: &Payload) -> DeviceOutcome {
+    fn device_work(
+        &self,
+        _lab: &Lab,
+        _task: &DeviceTask,
+        state: State,
+        _received: &Payload,
+    ) -> DeviceOutcome {
         DeviceOutcome { state, update: Payload::default(), trained: Progress::default(), relay: None }
     }
 
