@@ -1,15 +1,18 @@
 //! What was typed.
 
-use std::num::NonZeroUsize;
+mod model;
+mod run;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cotune_models::device::DeviceChoice;
-use cotune_scenario::units;
+use cotune_models::device::{DeviceChoice, DeviceError};
 
 use crate::exit;
 use crate::talk::Talk;
+
+pub use model::{ModelAlign, ModelCommand, ModelGenerate, ModelShow, Pretrain};
+pub use run::{ProgressMode, Run};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -107,64 +110,6 @@ pub struct Plan {
     pub talk: TalkFlags,
 }
 
-/// `cotune run`.
-#[derive(Args, Debug)]
-pub struct Run {
-    /// The scenario file.
-    pub file: PathBuf,
-    #[command(flatten)]
-    pub changes: Changes,
-    /// Run once for each value, and for each combination where repeated.
-    #[arg(long, value_name = "KEY=V1,V2,…")]
-    pub vary: Vec<String>,
-    /// Call the run something else than the scenario does.
-    #[arg(long)]
-    pub name: Option<String>,
-    /// The folder that run folders are made in.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
-    /// Jobs that train at once; never changes results [default: all cores].
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-    /// Where models train: auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto", value_parser = device)]
-    pub device: DeviceChoice,
-    /// Leave the learning out and keep sizes and durations: the same schedule, no scores.
-    #[arg(long)]
-    pub no_train: bool,
-    /// Stop after so long on this computer, as Ctrl-C would ("90s", "2h").
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub wall_limit: Option<Duration>,
-    /// How to show how far it is.
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        value_name = "auto|bar|lines|none",
-        hide_possible_values = true
-    )]
-    pub progress: ProgressMode,
-    /// Print the summary instead of the folder; an array with --vary.
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub talk: TalkFlags,
-}
-
-/// How to show how far a run is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ProgressMode {
-    /// A bar on a terminal, lines elsewhere.
-    #[default]
-    Auto,
-    /// A bar.
-    Bar,
-    /// A line for every evaluation.
-    Lines,
-    /// Not at all.
-    None,
-}
-
 /// How much to say.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct TalkFlags {
@@ -233,83 +178,6 @@ pub struct RunsShow {
     pub json: bool,
 }
 
-/// `cotune model …`.
-#[derive(Debug, Subcommand)]
-pub enum ModelCommand {
-    /// Shape, size and tokenizer.
-    Show(ModelShow),
-    /// Continue a prompt.
-    Generate(ModelGenerate),
-    /// How the tokens of two models belong together over one text.
-    Align(ModelAlign),
-}
-
-/// `cotune model show`.
-#[derive(Args, Debug)]
-pub struct ModelShow {
-    /// `zoo:NAME`, or the folder of a checkpoint.
-    #[arg(value_name = "zoo:NAME|DIR")]
-    pub model: String,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `cotune model generate`.
-#[derive(Args, Debug)]
-pub struct ModelGenerate {
-    /// `zoo:NAME`, or the folder of a checkpoint.
-    #[arg(value_name = "zoo:NAME|DIR")]
-    pub model: String,
-    /// The text to continue, as it is; the zoo's models know $'Q: …\nA:'.
-    #[arg(long)]
-    pub prompt: String,
-    /// The most tokens to add.
-    #[arg(long, value_name = "N", default_value = "48")]
-    pub max_tokens: NonZeroUsize,
-    /// Draw from softmax(logits / T) instead of taking the likeliest token.
-    #[arg(long, value_name = "T", value_parser = temperature)]
-    pub temperature: Option<f64>,
-    /// The seed to draw with.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Where to compute: auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto", value_parser = device)]
-    pub device: DeviceChoice,
-}
-
-/// `cotune model align`.
-#[derive(Args, Debug)]
-pub struct ModelAlign {
-    /// The model that teaches.
-    #[arg(long, value_name = "zoo:NAME|DIR")]
-    pub from: String,
-    /// The model that learns.
-    #[arg(long, value_name = "zoo:NAME|DIR")]
-    pub to: String,
-    /// The text.
-    pub text: String,
-}
-
-/// `cotune pretrain`.
-#[derive(Args, Debug)]
-pub struct Pretrain {
-    /// Recipes.
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// The checkpoint's folder [default: the recipe's path without its extension].
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Where to train: auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto", value_parser = device)]
-    pub device: DeviceChoice,
-    /// What `data:` in a recipe stands for.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    #[command(flatten)]
-    pub talk: TalkFlags,
-}
-
 /// `cotune metrics`.
 #[derive(Args, Debug)]
 pub struct Metrics {
@@ -331,19 +199,9 @@ pub struct Explain {
     pub code: String,
 }
 
+/// What `--device` may say.
 fn device(text: &str) -> Result<DeviceChoice, String> {
-    text.parse().map_err(|error: cotune_models::device::DeviceError| error.to_string())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = units::parse(&units::TIME, text).ok().filter(|seconds| *seconds > 0.0);
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or_else(|| "write a time with its unit, such as 90s, 10min or 2h".to_owned())
-}
-
-fn temperature(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| "a temperature is a number above 0".to_owned())
+    text.parse().map_err(|error: DeviceError| error.to_string())
 }
 
 #[cfg(test)]
@@ -351,14 +209,6 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-
-    fn run(line: &str) -> Result<Run, clap::Error> {
-        let words = ["cotune", "run"].into_iter().chain(line.split_whitespace());
-        Arguments::try_parse_from(words).map(|arguments| match arguments.command {
-            Command::Run(run) => run,
-            other => panic!("{other:?}"),
-        })
-    }
 
     #[test]
     fn the_declaration_is_sound() {
@@ -368,47 +218,5 @@ mod tests {
     #[test]
     fn the_help_fits_a_screen() {
         assert!(Arguments::command().render_help().to_string().lines().count() <= 24);
-    }
-
-    #[test]
-    fn a_bare_run_has_the_documented_defaults() {
-        let typed = run("city.toml").unwrap();
-        assert_eq!(typed.file, PathBuf::from("city.toml"));
-        assert_eq!(typed.runs, PathBuf::from("runs"));
-        assert_eq!(typed.device, DeviceChoice::Cpu);
-        assert_eq!(typed.progress, ProgressMode::Auto);
-        assert!(typed.threads.is_none() && !typed.no_train && !typed.json && !typed.changes.smoke);
-    }
-
-    #[test]
-    fn every_flag_of_a_run_is_understood() {
-        let typed = run(
-            "city.toml --set a=1 --set b=2 --vary c=1,2 --seed 7 --name x --runs out -j 4 --device wgpu:1 \
-             --smoke --no-train --data d --wall-limit 10min --progress lines --json -q",
-        )
-        .unwrap();
-        assert_eq!(typed.changes.set, ["a=1", "b=2"]);
-        assert_eq!(typed.vary, ["c=1,2"]);
-        assert_eq!(typed.device, DeviceChoice::Wgpu(1));
-        assert_eq!(typed.wall_limit, Some(Duration::from_secs(600)));
-        assert_eq!(typed.progress, ProgressMode::Lines);
-        assert!(Talk::from(typed.talk).quiet);
-    }
-
-    #[test]
-    fn nonsense_is_refused_before_anything_is_read() {
-        for line in [
-            "",
-            "f --threads 0",
-            "f --device tpu",
-            "f --wall-limit 10",
-            "f --wall-limit -1s",
-            "f --seed -1",
-            "f --seed 9999999999999999999",
-            "f --quiet --verbose",
-            "f --resume x",
-        ] {
-            assert!(run(line).is_err(), "`cotune run {line}` was accepted");
-        }
     }
 }

@@ -53,7 +53,7 @@ pub fn conclude(command: impl FnOnce() -> Result<Exit, Failure>) -> ExitCode {
 
 fn attempt(command: impl FnOnce() -> Result<Exit, Failure>) -> ExitCode {
     let outcome = panic::catch_unwind(panic::AssertUnwindSafe(command))
-        .unwrap_or_else(|_| Err(Failure::Bug(latest_panic())));
+        .unwrap_or_else(|_| Err(Failure::bug(latest_panic())));
     let exit = outcome.unwrap_or_else(|failure| {
         talk::error(&failure);
         failure.exit()
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(attempt(|| Ok(Exit::Missed)), ExitCode::from(3));
         assert_eq!(attempt(|| Err(Failure::wrong("no such file"))), ExitCode::from(2));
         assert_eq!(attempt(|| Err(Failure::Unread)), ExitCode::from(0));
-        assert_eq!(attempt(|| std::panic::resume_unwind(Box::new("a bug"))), ExitCode::from(1));
+        assert_eq!(attempt(|| panic::resume_unwind(Box::new("a bug"))), ExitCode::from(1));
     }
 
     #[test]

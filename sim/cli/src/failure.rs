@@ -1,14 +1,16 @@
 //! Why a command stopped, written for the person who has to do something about it.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 
+use cotune_record::Digest;
 use cotune_scenario::Diagnostics;
 
 use crate::exit::Exit;
 
 /// Why a command stopped.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Mistakes in a scenario or in what was typed to change it, each with its place.
     #[error("the scenario has mistakes")]
@@ -19,17 +21,18 @@ pub enum Failure {
         /// What, in one sentence.
         message: String,
         /// What to do about it.
-        #[help]
         help: Option<String>,
         /// What is behind it.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// cotune is broken.
-    #[error("cotune has a bug: {0}")]
-    #[diagnostic(help(
-        "please report it with the scenario, the command line and, if a run had begun, the digest printed above"
-    ))]
-    Bug(String),
+    #[error("this is a bug in cotune: {what}")]
+    Bug {
+        /// What happened.
+        what: String,
+        /// The digest of the run's events up to there.
+        digest: Option<Digest>,
+    },
     /// Whoever read the standard output has seen enough.
     #[error("nobody reads the output any more")]
     Unread,
@@ -42,9 +45,14 @@ impl Failure {
     }
 
     /// A file that cannot be read or written.
-    pub fn file(action: &str, path: &Path, source: std::io::Error) -> Self {
+    pub fn file(action: &str, path: &Path, source: io::Error) -> Self {
         let message = format!("cannot {action} {}", path.display());
         Self::Wrong { message, help: None, source: Some(source.into()) }
+    }
+
+    /// A broken invariant.
+    pub fn bug(what: impl Into<String>) -> Self {
+        Self::Bug { what: what.into(), digest: None }
     }
 
     /// Adds what to do about it.
@@ -55,11 +63,33 @@ impl Failure {
         }
     }
 
+    /// Adds how far the run had come.
+    pub fn at(self, digest: Digest) -> Self {
+        match self {
+            Self::Bug { what, .. } => Self::Bug { what, digest: Some(digest) },
+            other => other,
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Wrong { help, .. } => help.clone(),
+            Self::Bug { digest: Some(digest), .. } => {
+                Some(format!("please report it with the scenario and the digest {digest}"))
+            }
+            Self::Bug { digest: None, .. } => {
+                Some("please report it with the command line and the files it names".to_owned())
+            }
+            Self::Scenario(_) | Self::Unread => None,
+        }
+    }
+
     /// The exit code that goes with it.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Scenario(_) | Self::Wrong { .. } => Exit::Wrong,
-            Self::Bug(_) => Exit::Bug,
+            Self::Bug { .. } => Exit::Bug,
             Self::Unread => Exit::Done,
         }
     }
@@ -71,12 +101,12 @@ impl From<Diagnostics> for Failure {
     }
 }
 
-/// Errors of the libraries are sentences for the user; what is behind them is shown below.
+/// Errors of the libraries are sentences for the user; what is behind them is shown below, unless the sentence
+/// quotes it.
 macro_rules! wrong {
     ($($error:ty),* $(,)?) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                // A source that the sentence already quotes would be said twice.
                 let message = error.to_string();
                 let behind = error.source().map(ToString::to_string).filter(|text| !message.contains(text));
                 Self::Wrong { message, help: None, source: behind.map(Into::into) }
@@ -106,5 +136,13 @@ mod tests {
         assert!(failure.to_string().contains("runs/x"));
         assert!(failure.source().is_none());
         assert_eq!(failure.exit(), Exit::Wrong);
+    }
+
+    #[test]
+    fn a_bug_asks_for_a_report_with_the_digest() {
+        let digest = Digest::of(b"events");
+        let failure = Failure::bug("the queue went backwards").at(digest);
+        assert!(failure.advice().unwrap().contains(&digest.to_hex()));
+        assert_eq!(failure.exit(), Exit::Bug);
     }
 }

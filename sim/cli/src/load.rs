@@ -56,7 +56,11 @@ pub fn load(
     if smoke {
         scenario.smoke();
     }
-    digest_files(&mut scenario, &document, &site).inspect_err(|_| warnings.0.clear())?;
+    let missing = digest_files(&mut scenario, &document, &site);
+    if !missing.is_empty() {
+        warnings.0.splice(0..0, missing);
+        return Err(warnings);
+    }
     Ok(Loaded { scenario, warnings, site, text })
 }
 
@@ -82,20 +86,21 @@ fn unreadable(file: &Path, error: &io::Error) -> Diagnostics {
     Diagnostics(vec![Diagnostic::new(codes::FILE, message)])
 }
 
-/// Reads every file that the scenario names and notes its digest: a scenario is the same only if they are.
-fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Result<(), Diagnostics> {
-    let mut mistakes = Vec::new();
+/// Reads every file that the scenario names and notes its digest, for a scenario is the same only if they are.
+/// Returns what cannot be read.
+fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Vec<Diagnostic> {
+    let mut missing = Vec::new();
     for file in scenario.files() {
         match digest(&file, site) {
             Ok(digest) => {
                 scenario.file_digests.insert(file.path, digest.to_hex().to_string());
             }
             Err((path, error)) => {
-                mistakes.push(document.unreadable(&file, &format!("{}: {error}", path.display())));
+                missing.push(document.unreadable(&file, &format!("{}: {error}", path.display())));
             }
         }
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
+    missing
 }
 
 /// BLAKE3 of a file, or over the digests of a checkpoint's three files.

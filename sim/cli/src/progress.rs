@@ -15,6 +15,8 @@ use crate::talk::{self, Talk};
 const STEPS: u64 = 10_000;
 /// The least time between two changes of the bar's words.
 const REFRESH: Duration = Duration::from_millis(100);
+/// The longest silence between two lines while rounds close.
+const SILENCE: Duration = Duration::from_secs(10);
 /// What stands for the quality of a model, the first that is measured.
 const TELLING: [&str; 3] = ["rouge-l", "exact-match", "loss"];
 
@@ -71,7 +73,10 @@ impl Progress {
             self.conclude_evaluation();
         }
         match &event.kind {
-            EventKind::RoundClosed { .. } => self.rounds += 1,
+            EventKind::RoundClosed { .. } => {
+                self.rounds += 1;
+                self.break_silence();
+            }
             EventKind::UploadFinished { bytes, .. } => self.uplink_bytes += bytes,
             EventKind::Evaluated { round, scope, device, metric, domain, value, weight } => {
                 self.fresh.push(EvaluationRow {
@@ -91,7 +96,7 @@ impl Progress {
             && self.refreshed.elapsed() >= REFRESH
         {
             bar.set_position((self.done() * STEPS as f64) as u64);
-            bar.set_message(self.words());
+            bar.set_message(self.words() + &self.left());
             self.refreshed = machine::now();
         }
     }
@@ -111,8 +116,20 @@ impl Progress {
         }
         self.quality = quality(&scores(&self.fresh));
         self.fresh.clear();
+        self.tell();
+    }
+
+    /// Without evaluations, rounds show now and then that the run goes on.
+    fn break_silence(&mut self) {
+        if self.refreshed.elapsed() >= SILENCE {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
         if let View::Lines(talk) = self.view {
             talk.say(format_args!("  {}{}", self.words(), self.left()));
+            self.refreshed = machine::now();
         }
     }
 
@@ -147,7 +164,7 @@ impl Progress {
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("  {bar:24} {percent:>3} %  {msg}  ({eta} left)");
+    let style = ProgressStyle::with_template("  {bar:24} {percent:>3} %  {msg}");
     let bar = ProgressBar::new(STEPS);
     bar.set_style(style.expect("the template is well formed"));
     bar.enable_steady_tick(Duration::from_millis(250));

@@ -81,7 +81,7 @@ impl Recording {
     fn push(&mut self, event: &Event) -> Result<(), Failure> {
         self.log.append(event)?;
         // Events that contradict each other are nobody's mistake but ours.
-        self.tables.push(event).map_err(|error| Failure::Bug(error.to_string()))?;
+        self.tables.push(event).map_err(|error| Failure::bug(error.to_string()))?;
         self.progress.observe(event);
         if self.flushed.elapsed() >= FLUSH_EVERY {
             self.log.flush()?;

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cotune_record::{
-    EventDigest, EventReader, Expectation, Fleet, Manifest, RunDirectory, Summary, Tables, Tabulator, Wall,
-    scores, summarize, write_metrics_csv,
+    EventDigest, EventReader, Expectation, Fleet, Manifest, RunDirectory, Status, Summary, Tables, Tabulator,
+    Wall, scores, summarize, write_metrics_csv,
 };
 use cotune_report::{ModelLine, ReportInput};
 use cotune_scenario::Scenario;
@@ -43,15 +43,19 @@ impl Results {
         })
     }
 
-    /// Writes everything but the log; the manifest comes last, so that its status is true.
+    /// Writes everything but the log, the larger the later. The manifest of a complete run comes last, so that its status is true; that of
+    /// another comes first, because the disk may be full.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn write(&self, directory: &RunDirectory) -> Result<(), Failure> {
-        self.tables.write_csv(&directory.tables())?;
-        write_metrics_csv(&scores(&self.tables.evaluations), &directory.metrics_path())?;
+        if self.manifest.status != Status::Complete {
+            directory.write_manifest(&self.manifest)?;
+        }
         directory.write_summary(&self.summary)?;
         directory.write(&directory.report_path(), self.html().as_bytes())?;
+        write_metrics_csv(&scores(&self.tables.evaluations), &directory.metrics_path())?;
+        self.tables.write_csv(&directory.tables())?;
         Ok(directory.write_manifest(&self.manifest)?)
     }
 
@@ -79,6 +83,32 @@ impl Results {
             summarize(&manifest.name, manifest.status, &tables, &digest, &expectations(&lock), wall)
         };
         Ok(Self { manifest, summary, tables, fleet, models, scenario })
+    }
+}
+
+/// Room kept in a run's folder for its last words, so that a full disk does not keep a run from being marked as
+/// failed. Given back when it is dropped.
+pub struct Reserve(PathBuf);
+
+impl Reserve {
+    /// Enough for manifest, summary and a short report \[B\].
+    const BYTES: usize = 128 << 10;
+
+    /// Takes the room.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn keep(directory: &RunDirectory) -> Result<Self, Failure> {
+        let reserve = Self(directory.path().join(".reserve"));
+        fs::write(&reserve.0, [0x5a; Self::BYTES])
+            .map_err(|error| Failure::file("write", &reserve.0, error))?;
+        Ok(reserve)
+    }
+}
+
+impl Drop for Reserve {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 

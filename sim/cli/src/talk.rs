@@ -1,7 +1,8 @@
 //! What is said and where: results on the standard output, talk on the standard error.
 
 use std::env;
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 
 use cotune_scenario::{Diagnostics, Style};
@@ -70,19 +71,60 @@ pub fn error(failure: &Failure) {
     match failure {
         Failure::Unread => {}
         Failure::Scenario(diagnostics) => whisper(diagnostics.render(style())),
-        other => {
-            let Style { colour, width } = style();
-            let mut theme =
-                if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-            theme.characters.error = "error:".to_owned();
-            let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
-            let mut drawn = String::new();
-            match handler.render_report(&mut drawn, other) {
-                Ok(()) => whisper(drawn.strip_prefix("  ").unwrap_or(&drawn)),
-                Err(_) => whisper(format_args!("error: {other}\n")),
+        other => whisper(draw(other, style())),
+    }
+}
+
+/// In the manner in which a scenario's mistakes are drawn.
+fn draw(failure: &Failure, Style { colour, width }: Style) -> String {
+    let mut theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    theme.characters.error = "error:".to_owned();
+    let handler = GraphicalReportHandler::new_themed(theme).with_wrap_lines(false).with_links(false);
+    let mut drawn = String::new();
+    match handler.render_report(&mut drawn, &Drawn(failure, width)) {
+        Ok(()) => drawn.strip_prefix("  ").map(str::to_owned).unwrap_or(drawn),
+        Err(_) => format!("error: {failure}\n"),
+    }
+}
+
+/// What the drawing library asks of a failure.
+#[derive(Debug)]
+struct Drawn<'a>(&'a Failure, usize);
+
+impl Display for Drawn<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&wrapped(&self.0.to_string(), self.1 - 8))
+    }
+}
+
+impl Error for Drawn<'_> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl miette::Diagnostic for Drawn<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        self.0.advice().map(|advice| Box::new(wrapped(&advice, self.1 - 8)) as _)
+    }
+}
+
+/// Breaks lines at spaces only, so that no name is torn at a hyphen; line ends of the text stay.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let paragraph = |text: &str| {
+        let mut lines = vec![String::new()];
+        for word in text.split(' ') {
+            let line = lines.last_mut().expect("there is a first line");
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(word.to_owned());
+            } else {
+                line.push_str(if line.is_empty() { "" } else { " " });
+                line.push_str(word);
             }
         }
-    }
+        lines.join("\n")
+    };
+    text.lines().map(paragraph).collect::<Vec<_>>().join("\n")
 }
 
 /// How diagnostics are drawn on the standard error.
@@ -99,4 +141,23 @@ pub fn is_lively() -> bool {
 fn width() -> usize {
     let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     columns.map_or(WIDTH, |columns: usize| columns.clamp(60, 160))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_spaces() {
+        assert_eq!(wrapped("one two three", 7), "one two\nthree");
+        assert_eq!(wrapped("slm-bloom-small\nor else", 7), "slm-bloom-small\nor else");
+    }
+
+    #[test]
+    fn a_failure_is_drawn_with_its_cause_and_what_to_do() {
+        let failure = Failure::file("read", "city.toml".as_ref(), io::ErrorKind::NotFound.into());
+        let drawn = draw(&failure.help("look elsewhere"), Style::default());
+        assert!(drawn.starts_with("error: cannot read city.toml\n"), "{drawn}");
+        assert!(drawn.contains("entity not found") && drawn.contains("help: look elsewhere"), "{drawn}");
+    }
 }

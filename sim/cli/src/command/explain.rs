@@ -14,31 +14,6 @@ pub fn explain(typed: &Explain) -> Result<Exit, Failure> {
         return Err(Failure::wrong(format!("there is no code `{}`", typed.code))
             .help(format!("the codes are {}", names.join(", "))));
     };
-    talk::print(format_args!("{}: {}\n\n{}\n", code.name, code.title, wrapped(code.explanation, 90)))?;
+    talk::print(format_args!("{}: {}\n\n{}\n", code.name, code.title, talk::wrapped(code.explanation, 90)))?;
     Ok(Exit::Done)
-}
-
-/// Breaks a paragraph into lines of at most `width` characters.
-fn wrapped(text: &str, width: usize) -> String {
-    let (mut lines, mut line) = (Vec::new(), String::new());
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        line += if line.is_empty() { "" } else { " " };
-        line += word;
-    }
-    lines.push(line);
-    lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_break_at_spaces() {
-        assert_eq!(wrapped("one two three", 7), "one two\nthree");
-        assert_eq!(wrapped("incomprehensibilities", 7), "incomprehensibilities");
-    }
 }

@@ -63,7 +63,7 @@ pub fn metrics(typed: &Metrics) -> Result<Exit, Failure> {
 fn items(text: &str, stem: bool) -> Result<Vec<Scores>, (usize, String)> {
     let item = |(index, line): (usize, &str)| {
         let Line { prediction, references } =
-            serde_json::from_str(line).map_err(|error| (index + 1, error.to_string()))?;
+            serde_json::from_str(line).map_err(|error| (index + 1, in_line(&error)))?;
         if references.is_empty() {
             return Err((index + 1, "there is no reference to compare with".to_owned()));
         }
@@ -71,6 +71,13 @@ fn items(text: &str, stem: bool) -> Result<Vec<Scores>, (usize, String)> {
         Ok(Scores { rouge_l: 100.0 * rouge_l, exact_match: 100.0 * exact_match })
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(item).collect()
+}
+
+/// What is wrong with a line, without the number that it has as a text of its own.
+fn in_line(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let problem = words.rsplit_once(" at line ").map_or(words.as_str(), |(problem, _)| problem);
+    format!("{problem} (column {})", error.column())
 }
 
 #[cfg(test)]

@@ -1,0 +1,97 @@
+//! What all runs of one command share: this computer's side of it.
+
+use std::path::PathBuf;
+
+use cotune_models::device::Compute;
+use cotune_record::{FORMAT, Manifest, Status, Wall};
+use cotune_scenario::Scenario;
+use cotune_world::Options;
+
+use crate::arguments::{ProgressMode, Run};
+use crate::failure::Failure;
+use crate::machine;
+use crate::stop::Stop;
+use crate::talk::Talk;
+
+/// What is needed to carry out what was typed.
+pub struct Setting {
+    /// Where run folders are made.
+    pub runs: PathBuf,
+    /// Jobs at once.
+    pub threads: usize,
+    /// Whether anything is learned.
+    pub train: bool,
+    /// Where models train.
+    pub compute: Compute,
+    /// How to show how far a run is.
+    pub progress: ProgressMode,
+    /// The wish to stop.
+    pub stop: Stop,
+    /// How much to say.
+    pub talk: Talk,
+}
+
+impl Setting {
+    /// Opens the device and listens for signals.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn new(typed: &Run) -> Result<Self, Failure> {
+        let talk = Talk::from(typed.talk);
+        let compute = Compute::open(typed.device)?;
+        let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
+        talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));
+        Ok(Self {
+            runs: typed.runs.clone(),
+            threads,
+            train: !typed.no_train,
+            compute,
+            progress: typed.progress,
+            stop: Stop::listen(typed.wall_limit, talk)?,
+            talk,
+        })
+    }
+
+    /// How the simulation is carried out.
+    pub fn options(&self) -> Options {
+        Options { threads: self.threads, train: self.train, stop: self.stop.flag() }
+    }
+
+    /// The manifest of a run that begins now.
+    pub fn manifest(&self, scenario: &Scenario, command: String) -> Manifest {
+        let inexact = "learning on WebGPU repeats within a tolerance only; the schedule repeats exactly";
+        let warnings = if self.compute.is_cpu() { Vec::new() } else { vec![inexact.to_owned()] };
+        Manifest {
+            format: FORMAT,
+            status: Status::Running,
+            name: scenario.name.clone(),
+            seed: scenario.seed,
+            scenario_digest: super::digest(scenario),
+            version: machine::VERSION.to_owned(),
+            commit: machine::COMMIT.to_owned(),
+            platform: machine::platform(),
+            cpu_features: machine::cpu_features(),
+            device: self.compute.describe(),
+            threads: self.threads_u32(),
+            command,
+            started_unix_ms: machine::unix_ms(),
+            warnings,
+        }
+    }
+
+    /// What the computer did, besides what was `measured`.
+    pub fn wall(&self, measured: Wall, status: Status) -> Wall {
+        let cut = (status == Status::Interrupted).then(|| self.stop.reason().to_owned());
+        Wall {
+            peak_rss_bytes: machine::peak_rss_bytes(),
+            threads: self.threads_u32(),
+            device: self.compute.describe(),
+            warnings: cut.into_iter().collect(),
+            ..measured
+        }
+    }
+
+    fn threads_u32(&self) -> u32 {
+        u32::try_from(self.threads).unwrap_or(u32::MAX)
+    }
+}
