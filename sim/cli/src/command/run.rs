@@ -144,7 +144,9 @@ fn conclude(
     match (end, recording) {
         (Err(_), _) => bug(latest_panic()),
         (_, Some(failure)) => (Status::Failed, Some(failure)),
-        (Ok(Err(error @ SimulationError::Actor { .. })), None) => bug(format!("{error}: {}", latest_panic())),
+        (Ok(Err(SimulationError::Actor { party })), None) => {
+            bug(format!("the actor of {party} panicked: {}", latest_panic()))
+        }
         (Ok(Err(error)), None) => bug(error.to_string()),
         (Ok(Ok(End::Interrupted)), None) => (Status::Interrupted, None),
         (Ok(Ok(End::Complete)), None) => (Status::Complete, None),
@@ -169,6 +171,7 @@ fn tell_folder(directory: &RunDirectory) -> Result<(), Failure> {
 
 fn print_summaries(summaries: &[Summary], is_array: bool) -> Result<(), Failure> {
     let json = match summaries {
+        [] if !is_array => return Ok(()),
         [summary] if !is_array => serde_json::to_string_pretty(summary),
         _ => serde_json::to_string_pretty(summaries),
     };
