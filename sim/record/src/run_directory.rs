@@ -130,9 +130,8 @@ impl RunDirectory {
     }
 
     fn furnish(&self) -> Result<Self, RunDirectoryError> {
-        for folder in [self.tables(), self.checkpoints()] {
-            fs::create_dir_all(&folder).map_err(|error| RunDirectoryError::new("create", &folder, error))?;
-        }
+        let tables = self.tables();
+        fs::create_dir_all(&tables).map_err(|error| RunDirectoryError::new("create", &tables, error))?;
         let probe = self.path.join(".probe");
         let written = write_durably(&probe, &[0x5a; PROBE_BYTES]);
         let removed = fs::remove_file(&probe);
@@ -188,11 +187,6 @@ impl RunDirectory {
     /// `report.html`.
     pub fn report_path(&self) -> PathBuf {
         self.path.join("report.html")
-    }
-
-    /// `checkpoints/`.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
     }
 
     /// Writes `run.json` and waits for the disk.

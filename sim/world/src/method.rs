@@ -131,7 +131,8 @@ pub struct Subject {
     pub values: Vec<f32>,
 }
 
-/// A method, made for one scenario.
+/// A method, made for one scenario. What a method does not say is: nothing travels, nothing is folded, the cloud rests,
+/// and a device serves its own model.
 pub trait Method: Debug + Send + Sync {
     /// Its name in the scenario language.
     fn name(&self) -> &'static str;
@@ -146,28 +147,42 @@ pub trait Method: Debug + Send + Sync {
     fn start_device(&self, lab: &Lab, model: &str) -> State;
 
     /// What the cloud sends to a device that runs `model` when a round opens.
-    fn broadcast(&self, lab: &Lab, cloud: &State, model: &str) -> Payload;
+    fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
+        Payload::default()
+    }
 
     /// A payload of the size of a device's update; its values are never read.
-    fn uplink(&self, lab: &Lab, model: &str) -> Payload;
+    fn uplink(&self, _lab: &Lab, _model: &str) -> Payload {
+        Payload::default()
+    }
 
     /// What a device does with what it received.
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome;
 
     /// The cloud's state after the updates of a round; updates come in ascending order of devices.
-    fn fold(&self, lab: &Lab, cloud: State, updates: &[Update]) -> State;
+    fn fold(&self, _lab: &Lab, cloud: State, _updates: &[Update]) -> State {
+        cloud
+    }
 
     /// What the cloud does after the fold.
-    fn cloud_work(&self, lab: &Lab, task: &CloudTask, state: State) -> CloudOutcome;
+    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State) -> CloudOutcome {
+        CloudOutcome { state, trained: Vec::new(), relay: None }
+    }
 
     /// The work of [`Method::device_work`].
-    fn device_load(&self, model: &str, round: u32) -> Load;
+    fn device_load(&self, _model: &str, _round: u32) -> Load {
+        Load::default()
+    }
 
     /// The work of [`Method::cloud_work`].
-    fn cloud_load(&self, round: u32) -> Load;
+    fn cloud_load(&self, _round: u32) -> Load {
+        Load::default()
+    }
 
     /// The model that a device's users meet.
-    fn edge_subject(&self, cloud: &State, device: &State, model: &str) -> Subject;
+    fn edge_subject(&self, _cloud: &State, device: &State, model: &str) -> Subject {
+        subject(device, model)
+    }
 
     /// The models at the cloud that are scored.
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)>;

@@ -384,10 +384,6 @@ impl Method for CoPlms {
         self.pair_load(&self.table.cloud, 0, 0, self.table.cloud_steps.mutual, relay)
     }
 
-    fn edge_subject(&self, _cloud: &State, device: &State, model: &str) -> Subject {
-        subject(device, model)
-    }
-
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
         vec![
             (Scope::Cloud, subject(cloud, &self.table.cloud)),

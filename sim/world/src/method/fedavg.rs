@@ -6,8 +6,7 @@
 
 use super::training::{TunePlan, learning_rates, private_text, tuned};
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
-    average, subject,
+    DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, average, subject,
 };
 use crate::lab::Lab;
 use crate::payload::Payload;
@@ -93,18 +92,10 @@ impl Method for FedAvg {
         cloud
     }
 
-    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State) -> CloudOutcome {
-        CloudOutcome { state, trained: Vec::new(), relay: None }
-    }
-
     fn device_load(&self, model: &str, _round: u32) -> Load {
         let model = self.tuned_model(model).to_string();
         let (steps, batch) = (self.table.device_steps.tune, self.table.batch);
         Load { training: vec![TrainingLoad { model, steps, batch }], generation: Vec::new() }
-    }
-
-    fn cloud_load(&self, _round: u32) -> Load {
-        Load::default()
     }
 
     fn edge_subject(&self, cloud: &State, _device: &State, model: &str) -> Subject {

@@ -4,8 +4,7 @@
 
 use super::training::{TunePlan, learning_rates, private_text, tuned};
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
-    subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, subject,
 };
 use crate::lab::Lab;
 use crate::payload::Payload;
@@ -47,14 +46,6 @@ impl Method for Standalone {
         State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
     }
 
-    fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
-        Payload::default()
-    }
-
-    fn uplink(&self, _lab: &Lab, _model: &str) -> Payload {
-        Payload::default()
-    }
-
     fn device_work(
         &self,
         lab: &Lab,
@@ -86,10 +77,6 @@ impl Method for Standalone {
         DeviceOutcome { state, update: Payload::default(), trained: progress, relay: None }
     }
 
-    fn fold(&self, _lab: &Lab, cloud: State, _updates: &[Update]) -> State {
-        cloud
-    }
-
     fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State) -> CloudOutcome {
         let mut trained = Vec::new();
         if let Some(name) = &self.table.cloud {
@@ -116,10 +103,6 @@ impl Method for Standalone {
             Some(name) => Self::load(name, self.table.cloud_steps.tune, self.table.batch),
             None => Load::default(),
         }
-    }
-
-    fn edge_subject(&self, _cloud: &State, device: &State, model: &str) -> Subject {
-        subject(device, model)
     }
 
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {

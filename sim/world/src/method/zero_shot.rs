@@ -1,8 +1,6 @@
 //! Zero-shot: the bases as they are. The reference row that every table starts with.
 
-use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, Update, subject,
-};
+use super::{DeviceOutcome, DeviceTask, Method, State, Subject, subject};
 use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::learner::Progress;
@@ -40,14 +38,6 @@ impl Method for ZeroShot {
         State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
     }
 
-    fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
-        Payload::default()
-    }
-
-    fn uplink(&self, _lab: &Lab, _model: &str) -> Payload {
-        Payload::default()
-    }
-
     fn device_work(
         &self,
         _lab: &Lab,
@@ -56,26 +46,6 @@ impl Method for ZeroShot {
         _received: &Payload,
     ) -> DeviceOutcome {
         DeviceOutcome { state, update: Payload::default(), trained: Progress::default(), relay: None }
-    }
-
-    fn fold(&self, _lab: &Lab, cloud: State, _updates: &[Update]) -> State {
-        cloud
-    }
-
-    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State) -> CloudOutcome {
-        CloudOutcome { state, trained: Vec::new(), relay: None }
-    }
-
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
-        Load::default()
-    }
-
-    fn cloud_load(&self, _round: u32) -> Load {
-        Load::default()
-    }
-
-    fn edge_subject(&self, _cloud: &State, device: &State, model: &str) -> Subject {
-        subject(device, model)
     }
 
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
