@@ -258,3 +258,43 @@ pub(crate) fn label(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::align::{AlignSpec, Aligner};
+    use crate::tokenizer::Tokenizer;
+
+    fn identity() -> CachedAligner {
+        let tokenizer = Tokenizer::train_byte_level(["one two three"], 260).unwrap();
+        CachedAligner::new(Aligner::new(&tokenizer, &tokenizer, AlignSpec::default()))
+    }
+
+    #[test]
+    fn the_largest_entries_are_kept_in_falling_order_and_renormalised() {
+        let row = [0.0, 3.0, 1.0, 2.0];
+        let pooling = Pooling { top_k: 2, rest: false, temperature: 1.0 };
+        let soft = soften(&row, 4, &[5], &[5], &identity(), pooling);
+        assert_eq!((soft.rows, soft.ids), (vec![0], vec![1, 3]));
+        let expected = 1.0 / (1.0 + (-1.0_f32).exp());
+        assert!((soft.probabilities[0] - expected).abs() < 1e-6);
+        assert!((soft.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn with_a_rest_bucket_the_softmax_is_over_the_whole_row() {
+        let row = [0.0, 3.0, 1.0, 2.0];
+        let pooling = Pooling { top_k: 2, rest: true, temperature: 2.0 };
+        let soft = soften(&row, 4, &[5], &[5], &identity(), pooling);
+        let total: f32 = row.iter().map(|z| (z / 2.0_f32).exp()).sum();
+        assert!((soft.probabilities[0] - (1.5_f32).exp() / total).abs() < 1e-6);
+        assert!((soft.rest[0] - (1.0 + (0.5_f32).exp()) / total).abs() < 1e-6);
+    }
+
+    #[test]
+    fn equal_logits_are_kept_by_the_lower_id() {
+        let pooling = Pooling { top_k: 2, rest: false, temperature: 1.0 };
+        let soft = soften(&[1.0; 5], 5, &[5], &[5], &identity(), pooling);
+        assert_eq!(soft.ids, [0, 1]);
+    }
+}

@@ -138,3 +138,132 @@ fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
 fn floats<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learner::host;
+    use cotune_kernel::Stream;
+
+    const VOCAB: usize = 7;
+    const K: usize = 3;
+
+    /// Two targets on the rows 2 and 0 of three; the second uses only two of its three entries.
+    fn soft(with_rest: bool) -> SoftTargets {
+        let scale = if with_rest { 0.8 } else { 1.0 };
+        SoftTargets {
+            rows: vec![2, 0],
+            ids: vec![1, 4, 6, 3, 0, 3],
+            probabilities: [0.5, 0.3, 0.2, 0.9, 0.1, 0.0].map(|p| p * scale).to_vec(),
+            rest: vec![1.0 - scale; 2],
+            weights: vec![0.25, 0.75],
+            k: K,
+            with_rest,
+        }
+    }
+
+    fn logits() -> Vec<f32> {
+        let mut stream = Stream::keyed(1, "logits");
+        (0..3 * VOCAB).map(|_| (2.0 * stream.normal()) as f32).collect()
+    }
+
+    fn log_softmax_plain(row: &[f32], temperature: f64) -> Vec<f64> {
+        let z: Vec<f64> = row.iter().map(|z| f64::from(*z) / temperature).collect();
+        let sum: f64 = z.iter().map(|z| z.exp()).sum();
+        z.iter().map(|z| z - sum.ln()).collect()
+    }
+
+    /// The definition, bucket by bucket.
+    fn plain(logits: &[f32], soft: &SoftTargets, kind: Divergence, temperature: f64) -> f64 {
+        let mut total = 0.0;
+        for (n, row) in soft.rows.iter().enumerate() {
+            let row = *row as usize;
+            let log_p = log_softmax_plain(&logits[row * VOCAB..(row + 1) * VOCAB], temperature);
+            let mut teacher = Vec::new();
+            let mut student = Vec::new();
+            for i in n * K..(n + 1) * K {
+                if soft.probabilities[i] > 0.0 {
+                    teacher.push(f64::from(soft.probabilities[i]));
+                    student.push(log_p[soft.ids[i] as usize].exp());
+                }
+            }
+            if soft.with_rest {
+                teacher.push(f64::from(soft.rest[n]));
+                student.push(1.0 - student.iter().sum::<f64>());
+            }
+            if kind != Divergence::Forward {
+                let sum: f64 = student.iter().sum();
+                student.iter_mut().for_each(|q| *q /= sum);
+            }
+            let kl = |p: &[f64], q: &[f64]| -> f64 { p.iter().zip(q).map(|(p, q)| p * (p / q).ln()).sum() };
+            let middle: Vec<f64> = teacher.iter().zip(&student).map(|(p, q)| 0.5 * (p + q)).collect();
+            let value = match kind {
+                Divergence::Forward => kl(&teacher, &student),
+                Divergence::Reverse => kl(&student, &teacher),
+                Divergence::Jsd => 0.5 * (kl(&teacher, &middle) + kl(&student, &middle)),
+            };
+            total += f64::from(soft.weights[n]) * temperature * temperature * value;
+        }
+        total
+    }
+
+    #[test]
+    fn every_divergence_is_its_definition_with_and_without_a_rest_bucket() {
+        let device = Device::flex();
+        let values = logits();
+        for kind in [Divergence::Forward, Divergence::Reverse, Divergence::Jsd] {
+            for with_rest in [false, true] {
+                for temperature in [1.0, 2.5] {
+                    let soft = soft(with_rest);
+                    let got =
+                        divergence(floats(&values, [3, VOCAB], &device), &soft, kind, temperature, &device);
+                    let got = f64::from(host(got)[0]);
+                    let expected = plain(&values, &soft, kind, temperature);
+                    assert!(
+                        (got - expected).abs() < 1e-5 * (1.0 + expected.abs()),
+                        "{kind:?}, rest {with_rest}, τ {temperature}: {got}, by definition {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_forward_divergence_is_that_of_the_fused_form() {
+        // METHODS §2.1: ∂loss/∂z = (1/τ)(Σ p · softmax(z/τ) − scatter(p)), times τ² and the weight of the row.
+        let device = Device::flex();
+        let (values, soft, temperature) = (logits(), soft(false), 2.0);
+        let leaf = floats::<2>(&values, [3, VOCAB], &device).autodiff().require_grad();
+        let loss = divergence(leaf.clone(), &soft, Divergence::Forward, temperature, &device);
+        let gradient = host(leaf.grad(&loss.backward()).unwrap());
+        let mut expected = vec![0.0; 3 * VOCAB];
+        for (n, row) in soft.rows.iter().enumerate() {
+            let row = *row as usize;
+            let weight = f64::from(soft.weights[n]) * temperature;
+            let q = log_softmax_plain(&values[row * VOCAB..(row + 1) * VOCAB], temperature);
+            for (v, q) in q.iter().enumerate() {
+                expected[row * VOCAB + v] += weight * q.exp();
+            }
+            for i in n * K..(n + 1) * K {
+                expected[row * VOCAB + soft.ids[i] as usize] -= weight * f64::from(soft.probabilities[i]);
+            }
+        }
+        for (got, expected) in gradient.iter().zip(&expected) {
+            assert!((f64::from(*got) - expected).abs() < 1e-5, "{got}, by hand {expected}");
+        }
+    }
+
+    #[test]
+    fn cross_entropy_is_the_weighted_mean_of_negative_log_probabilities() {
+        let device = Device::flex();
+        let (values, targets, weights) = (logits(), [3, 0, 6], [0.5, 0.2, 0.3]);
+        let got = cross_entropy(floats(&values, [3, VOCAB], &device), &targets, &weights, &device);
+        let expected: f64 = (0..3)
+            .map(|row| {
+                let log_p = log_softmax_plain(&values[row * VOCAB..(row + 1) * VOCAB], 1.0);
+                -f64::from(weights[row]) * log_p[targets[row] as usize]
+            })
+            .sum();
+        assert!((f64::from(host(got)[0]) - expected).abs() < 1e-6);
+    }
+}
