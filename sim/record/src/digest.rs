@@ -1,7 +1,7 @@
 //! What two runs are compared by: rolling BLAKE3 digests of the event stream.
 //!
 //! Lines of the log are rolled in a batch at a time (see [`RollingDigest`]), because BLAKE3 is ten times faster
-//! on 16 KiB than on one line. A batch ends where the stream says so, after [`BATCH_BYTES`] or a closed round, so
+//! on 16 KiB than on one line. A batch ends where the stream says so, after `BATCH_BYTES` or a closed round, so
 //! the digest depends on the events alone. The state is small at any moment: a checkpoint stores it and a resumed
 //! run continues it.
 

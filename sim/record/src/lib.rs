@@ -15,7 +15,7 @@
 //! | [`difference`] | the first event in which two streams differ |
 //! | [`log`] | `events.jsonl.zst`: append, cut at a checkpoint, read back |
 //! | [`tables`], [`fleet`] | rows, and their CSV files; [`tabulate()`] makes them |
-//! | [`scores`] | named statistics of the models' scores; `metrics.csv` |
+//! | [`scores()`] | named statistics of the models' scores; `metrics.csv` |
 //! | [`summary`] | `summary.json` |
 //! | [`run_directory`], [`manifest`], [`run_id`] | the folder of a run, `run.json`, and which run a person means |
 

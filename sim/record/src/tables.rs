@@ -10,7 +10,7 @@ pub(crate) mod csv_files;
 /// What can go wrong between events and tables.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// The stream does not begin with [`EventKind::RunStarted`].
+    /// The stream does not begin with [`EventKind::RunStarted`](crate::event::EventKind::RunStarted).
     #[error("the events do not begin with run-started, so they are not a run's")]
     NoBeginning,
     /// A round was opened twice.
