@@ -1,1 +1,75 @@
-//! Criterion benches and side-by-side measurements of cotune.
+//! What the benches of cotune measure on: models of the zoo, and questions of the builtin corpus in their tokens.
+//!
+//! The benches themselves are in `benches/`, one file for each part of a run that takes time; kept results are in
+//! `runs/`.
+
+use cotune_kernel::Stream;
+use cotune_models::adapter::{Layout, LoraSpec, Target};
+use cotune_models::base::Base;
+use cotune_models::batch::Sequence;
+use cotune_models::corpus::{Amount, DomainsSpec, Example, Parts, domains};
+use cotune_models::device::Compute;
+use cotune_models::learner::{Learner, Trained};
+use cotune_models::optimizer::AdamW;
+
+/// Questions with answers, the same ones for every bench.
+///
+/// # Panics
+/// The corpus cannot be drawn.
+pub fn questions(n: usize) -> Vec<Example> {
+    let none = Amount::Total(0);
+    let parts = Parts { private: Amount::Total(n), public: none, validation: none, test: none };
+    let spec = DomainsSpec { seed: 1, parts, overlap: 1.0, unseen_domains: Vec::new() };
+    domains(&spec).expect("a corpus of this size can be drawn").private
+}
+
+/// A model of the zoo with a fresh adapter, and questions in its tokens.
+pub struct Pupil {
+    base: Base,
+    layout: Layout,
+    start: Trained,
+    text: Vec<Sequence>,
+}
+
+impl Pupil {
+    /// Loads `zoo:<name>` on the CPU; rank 8 on the maps of attention and MLP that it has, as in the quickstart.
+    ///
+    /// # Panics
+    /// There is no such model.
+    pub fn new(name: &str, questions: &[Example]) -> Self {
+        let base = Base::zoo(name, &Compute::cpu()).expect("the zoo has it");
+        let mut targets = vec![Target::Qkv, Target::O, Target::Up, Target::Down];
+        if base.spec().family_name().starts_with("LLaMA") {
+            targets.push(Target::Gate);
+        }
+        let lora = LoraSpec { rank: 8, alpha: 16.0, targets, modules_to_save: Vec::new() };
+        let layout = Layout::lora(base.spec(), &lora);
+        let values = layout.init(&mut Stream::keyed(1, "bench"), |tensor| base.host_values(tensor));
+        let longest = base.spec().max_positions;
+        let encode = |example: &Example| {
+            Sequence::encode(base.tokenizer(), &example.prompt, example.answer(), longest).expect("it fits")
+        };
+        let text = questions.iter().map(encode).collect();
+        Self { start: Trained { values, ..Trained::default() }, base, layout, text }
+    }
+
+    /// The model.
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// The questions in its tokens.
+    pub fn text(&self) -> &[Sequence] {
+        &self.text
+    }
+
+    /// Its adapter before training.
+    pub fn adapter(&self) -> (&Layout, &[f32]) {
+        (&self.layout, &self.start.values)
+    }
+
+    /// A learner on the fresh adapter.
+    pub fn learner(&self) -> Learner<'_> {
+        Learner::new(&self.base, &self.layout, &self.start, AdamW::default())
+    }
+}

@@ -1,1 +1,221 @@
-//! Integration tests and conformance suites of cotune.
+//! What the integration tests of cotune share: a tiny federation, a way to play it, and the command under test.
+//!
+//! The tests themselves are one binary, `tests/it`; its map is at the top of `tests/it/main.rs`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock, mpsc};
+
+use cotune_models::device::Compute;
+use cotune_record::{Digest, Event, EventDigest};
+use cotune_scenario::{Context, Document, Override, Scenario, Style};
+use cotune_world::{End, Lab, Options, Plan, Site, simulate};
+
+/// Three devices of two families, two rounds, a handful of examples: everything but the method.
+const TINY: &str = r#"
+format = 1
+name   = "tiny"
+seed   = 1
+
+[models.cloud]
+base         = "zoo:llm-small"
+adapter.lora = { rank = 2, alpha = 4, targets = ["q", "v"] }
+[models.proxy]
+base         = "zoo:dpm-small"
+adapter.lora = { rank = 2, alpha = 4, targets = ["q", "v"] }
+[models.edge-a]
+base         = "zoo:slm-gpt2-small"
+adapter.lora = { rank = 2, alpha = 4, targets = ["qkv"] }
+[models.edge-b]
+base         = "zoo:slm-bloom-small"
+adapter.lora = { rank = 2, alpha = 4, targets = ["q", "v"] }
+
+[data]
+corpus.builtin = { name = "domains", examples = 96 }
+public         = 16
+validation     = 8
+test           = 16
+[data.split.dirichlet]
+by    = "domain"
+alpha = 1.0
+min   = 8
+
+[fleet]
+devices = 3
+[fleet.class.phone]
+weight  = 2
+model   = "edge-a"
+compute = "1GFLOP/s"
+memory  = "1GiB"
+link    = { down = "20Mbit/s", up = "5Mbit/s", rtt = "40ms" }
+[fleet.class.gateway]
+weight  = 1
+model   = "edge-b"
+compute = "3GFLOP/s"
+memory  = "1GiB"
+link    = { down = "200Mbit/s", up = "50Mbit/s", rtt = "8ms" }
+
+[cloud]
+compute = "20GFLOP/s"
+memory  = "4GiB"
+link    = { down = "1Gbit/s", up = "1Gbit/s" }
+
+[evaluation]
+every   = { rounds = 2 }
+metrics = ["loss"]
+panel   = 3
+
+[budget]
+rounds = 2
+"#;
+
+/// Every method in every variant worth telling apart: a name, and its tables. What holds for a `Method` is tested
+/// on all of them.
+pub fn methods() -> Vec<(&'static str, String)> {
+    vec![
+        ("zero-shot", "[method.zero-shot]\n".to_owned()),
+        ("standalone", standalone("")),
+        ("standalone with the public set", standalone("public = true")),
+        ("fedavg on the proxy", fedavg("on = \"proxy\"")),
+        ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
+        ("co-plms", co_plms("")),
+        ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
+        ("co-plms, one after the other", co_plms("saml = { update = \"alternating\" }")),
+        ("co-plms, convex", co_plms("saml = { combine = { convex = 0.9 } }")),
+        ("co-plms, dtw", co_plms("saml = { align = \"dtw\", fallback = \"target\" }")),
+        ("co-plms, rest bucket, public set", co_plms("saml = { rest = true, data = \"public\" }")),
+        ("co-plms with a relay set", co_plms(&relay(""))),
+        ("co-plms with a guarded relay set", co_plms(&relay(", guard = \"dual-min-ce\""))),
+        ("co-plms with relay prompts sent", co_plms(&relay(", delivery = \"send\""))),
+    ]
+}
+
+/// `[method.standalone]`, two steps of everything, with more keys.
+pub fn standalone(keys: &str) -> String {
+    let steps = "device_steps = { tune = 2 }\ncloud_steps = { tune = 2 }\nbatch = 4";
+    format!("[method.standalone]\n{steps}\n{keys}\n")
+}
+
+/// `[method.fedavg]`, two steps, with more keys.
+pub fn fedavg(keys: &str) -> String {
+    format!("[method.fedavg]\ndevice_steps = {{ tune = 2 }}\nbatch = 4\n{keys}\n")
+}
+
+/// `[method.co-plms]`, one or two steps of everything, with more keys.
+pub fn co_plms(keys: &str) -> String {
+    let steps = "device_steps = { tune = 1, mutual = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
+    format!("[method.co-plms]\n{steps}\n{keys}\n")
+}
+
+/// The key `relay` with a small set from the first round on, and more keys.
+pub fn relay(keys: &str) -> String {
+    let from = "from_round = { device = 1, cloud = 1 }";
+    format!("relay = {{ prompts = 8, batch = 4, max_tokens = 16, {from}{keys} }}")
+}
+
+/// The tiny federation with the tables of a method and with overrides such as `("seed", "2")`.
+///
+/// # Panics
+/// It is not a valid scenario; the message is what a person would see.
+pub fn tiny(tables: &str, overrides: &[(&str, &str)]) -> Scenario {
+    checked("tiny.toml", &format!("{TINY}\n{tables}"), overrides)
+}
+
+/// A scenario that ships, such as `quickstart`, with overrides.
+///
+/// # Panics
+/// There is none of that name, or it is not valid.
+pub fn shipped(name: &str, overrides: &[(&str, &str)]) -> Scenario {
+    let path = workspace().join("scenarios").join(name).with_extension("toml");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    checked(&path.display().to_string(), &text, overrides)
+}
+
+fn checked(name: &str, text: &str, overrides: &[(&str, &str)]) -> Scenario {
+    let load = |base: &str| {
+        std::fs::read_to_string(workspace().join("scenarios").join(base)).map_err(|error| error.to_string())
+    };
+    let overrides: Vec<Override> = overrides.iter().map(|(key, value)| Override::new(key, value)).collect();
+    let checked = Document::parse(name, text, &load).and_then(|mut document| {
+        document.set(&overrides)?;
+        document.check(&Context { zoo: &cotune_models::zoo::names() })
+    });
+    match checked {
+        Ok(checked) => checked.scenario,
+        Err(found) => panic!("{name} is not valid:\n{}", found.render(Style::default())),
+    }
+}
+
+/// A plan on the CPU: models loaded, data dealt, fleet drawn.
+pub fn plan(scenario: &Scenario) -> Arc<Plan> {
+    plan_on(scenario, &Compute::cpu())
+}
+
+/// A plan on a device of the caller's choice.
+///
+/// # Panics
+/// Models or data do not allow it.
+pub fn plan_on(scenario: &Scenario, compute: &Compute) -> Arc<Plan> {
+    let site = Site {
+        scenario_dir: workspace().join("scenarios"),
+        data_dir: workspace().join("../shared/data"),
+        cache_dir: workspace().join("target/cotune-cache"),
+    };
+    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Plan::draw(Arc::new(lab)).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// All events in order.
+    pub events: Vec<Event>,
+    /// Of everything that happened.
+    pub digest: Digest,
+    /// Of everything but what learning decides.
+    pub schedule_digest: Digest,
+}
+
+/// Plays a plan to its end.
+///
+/// # Panics
+/// The simulation fails or is interrupted.
+pub fn play(plan: &Arc<Plan>, threads: usize, train: bool) -> Played {
+    let (sender, receiver) = mpsc::channel();
+    let options = Options { threads, train, stop: Arc::new(AtomicBool::new(false)) };
+    let sink = Box::new(move |event| sender.send(event).map_err(|error| error.to_string()));
+    let end = simulate(Arc::clone(plan), options, sink).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(end, End::Complete);
+    let events: Vec<Event> = receiver.into_iter().collect();
+    let mut digest = EventDigest::new();
+    events.iter().for_each(|event| digest.push(event));
+    Played { digest: digest.digest(), schedule_digest: digest.schedule_digest(), events }
+}
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the workspace")
+}
+
+/// The command under test, brought up to date on first use: cargo builds a package's binaries for that package's
+/// own integration tests only, so `cargo test` alone would leave none, or the one of yesterday.
+pub fn cotune() -> Command {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(build);
+    Command::new(&*BINARY)
+}
+
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it lies");
+    // target/release/deps/it-0123456789abcdef
+    let folder = test.ancestors().nth(2).expect("a test lies in the target folder");
+    let target = folder.parent().expect("a profile's folder lies in the target folder");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).args(["build", "--bin", "cotune", "--target-dir"]).arg(target);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.output().expect("cargo can be started");
+    assert!(built.status.success(), "cotune cannot be built:\n{}", String::from_utf8_lossy(&built.stderr));
+    folder.join("cotune").with_extension(std::env::consts::EXE_EXTENSION)
+}

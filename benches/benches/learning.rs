@@ -1,0 +1,109 @@
+//! What a run's wall time goes to: a step of cross-entropy, a step of mutual learning, and generation.
+
+use std::hint::black_box;
+
+use cotune_benches::{Pupil, questions};
+use cotune_models::align::{AlignSpec, Aligner, CachedAligner};
+use cotune_models::batch::Batch;
+use cotune_models::generate::{Sampling, generate};
+use cotune_models::kernels::head::Divergence;
+use cotune_models::learner::Distillation;
+use cotune_models::mutual::{Combine, MutualRule, Pooling, Side, Update, mutual_step};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+const BATCH: usize = 16;
+
+/// One step of cross-entropy on sixteen questions; elements are tokens, padding included.
+fn tune(criterion: &mut Criterion) {
+    let questions = questions(BATCH);
+    let mut group = criterion.benchmark_group("tune");
+    for name in
+        ["llm-small", "dpm-small", "slm-gpt2-small", "slm-llama-small", "slm-bloom-small", "llm", "dpm"]
+    {
+        let pupil = Pupil::new(name, &questions);
+        let batch = Batch::pack(&pupil.text().iter().collect::<Vec<_>>(), pupil.base().tokenizer().pad());
+        group.throughput(Throughput::Elements(batch.computed_tokens()));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || (pupil.learner(), batch.clone()),
+                |(mut learner, batch)| {
+                    learner.tune(batch, 1e-2);
+                    learner
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// One step of mutual learning of two models with different tokenizers; elements are questions.
+fn mutual(criterion: &mut Criterion) {
+    let questions = questions(BATCH);
+    let rule = MutualRule {
+        pooling: Pooling { top_k: 16, rest: false, temperature: 1.0 },
+        distillation: Distillation { kind: Divergence::Forward, temperature: 1.0 },
+        combine: Combine::Additive,
+        update: Update::Simultaneous,
+    };
+    let mut group = criterion.benchmark_group("mutual");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for (one, other) in [("slm-gpt2-small", "dpm-small"), ("llm-small", "dpm-small"), ("slm-gpt2", "dpm")] {
+        let (a, b) = (Pupil::new(one, &questions), Pupil::new(other, &questions));
+        let (to_a, to_b) = (aligner(&b, &a), aligner(&a, &b));
+        group.bench_function(format!("{one} and {other}"), |bencher| {
+            bencher.iter_batched(
+                || (a.learner(), b.learner()),
+                |(mut of_a, mut of_b)| {
+                    let side_a = Side {
+                        learner: &mut of_a,
+                        sequences: a.text().iter().collect(),
+                        from_other: &to_a,
+                        weight: 0.5,
+                        extra: None,
+                        lr: 1e-2,
+                    };
+                    let side_b = Side {
+                        learner: &mut of_b,
+                        sequences: b.text().iter().collect(),
+                        from_other: &to_b,
+                        weight: 0.1,
+                        extra: None,
+                        lr: 1e-2,
+                    };
+                    mutual_step(side_a, side_b, &rule);
+                    (of_a.finish(), of_b.finish())
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn aligner(teacher: &Pupil, student: &Pupil) -> CachedAligner {
+    let (teacher, student) = (teacher.base().tokenizer(), student.base().tokenizer());
+    CachedAligner::new(Aligner::new(teacher, student, AlignSpec::default()))
+}
+
+/// Thirty-two answers of at most sixteen tokens, greedily, with a cache: what an evaluation does.
+fn writing(criterion: &mut Criterion) {
+    let questions = questions(32);
+    let mut group = criterion.benchmark_group("generate");
+    group.throughput(Throughput::Elements(32));
+    group.sample_size(20);
+    for name in ["llm-small", "dpm-small", "slm-gpt2-small", "slm-bloom-small"] {
+        let pupil = Pupil::new(name, &questions);
+        let prompts: Vec<Vec<u32>> = pupil.text().iter().map(|sequence| sequence.prompt.clone()).collect();
+        let adapter = Some(pupil.adapter());
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                generate(pupil.base(), adapter, black_box(&prompts), 16, &Sampling::Greedy, &|_| false)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(learning, tune, mutual, writing);
+criterion_main!(learning);

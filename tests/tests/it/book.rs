@@ -1,0 +1,179 @@
+//! The book does what it says. A block of a page is run or checked by the word after its fence:
+//!
+//! - `console`: lines that begin with `$ ` are run, in order, in one folder a page that holds a copy of `scenarios/`;
+//!   the lines below a command are what it has to print, both streams together. `…` stands for anything: within a
+//!   line for some characters, as a line of its own for some lines.
+//! - `toml,scenario`: a whole scenario, which has to be valid.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cotune_models::zoo;
+use cotune_scenario::{Context, Document, Style};
+use cotune_tests::{cotune, workspace};
+use tempfile::TempDir;
+
+/// The pages of the book.
+fn pages() -> Vec<PathBuf> {
+    let folder = workspace().join("book/src");
+    let mut pages: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("there is a book")
+        .map(|entry| entry.expect("there is a book").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// The fenced blocks of a page with exactly this word after the fence.
+fn blocks(page: &Path, word: &str) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a page can be read");
+    let opening = format!("```{word}\n");
+    text.split(&opening)
+        .skip(1)
+        .map(|rest| rest.split("\n```").next().expect("split yields something").to_owned())
+        .collect()
+}
+
+/// The commands of a block, each with the lines below it.
+fn commands(block: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command, Vec::new())),
+            (None, Some((_, lines))) => lines.push(line),
+            (None, None) => panic!("a console block begins with `$ `, not with {line:?}"),
+        }
+    }
+    commands
+}
+
+/// Whether lines are as expected; `…` alone on a line stands for any number of them.
+fn matches(expected: &[&str], printed: &[&str]) -> bool {
+    match expected.split_first() {
+        None => printed.is_empty(),
+        Some((line, rest)) if line.trim() == "…" => {
+            (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..]))
+        }
+        Some((line, rest)) => match printed.split_first() {
+            Some((first, others)) => line_matches(line, first) && matches(rest, others),
+            None => false,
+        },
+    }
+}
+
+/// Whether a line is as expected; `…` stands for any number of characters.
+fn line_matches(expected: &str, printed: &str) -> bool {
+    match expected.split_once('…') {
+        None => expected.trim_end() == printed.trim_end(),
+        Some((head, tail)) => printed.strip_prefix(head).is_some_and(|rest| {
+            let ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+            ends.into_iter().any(|at| line_matches(tail, &rest[at..]))
+        }),
+    }
+}
+
+/// A folder with the scenarios and with `cotune` to be found first.
+struct Desk {
+    folder: TempDir,
+    path: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        fs::create_dir(folder.path().join("scenarios")).expect("a folder in it");
+        for entry in fs::read_dir(workspace().join("scenarios")).expect("there are scenarios") {
+            let path = entry.expect("there are scenarios").path();
+            if path.is_file() {
+                let to = folder.path().join("scenarios").join(path.file_name().expect("a file has a name"));
+                fs::copy(&path, to).expect("a scenario can be copied");
+            }
+        }
+        let command = cotune();
+        let binary = Path::new(command.get_program()).parent().expect("the binary lies in a folder");
+        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
+        Self { folder, path }
+    }
+
+    /// What a command line prints, both streams together.
+    fn run(&self, line: &str) -> String {
+        let output = Command::new("sh")
+            .args(["-c", &format!("{{ {line}; }} 2>&1")])
+            .current_dir(self.folder.path())
+            .env("PATH", &self.path)
+            .env("COLUMNS", "100")
+            .output()
+            .expect("there is a shell");
+        String::from_utf8(output.stdout).expect("commands print UTF-8")
+    }
+}
+
+#[test]
+fn every_command_in_the_book_prints_what_the_book_shows() {
+    let mut ran = 0;
+    for page in pages() {
+        let desk = Desk::new();
+        for block in blocks(&page, "console") {
+            for (command, expected) in commands(&block) {
+                let printed = desk.run(command);
+                let lines: Vec<&str> = printed.lines().collect();
+                assert!(
+                    matches(&expected, &lines),
+                    "{}: `{command}` should print\n{}\n\nand prints\n{printed}",
+                    page.display(),
+                    expected.join("\n"),
+                );
+                ran += 1;
+            }
+        }
+    }
+    assert!(ran >= 4, "the tutorial has commands, and {ran} were found");
+}
+
+#[test]
+fn every_scenario_in_the_book_is_valid() {
+    for page in pages() {
+        for block in blocks(&page, "toml,scenario") {
+            let load = |base: &str| {
+                fs::read_to_string(workspace().join("scenarios").join(base))
+                    .map_err(|error| error.to_string())
+            };
+            let checked = Document::parse("book.toml", &block, &load)
+                .and_then(|document| document.check(&Context { zoo: &zoo::names() }));
+            if let Err(found) = checked {
+                panic!("{}:\n{}", page.display(), found.render(Style::default()));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_summary_and_has_something_to_say() {
+    let summary =
+        fs::read_to_string(workspace().join("book/src/SUMMARY.md")).expect("the book has a summary");
+    for page in pages().iter().filter(|page| !page.ends_with("SUMMARY.md")) {
+        let name = page.file_name().expect("a page has a name").to_string_lossy();
+        assert!(summary.contains(&format!("({name})")), "{name} is not in the summary");
+        let words = fs::read_to_string(page).expect("a page can be read").split_whitespace().count();
+        assert!(words > 100, "{name} has {words} words");
+    }
+}
+
+#[test]
+fn an_ellipsis_stands_for_anything_and_nothing_else_does() {
+    for (expected, printed, same) in [
+        ("a … c", "a b c", true),
+        ("a … c", "a b d", false),
+        ("a …", "a anything", true),
+        ("…c", "abc", true),
+        ("abc", "abcd", false),
+        ("…/report.html", "runs/x/report.html", true),
+        ("…/report.html", "runs/x/report.html.old", false),
+    ] {
+        assert_eq!(line_matches(expected, printed), same, "{expected:?} and {printed:?}");
+    }
+    assert!(matches(&["a", "…", "d"], &["a", "b", "c", "d"]));
+    assert!(!matches(&["a", "…", "e"], &["a", "b", "c", "d"]));
+}

@@ -1,0 +1,23 @@
+//! The integration tests: one binary, a file for each promise.
+//!
+//! | file              | what is promised |
+//! |-------------------|------------------|
+//! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
+//! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
+//! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
+//! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
+//! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
+//! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
+//! | `book.rs`         | every command and every scenario in the book does what the book says |
+//!
+//! What they share is the library of this package.
+
+mod arrows;
+mod book;
+mod commands;
+mod determinism;
+mod methods;
+mod plain_fedavg;
+mod rounds;
+mod wgpu;

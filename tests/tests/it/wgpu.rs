@@ -1,0 +1,69 @@
+//! On a WebGPU adapter the schedule is exact and the learning is close. A software adapter is enough
+//! (`mesa-vulkan-drivers`). Without any adapter these tests say that they were skipped, unless
+//! `COTUNE_REQUIRE_WGPU=1` says that there has to be one.
+
+use cotune_models::device::{Compute, DeviceChoice};
+use cotune_record::EventKind;
+use cotune_tests::{Played, plan_on, play, shipped};
+
+/// How far a loss may be from the CPU's, relative to it. Sums are taken in another order there; measured on Mesa's
+/// software adapter: 1.1e-5 at most.
+const TOLERANCE: f64 = 1e-3;
+
+fn adapter() -> Option<Compute> {
+    match Compute::open(DeviceChoice::Wgpu(0)) {
+        Ok(compute) => Some(compute),
+        Err(error) if std::env::var_os("COTUNE_REQUIRE_WGPU").is_some_and(|value| value == "1") => {
+            panic!("COTUNE_REQUIRE_WGPU=1, but {error}")
+        }
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// The quickstart at smoke size, smaller still where that loses nothing: a software adapter is slow. It is scored by
+/// losses alone, since a generated text has no tolerance.
+fn smoke(compute: &Compute) -> Played {
+    let mut scenario = shipped(
+        "quickstart",
+        &[("evaluation.metrics", "[\"loss\"]"), ("evaluation.panel", "3"), ("coordination.sync.cohort", "3")],
+    );
+    scenario.smoke();
+    play(&plan_on(&scenario, compute), 2, true)
+}
+
+/// Every loss of a run with a name for it, in order.
+fn losses(played: &Played) -> Vec<(String, f64)> {
+    let mut losses = Vec::new();
+    for event in &played.events {
+        match &event.kind {
+            EventKind::TrainingFinished { round, device, loss: Some(loss), .. } => {
+                losses.push((format!("device {device} in round {round}"), *loss));
+            }
+            EventKind::CloudTrained { round, losses: of, .. } => {
+                losses.extend(of.iter().map(|loss| (format!("{} in round {round}", loss.name), loss.value)));
+            }
+            EventKind::Evaluated { round, scope, device, domain, value: Some(value), .. } => {
+                losses.push((format!("{scope:?} {device:?} {domain:?} after round {round}"), *value));
+            }
+            _ => {}
+        }
+    }
+    losses
+}
+
+#[test]
+fn on_webgpu_the_schedule_is_exact_and_losses_are_within_tolerance() {
+    let Some(compute) = adapter() else { return };
+    let (cpu, wgpu) = (smoke(&Compute::cpu()), smoke(&compute));
+    assert_eq!(cpu.schedule_digest, wgpu.schedule_digest, "the schedule depends on the device");
+    let (cpu, wgpu) = (losses(&cpu), losses(&wgpu));
+    assert_eq!(cpu.len(), wgpu.len());
+    let apart = |(one, other): (&(String, f64), &(String, f64))| ((one.1 - other.1) / one.1).abs();
+    let worst =
+        cpu.iter().zip(&wgpu).max_by(|a, b| apart(*a).total_cmp(&apart(*b))).expect("there are losses");
+    eprintln!("{}: {:.2e} apart at most, {} losses compared", compute.describe(), apart(worst), cpu.len());
+    assert!(apart(worst) < TOLERANCE, "{worst:?}");
+}
