@@ -1,7 +1,7 @@
 //! Loading the bases of a scenario: from the zoo, from a directory, or made on first use.
 
 use super::{LabError, Site};
-use cotune_models::base::Base;
+use cotune_models::base::{Base, BaseError};
 use cotune_models::corpus::Corpus;
 use cotune_models::device::Compute;
 use cotune_models::pretrain::{self, DistillSteps, PretrainError, Recipe};
@@ -49,16 +49,21 @@ fn made(
         let started =
             format!("making the base {} ({} steps; kept for later runs)", recipe.name, recipe.training.steps);
         talk(&started);
-        let partial = directory.with_extension("partial");
+        // Another process may be making the same base: each has a folder of its own, and only a whole checkpoint gets
+        // the final name. Whoever is second finds the same bytes there.
+        let partial = directory.with_extension(format!("partial-{}", std::process::id()));
         pretrain::pretrain(&recipe, &partial, compute, &resolve, &mut |step, loss| {
             if step % 200 == 0 {
                 talk(&format!("  {}: step {step} of {}, loss {loss:.3}", recipe.name, recipe.training.steps));
             }
         })?;
-        // Only a whole checkpoint gets the final name.
-        std::fs::rename(&partial, &directory).map_err(|source| {
-            PretrainError::Base(cotune_models::base::BaseError::Io { path: directory.clone(), source })
-        })?;
+        let renamed = std::fs::rename(&partial, &directory);
+        if let Err(source) = renamed {
+            drop(std::fs::remove_dir_all(&partial));
+            if !directory.join("card.json").is_file() {
+                return Err(PretrainError::Base(BaseError::Io { path: directory, source }));
+            }
+        }
     }
     Ok(Base::load(&directory, compute)?)
 }
