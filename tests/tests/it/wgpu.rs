@@ -6,9 +6,10 @@ use cotune_models::device::{Compute, DeviceChoice};
 use cotune_record::EventKind;
 use cotune_tests::{Played, plan_on, play, shipped};
 
-/// How far a loss may be from the CPU's, relative to it. Sums are taken in another order there; measured on Mesa's
-/// software adapter: 1.1e-5 at most.
-const TOLERANCE: f64 = 1e-3;
+/// How far a loss may be from the CPU's, relative to it. Sums are taken in another order there, and AdamW's first
+/// steps make a whole step of a tiny gradient's sign. Measured on Mesa's software adapter: 1e-5 with ten devices a
+/// round, 8e-4 with three.
+const TOLERANCE: f64 = 1e-2;
 
 fn adapter() -> Option<Compute> {
     match Compute::open(DeviceChoice::Wgpu(0)) {
@@ -64,6 +65,11 @@ fn on_webgpu_the_schedule_is_exact_and_losses_are_within_tolerance() {
     let apart = |(one, other): (&(String, f64), &(String, f64))| ((one.1 - other.1) / one.1).abs();
     let worst =
         cpu.iter().zip(&wgpu).max_by(|a, b| apart(*a).total_cmp(&apart(*b))).expect("there are losses");
-    eprintln!("{}: {:.2e} apart at most, {} losses compared", compute.describe(), apart(worst), cpu.len());
+    eprintln!(
+        "{}: {:.2e} apart at most, {} losses compared: {worst:?}",
+        compute.describe(),
+        apart(worst),
+        cpu.len()
+    );
     assert!(apart(worst) < TOLERANCE, "{worst:?}");
 }
