@@ -83,9 +83,11 @@ pub struct Builtin {
     pub examples: u64,
     /// Seed of the world's facts. Default: the scenario's seed.
     pub seed: u64,
-    /// Fraction of the facts that several domains share, in [0, 1]. Default: 1.
+    /// Share of the questions in a wording that the zoo's bases saw in pretraining, in [0, 1]; the others use held-out
+    /// wordings. Default: 1.
     pub overlap: f64,
-    /// Domains that no device has private examples of; they are tested all the same. Default: none.
+    /// Domains that no base of the scenario may have seen in pretraining. The zoo's bases saw all of them, so this needs
+    /// `base = "pretrain:FILE.toml"` with recipes that leave these domains out. Default: none.
     pub unseen_domains: Vec<String>,
 }
 

@@ -90,6 +90,18 @@ pub enum LabError {
         /// Why.
         source: cotune_models::pretrain::PretrainError,
     },
+    /// A base that saw what the scenario says no base has seen.
+    #[error(
+        "[models.{model}]: {base} saw the domains {unseen} in pretraining, which data.corpus.builtin.unseen_domains rules out: write base = \"pretrain:FILE.toml\" with a recipe whose [corpus.builtin] has these unseen_domains"
+    )]
+    Seen {
+        /// The model.
+        model: String,
+        /// Its base as written.
+        base: String,
+        /// The domains.
+        unseen: String,
+    },
     /// A switch that the language has and this version cannot carry out.
     #[error("[models.{model}]: {what} is not available in this version")]
     Unavailable {

@@ -113,7 +113,7 @@ fn builtin(view: View, seed: u64) -> Option<Corpus> {
     if unseen_domains.len() == BUILTIN_DOMAINS.len() {
         let error = Diagnostic::new(
             codes::NO_PRIVATE_DATA,
-            "every domain is unseen, and none is left for the devices",
+            "every domain is unseen, and none is left to pretrain on",
         );
         view.problems
             .add(error.label(view.place("unseen_domains"), "all of them").help("leave some domains out"));

@@ -2,10 +2,11 @@
 
 use super::{LabError, Site};
 use cotune_models::base::{Base, BaseError};
-use cotune_models::corpus::Corpus;
+use cotune_models::corpus::Corpus as Examples;
 use cotune_models::device::Compute;
 use cotune_models::pretrain::{self, DistillSteps, PretrainError, Recipe};
 use cotune_scenario::Scenario;
+use cotune_scenario::data::Corpus;
 use cotune_scenario::models::{Base as Written, Init};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,14 +19,30 @@ pub(super) fn open(
     talk: &mut dyn FnMut(&str),
 ) -> Result<BTreeMap<String, Base>, LabError> {
     let mut bases = BTreeMap::new();
+    let unseen = match &scenario.data.corpus {
+        Corpus::Builtin(builtin) => builtin.unseen_domains.as_slice(),
+        Corpus::Sources(_) => &[],
+    };
     for (name, model) in &scenario.models {
         let base_error = |source| LabError::Base { model: name.clone(), source };
         let pretrain_error = |source| LabError::Pretrain { model: name.clone(), source };
+        let saw = |base: &str| LabError::Seen {
+            model: name.clone(),
+            base: base.to_string(),
+            unseen: unseen.join(", "),
+        };
         let base = match &model.base {
+            Written::Zoo(zoo) if !unseen.is_empty() => return Err(saw(&format!("zoo:{zoo}"))),
             Written::Zoo(zoo) => Base::zoo(zoo, compute).map_err(base_error)?,
             Written::Directory(path) => Base::load(&site.resolve(path), compute).map_err(base_error)?,
             Written::Pretrain(path) => {
-                made(&site.resolve(path), site, compute, talk).map_err(pretrain_error)?
+                let place = site.resolve(path);
+                let recipe = Recipe::read(&place).map_err(pretrain_error)?;
+                let left_out = recipe.corpus.builtin.as_ref().map_or(&[][..], |b| &b.unseen_domains);
+                if !unseen.iter().all(|domain| left_out.contains(domain)) {
+                    return Err(saw(path));
+                }
+                made(&recipe, &place, site, compute, talk).map_err(pretrain_error)?
             }
         };
         bases.insert(name.clone(), base);
@@ -35,12 +52,12 @@ pub(super) fn open(
 
 /// The base of a recipe, from the cache or made now. The cache's key is the recipe with the digests of its files.
 fn made(
+    recipe: &Recipe,
     recipe_path: &Path,
     site: &Site,
     compute: &Compute,
     talk: &mut dyn FnMut(&str),
 ) -> Result<Base, PretrainError> {
-    let recipe = Recipe::read(recipe_path)?;
     let folder = recipe_path.parent().unwrap_or(Path::new("."));
     let resolve = |path: &str| Ok(site.resolve_from(folder, path));
     let key = recipe.digest_with_files(&resolve)?;
@@ -52,7 +69,7 @@ fn made(
         // Another process may be making the same base: each has a folder of its own, and only a whole checkpoint gets
         // the final name. Whoever is second finds the same bytes there.
         let partial = directory.with_extension(format!("partial-{}", std::process::id()));
-        pretrain::pretrain(&recipe, &partial, compute, &resolve, &mut |step, loss| {
+        pretrain::pretrain(recipe, &partial, compute, &resolve, &mut |step, loss| {
             if step % 200 == 0 {
                 talk(&format!("  {}: step {step} of {}, loss {loss:.3}", recipe.name, recipe.training.steps));
             }
@@ -72,7 +89,7 @@ fn made(
 pub(super) fn distill(
     bases: &mut BTreeMap<String, Base>,
     scenario: &Scenario,
-    corpus: &Corpus,
+    corpus: &Examples,
     talk: &mut dyn FnMut(&str),
 ) -> Result<(), LabError> {
     for (name, model) in &scenario.models {
