@@ -13,7 +13,7 @@ pub(crate) fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 /// Computed as `x · sigmoid(2u)`, which is the same since `1 + tanh u = 2 sigmoid(2u)`: an exponential costs a third of a
 /// hyperbolic tangent on the CPU.
 pub(crate) fn gelu(x: Tensor<2>) -> Tensor<2> {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     let cube = x.clone() * x.clone() * x.clone();
     let inner = (x.clone() + cube.mul_scalar(0.044_715_f32)).mul_scalar(TWICE_SQRT_2_OVER_PI);
     x * activation::sigmoid(inner)

@@ -126,4 +126,6 @@ codes! {
         "The method has no such model, so the metric is absent and the expectation neither passes nor fails.";
     UNUSED_SOURCES = "W0206", "sources that are not read",
         "[[data.source]] is read with corpus.sources only.";
+    BATTERY = "W0207", "a battery that never runs down",
+        "Batteries are read and checked; in this version they neither drain nor keep a device from training.";
 }

@@ -260,6 +260,11 @@ fn device_class(view: View, share: f64, models: Option<&[&str]>) -> Option<Devic
     let memory_bandwidth = view.distribution("memory_bandwidth", &units::RATE, Bound::Positive);
     let memory_bandwidth = memory_bandwidth.or(Distribution::Constant(50e9));
     let power = power(view.table_or_empty("power"));
+    if view.has("battery") {
+        let warning = Diagnostic::new(codes::BATTERY, "this battery never runs down in this version");
+        let warning = warning.label(view.key_place("battery"), "read, not simulated");
+        view.problems.add(warning.help("say how often the device is there with `availability` instead"));
+    }
     let battery = view.table("battery").optional().map(battery);
     let link = view.table("link").required(view.problems).and_then(link);
     let availability = view.choice("availability", &words::AVAILABILITY).optional();

@@ -116,19 +116,19 @@ impl Progress {
         }
         self.quality = quality(&scores(&self.fresh));
         self.fresh.clear();
-        self.tell();
+        self.tell(&format!("{}{}", self.words(), self.left()));
     }
 
     /// Without evaluations, rounds show now and then that the run goes on.
     fn break_silence(&mut self) {
         if self.refreshed.elapsed() >= SILENCE {
-            self.tell();
+            self.tell(&format!("{}{}", self.place(), self.left()));
         }
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, line: &str) {
         if let View::Lines(talk) = self.view {
-            talk.say(format_args!("  {}{}", self.words(), self.left()));
+            talk.say(format_args!("  {line}"));
             self.refreshed = machine::now();
         }
     }
@@ -142,14 +142,18 @@ impl Progress {
         time.max(rounds).max(uplink).min(1.0)
     }
 
+    /// Round and virtual time, with the latest scores if there are any.
     fn words(&self) -> String {
+        match self.quality.as_str() {
+            "" => self.place(),
+            quality => format!("{}, {quality}", self.place()),
+        }
+    }
+
+    fn place(&self) -> String {
         let of = self.budget.rounds.map_or(String::new(), |rounds| format!("/{rounds}"));
         let time = VirtualTime::from_nanos(self.time_ns - self.time_ns % 1_000_000_000);
-        let mut words = format!("round {}{of}, {time} virtual", self.rounds);
-        if !self.quality.is_empty() {
-            words += &format!(", {}", self.quality);
-        }
-        words
+        format!("round {}{of}, {time} virtual", self.rounds)
     }
 
     /// How long it will take if it goes on like this.

@@ -50,7 +50,7 @@ fn a_new_folder_holds_nothing_but_empty_folders() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["checkpoints", "tables"]);
+    assert_eq!(names, ["tables"]);
 }
 
 #[test]

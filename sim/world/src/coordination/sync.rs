@@ -29,6 +29,8 @@ pub struct CloudCore {
     /// Devices that were invited and whose outcome is not known yet.
     busy: BTreeSet<u32>,
     began: bool,
+    /// Why the run is over, once it is; devices that are still busy are waited for.
+    ending: Option<EndReason>,
     /// Waits in a row for devices to come online.
     retries: u32,
     uplink_bytes: u64,
@@ -59,6 +61,7 @@ impl CloudCore {
             open: None,
             busy: BTreeSet::new(),
             began: false,
+            ending: None,
             retries: 0,
             uplink_bytes: 0,
             egress_bytes: 0,
@@ -74,6 +77,15 @@ impl CloudCore {
 
     /// Reacts to a message.
     pub fn on(&mut self, message: Message, view: &View<'_>) -> Vec<Effect> {
+        let mut effects = self.react(message, view);
+        // Every invited device has an outcome before the run is over.
+        if let Some(reason) = self.ending.take_if(|_| self.busy.is_empty()) {
+            effects.extend(self.end(reason, view));
+        }
+        effects
+    }
+
+    fn react(&mut self, message: Message, view: &View<'_>) -> Vec<Effect> {
         match message {
             Message::Open => self.open(view),
             Message::Received(transfer) => self.update(&transfer, view),
@@ -101,8 +113,9 @@ impl CloudCore {
                 Effect::Wake { after: VirtualDuration::ZERO, message: Message::Open },
             ];
         }
-        if let Some(reason) = self.budget_spent(view) {
-            return self.end(reason, view);
+        self.ending = self.budget_spent(view);
+        if self.ending.is_some() {
+            return Vec::new();
         }
         let (sync, devices, seed) = (plan.coordination(), plan.fleet().devices(), plan.scenario().seed);
         let wanted = sync.invited(u64::from(devices)) as usize;
@@ -115,7 +128,8 @@ impl CloudCore {
         if (invited.len() as u64) < sync.min_updates.max(1) {
             self.retries += 1;
             if self.retries > MOST_RETRIES {
-                return self.end(EndReason::Exhausted, view);
+                self.ending = Some(EndReason::Exhausted);
+                return Vec::new();
             }
             return vec![Effect::Wake { after: RETRY, message: Message::Open }];
         }
@@ -311,11 +325,7 @@ impl CloudCore {
         }
     }
 
-    /// Devices whose outcome is still open are waited for, so that every invited device has one.
-    fn end(&mut self, reason: EndReason, view: &View<'_>) -> Vec<Effect> {
-        if !self.busy.is_empty() && reason != EndReason::Exhausted {
-            return vec![Effect::Wake { after: RETRY, message: Message::Open }];
-        }
+    fn end(&self, reason: EndReason, view: &View<'_>) -> Vec<Effect> {
         let plan = view.plan;
         let price = plan.scenario().cloud.price.as_ref();
         let egress = price.map_or(0.0, |price| price.egress_usd_per_byte * self.egress_bytes as f64);

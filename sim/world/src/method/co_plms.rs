@@ -35,8 +35,9 @@ use std::sync::Arc;
 /// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
 const SENT_PROMPT_BYTES: u32 = 96;
 
-/// A device keeps one example in this many for the guard instead of training on it (chosen).
-const GUARD_SHARE: usize = 8;
+/// One labelled example in this many is kept for the guard instead of being trained on (chosen): a model's loss on what
+/// it was trained on says nothing.
+const GUARD_SHARE: usize = 6;
 
 /// Co-PLMs.
 #[derive(Debug)]
@@ -160,6 +161,13 @@ impl CoPlms {
         }
     }
 
+    /// Of `n` labelled examples, those kept for the guard and those trained on; the former are spread evenly, since
+    /// examples are in the order of their domains. They are the same in every round.
+    fn held_for_guard(&self, n: usize) -> (Vec<u32>, Vec<u32>) {
+        let guarded = self.table.relay.as_ref().is_some_and(|relay| relay.guard == Guard::DualMinCe);
+        (0..n as u32).partition(|i| guarded && (*i as usize).is_multiple_of(GUARD_SHARE))
+    }
+
     fn tunes_student(&self) -> bool {
         matches!(self.table.dst, DomainTuning::Slm | DomainTuning::Both)
     }
@@ -253,11 +261,10 @@ impl Method for CoPlms {
         let alpha = &state[&task.model];
         let relay = self.relay_at(task.round, |relay| relay.from_round.device);
 
-        let guarded = relay.is_some_and(|relay| relay.guard == Guard::DualMinCe);
         let mine = lab.examples_of(task.device);
-        let held = if guarded { mine.len() / GUARD_SHARE } else { 0 };
-        let labelled = labelled(&mine[..held], lab.private(), &proxy.text.private, &own.text.private);
-        let training: Vec<u32> = (held as u32..mine.len() as u32).collect();
+        let (held, training) = self.held_for_guard(mine.len());
+        let held: Vec<u32> = held.iter().map(|i| mine[*i as usize]).collect();
+        let labelled = labelled(&held, lab.private(), &proxy.text.private, &own.text.private);
         let (own_text, proxy_text) =
             (private_text(lab, own, task.device), private_text(lab, proxy, task.device));
 
@@ -327,13 +334,13 @@ impl Method for CoPlms {
         let mut student = learner(llm, omega, &table.optimizer);
         let start = Trained { values: theta.values.clone(), ..Trained::default() };
         let mut travelling = learner(proxy, &start, &table.optimizer);
-        let everything = all(&llm.text.public);
+        let (held, training) = self.held_for_guard(llm.text.public.len());
         let ask = RelayAsk {
             round: task.round,
             theta: &theta.values,
             student: llm,
             adapter: omega,
-            labelled: labelled(&everything, lab.public(), &proxy.text.public, &llm.text.public),
+            labelled: labelled(&held, lab.public(), &proxy.text.public, &llm.text.public),
             path: &path,
         };
         let relay = self.relay_at(task.round, |relay| relay.from_round.cloud);
@@ -350,7 +357,7 @@ impl Method for CoPlms {
             lrs: (lr, lr),
             relay: relay.map(|(source, _)| source),
         };
-        let batches = Batches::new(&all(&llm.text.public), lab.scenario().seed, &format!("{path}/saml"));
+        let batches = Batches::new(&training, lab.scenario().seed, &format!("{path}/saml"));
         self.saml(lab, pair, table.cloud_steps.mutual, batches);
         let (omega, llm_progress) = student.finish();
         let (theta, proxy_progress) = travelling.finish();

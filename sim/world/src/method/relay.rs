@@ -141,9 +141,14 @@ pub(crate) struct Labelled<'l> {
     pub receiver: Vec<&'l Sequence>,
 }
 
+/// Shared words over all words of two prompts below which they are about different things (chosen: prompts of one domain
+/// share a third of their words or more, of two domains hardly more than the opening and an article).
+const UNLIKE: f64 = 0.2;
+
 /// The relay examples that pass the guard `dual-min-ce` (after FedMKT's DualMinCE, arXiv 2406.02224, on labelled
 /// data): a prompt belongs to the domain of the nearest labelled prompt, and a domain passes where the proxy's mean
-/// loss is below the receiver's. Losses are compared by answer, not by token, since tokenizers differ.
+/// loss is below the receiver's. A prompt that is like none of the receiver's passes: about such a thing the receiver
+/// knows nothing that the proxy could spoil. Losses are compared by answer, not by token, since tokenizers differ.
 pub(crate) fn passing(
     lessons: &RelayLessons,
     labelled: &Labelled<'_>,
@@ -177,7 +182,7 @@ pub(crate) fn passing(
     (0..lessons.prompts.len() as u32)
         .filter(|i| {
             nearest(&lessons.prompts[*i as usize])
-                .is_some_and(|(_, domain)| difference.get(domain).is_some_and(|d| *d < 0.0))
+                .is_none_or(|(likeness, domain)| likeness < UNLIKE || difference[domain] < 0.0)
         })
         .collect()
 }
