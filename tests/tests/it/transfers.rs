@@ -68,6 +68,7 @@ fn lost_transfers_count_their_bytes_as_wasted_and_name_their_reason() {
     let plan = plan(&tiny(&fedavg("on = \"proxy\""), &lossy));
     // Bytes that crossed the wire, by device and round.
     let mut crossed: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    let (mut started, mut finished) = (0, 0);
     let mut reasons = BTreeMap::new();
     for event in play(&plan, 1, false).events {
         match event.kind {
@@ -76,7 +77,9 @@ fn lost_transfers_count_their_bytes_as_wasted_and_name_their_reason() {
                 let whole = plan.traffic(device).down;
                 assert_eq!(complete, bytes == whole, "a transfer of {bytes} of {whole} bytes");
                 *crossed.entry((round, device)).or_default() += bytes;
+                finished += 1;
             }
+            EventKind::DownloadStarted { .. } | EventKind::UploadStarted { .. } => started += 1,
             EventKind::NotContributed { round, device, reason, wasted_bytes, .. } => {
                 assert_eq!(wasted_bytes, crossed[&(round, device)], "device {device} in round {round}");
                 *reasons.entry(reason).or_insert(0) += 1;
@@ -84,5 +87,6 @@ fn lost_transfers_count_their_bytes_as_wasted_and_name_their_reason() {
             _ => {}
         }
     }
+    assert_eq!(started, finished, "a transfer that started has an end, also at the end of the run");
     assert!(reasons[&Reason::DownloadLost] > 5 && reasons[&Reason::UploadLost] > 5, "{reasons:?}");
 }

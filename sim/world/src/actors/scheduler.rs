@@ -19,12 +19,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// At one instant lower classes come first: the network, then messages, then results of jobs, then timers.
+/// At one instant lower classes come first: the network, then what devices are told, then what the cloud is told (so that
+/// a device has finished its upload before the cloud acts on it), then results of jobs, then timers.
 mod class {
     pub const NETWORK: u8 = 0;
-    pub const MESSAGE: u8 = 1;
-    pub const JOB: u8 = 2;
-    pub const TIMER: u8 = 3;
+    pub const DEVICE: u8 = 1;
+    pub const CLOUD: u8 = 2;
+    pub const JOB: u8 = 3;
+    pub const TIMER: u8 = 4;
+}
+
+/// The class of a message to a party.
+fn message_class(to: Party) -> u8 {
+    match to {
+        Party::Device(_) => class::DEVICE,
+        Party::Cloud => class::CLOUD,
+    }
 }
 
 /// The scheduler's own source key.
@@ -193,7 +203,7 @@ impl Scheduler {
         let Ended { transfer, complete, never_began } = ended;
         let device = Party::Device(transfer.device);
         let mut tell = |party: Party, message| {
-            self.queue.push(now, class::MESSAGE, party.source(), Due::Tell(party, message));
+            self.queue.push(now, message_class(party), party.source(), Due::Tell(party, message));
         };
         match (complete, transfer.up) {
             (true, false) => tell(device, Message::Received(transfer)),
@@ -233,13 +243,13 @@ impl Scheduler {
                     self.queue.push_after(after, class::TIMER, party.source(), Due::Tell(party, message));
                 }
                 Effect::Tell { to, message } => {
-                    self.queue.push(key.time, class::MESSAGE, to.source(), Due::Tell(to, message));
+                    self.queue.push(key.time, message_class(to), to.source(), Due::Tell(to, message));
                 }
                 Effect::Measure { round, cloud } => {
                     let panel: Vec<u32> = self.plan.panel().to_vec();
                     for to in [Party::Cloud].into_iter().chain(panel.into_iter().map(Party::Device)) {
                         let message = Message::Measure { round, cloud: Arc::clone(&cloud) };
-                        self.queue.push(key.time, class::MESSAGE, to.source(), Due::Tell(to, message));
+                        self.queue.push(key.time, message_class(to), to.source(), Due::Tell(to, message));
                     }
                 }
                 Effect::Passivate => rests = !self.keeps_all(),
