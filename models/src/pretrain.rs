@@ -30,6 +30,7 @@ use crate::adapter::Layout;
 use crate::align::{AlignSpec, Aligner, CachedAligner};
 use crate::base::{Base, BaseError, HostWeights, save_checkpoint};
 use crate::batch::{Batch, Sequence};
+use crate::checkpoint::{CheckpointError, Precision};
 use crate::corpus::{self, Half, Row, SourceKind, SourceSpec};
 use crate::device::Compute;
 use crate::kernels::head::{Divergence, SoftTargets};
@@ -409,10 +410,10 @@ pub fn pretrain(
         }
     }
     let host = host_weights(&layout, &learner.finish().0);
-    save_checkpoint(directory, &spec, base.tokenizer(), &host)?;
+    save_checkpoint(directory, &spec, Some(base.tokenizer()), Precision::F16, |name| host[name].clone())?;
     let card = Card {
         name: recipe.name.clone(),
-        family: spec.family_name().to_string(),
+        family: spec.family_name(),
         parameters: spec.parameters(),
         vocab: base.tokenizer().vocab_size(),
         corpus: recipe.corpus.describe(),
@@ -422,7 +423,7 @@ pub fn pretrain(
     };
     let path = directory.join("card.json");
     std::fs::write(&path, serde_json::to_string_pretty(&card).expect("a card is JSON") + "\n")
-        .map_err(|source| BaseError::Io { path, source })?;
+        .map_err(|source| BaseError::from(CheckpointError::Io { path, source }))?;
     Ok(card)
 }
 
@@ -570,7 +571,7 @@ impl Teacher {
     /// The teacher's distribution for every row of a batch, and its share of the loss.
     fn view(&self, batch: &Batch) -> (SoftTargets, f64) {
         let (vocab, device) = (self.base.spec().vocab, self.base.compute().device());
-        let rows = host(answer_logits(&reader(&self.base, None), batch, device));
+        let rows = host(answer_logits(&reader(&self.base, &[]), batch, device));
         let pooling = Pooling { top_k: DISTILL_TOP_K, rest: true, temperature: 1.0 };
         let soft = soften(&rows, vocab, &batch.targets, &batch.targets, &self.identity, pooling);
         (soft, self.weight)

@@ -12,8 +12,6 @@ use cotune_models::score::answer_losses;
 use cotune_models::spec::{DecoderSpec, Family};
 use cotune_models::tokenizer::Tokenizer;
 
-const FAMILIES: [Family; 3] = [Family::Llama, Family::Gpt2, Family::Bloom];
-
 fn tokenizer() -> Tokenizer {
     let texts = ["where do we keep the small iron lamp", "the red lamp is on the top shelf"];
     Tokenizer::train_byte_level(texts, 280).unwrap()
@@ -22,7 +20,10 @@ fn tokenizer() -> Tokenizer {
 /// A model whose every weight is random, gains and biases too.
 fn base(family: Family) -> Base {
     let tokenizer = tokenizer();
-    let spec = DecoderSpec::of(family, tokenizer.vocab_size(), 16, 2, 2, 24, 48);
+    let mut spec = DecoderSpec::of(family, tokenizer.vocab_size(), 16, 2, 2, 24, 48);
+    if family == Family::Llama {
+        spec.kv_heads = 1;
+    }
     let host: HostWeights = spec
         .tensors()
         .into_iter()
@@ -60,7 +61,7 @@ fn sequences(base: &Base) -> Vec<Sequence> {
 
 #[test]
 fn gradients_match_finite_differences_in_every_family() {
-    for family in FAMILIES {
+    for family in Family::ALL {
         let base = base(family);
         let layout = Layout::lora(base.spec(), &everything());
         let values = random_values(&layout, &base);
@@ -86,7 +87,7 @@ fn gradients_match_finite_differences_in_every_family() {
         );
         let rows: Vec<f64> = all.iter().map(|s| s.answer.len() as f64).collect();
         let loss = |values: &[f32]| -> f64 {
-            let losses = answer_losses(&base, Some((&layout, values)), &all);
+            let losses = answer_losses(&base, &[(&layout, values)], &all);
             losses.iter().zip(&rows).map(|(l, n)| l * n).sum::<f64>() / rows.iter().sum::<f64>()
         };
         let mut stream = Stream::keyed(5, "picks");
@@ -110,21 +111,21 @@ fn gradients_match_finite_differences_in_every_family() {
 
 #[test]
 fn generation_with_a_cache_in_a_batch_equals_one_prompt_at_a_time_without() {
-    for family in FAMILIES {
+    for family in Family::ALL {
         let base = base(family);
         let layout = Layout::lora(base.spec(), &everything());
         let values = random_values(&layout, &base);
-        let adapter = Some((&layout, values.as_slice()));
+        let adapter = [(&layout, values.as_slice())];
         let prompts: Vec<Vec<u32>> = ["the lamp", "where do we keep the iron", "on", "small red shelf is"]
             .iter()
             .map(|text| base.tokenizer().encode(text))
             .collect();
-        let batched = generate(&base, adapter, &prompts, 12, &Sampling::Greedy, &|_| false);
+        let batched = generate(&base, &adapter, &prompts, 12, &Sampling::Greedy, &|_| false);
         for (prompt, batched) in prompts.iter().zip(&batched) {
             let mut tokens = Vec::new();
             for _ in 0..12 {
                 let grown: Vec<u32> = prompt.iter().chain(&tokens).copied().collect();
-                let one = generate(&base, adapter, &[grown], 1, &Sampling::Greedy, &|_| false).remove(0);
+                let one = generate(&base, &adapter, &[grown], 1, &Sampling::Greedy, &|_| false).remove(0);
                 if one.finished {
                     break;
                 }
@@ -164,12 +165,12 @@ fn training_lowers_the_loss() {
     let sequences = sequences(&base);
     let all: Vec<&Sequence> = sequences.iter().collect();
     let state = Trained { values: random_values(&layout, &base), ..Trained::default() };
-    let before: f64 = answer_losses(&base, Some((&layout, &state.values)), &all).iter().sum();
+    let before: f64 = answer_losses(&base, &[(&layout, &state.values)], &all).iter().sum();
     let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
     for _ in 0..30 {
         learner.tune(Batch::pack(&all, base.tokenizer().pad()), 1e-2);
     }
     let (after, _) = learner.finish();
-    let after: f64 = answer_losses(&base, Some((&layout, &after.values)), &all).iter().sum();
+    let after: f64 = answer_losses(&base, &[(&layout, &after.values)], &all).iter().sum();
     assert!(after < before / 2.0, "{before} -> {after}");
 }
