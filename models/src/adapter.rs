@@ -154,9 +154,14 @@ impl Layout {
         layout
     }
 
+    /// The layout of a model that is only read.
+    pub fn none() -> Self {
+        Self { entries: Vec::new(), total: 0, scale: 1.0 }
+    }
+
     /// The layout of bottleneck adapters of width `size` on `spec`: block by block, attention before MLP.
     pub fn bottleneck(spec: &DecoderSpec, size: usize) -> Self {
-        let mut layout = Self { entries: Vec::new(), total: 0, scale: 1.0 };
+        let mut layout = Self::none();
         for block in 0..spec.layers {
             for place in ["attention_adapter", "mlp_adapter"] {
                 let name = format!("blocks.{block}.{place}");
@@ -171,7 +176,7 @@ impl Layout {
 
     /// The layout in which every tensor of the base is trained: pretraining.
     pub fn full(spec: &DecoderSpec) -> Self {
-        let mut layout = Self { entries: Vec::new(), total: 0, scale: 1.0 };
+        let mut layout = Self::none();
         for (name, shape) in spec.tensors() {
             layout.push(name, as_matrix(&shape), Start::Base);
         }

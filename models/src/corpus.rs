@@ -11,7 +11,7 @@ mod error;
 mod read;
 
 pub use assemble::{Amount, Parts, assemble};
-pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_text};
+pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_questions, source_text};
 pub use error::CorpusError;
 pub use read::{Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, read, read_file};
 

@@ -222,6 +222,18 @@ impl<'a> Learner<'a> {
         answer_logits(&pass.decoder, batch, self.base.compute().device())
     }
 
+    /// The same logits with one more adapter on the base, without a tape and without dropout.
+    pub(crate) fn logits_beside(&self, batch: &Batch, more: AdapterRef<'_>) -> Tensor<2> {
+        let device = self.base.compute().device();
+        let values = Tensor::from_data(TensorData::new(more.1.to_vec(), [more.1.len()]), device);
+        let frozen = self.beside.iter().map(|frozen| attached(frozen.layout, &frozen.values));
+        let own = [attached(self.layout, &self.flat.values), attached(more.0, &values)];
+        let adapters: Vec<_> = frozen.chain(own).collect();
+        let base = self.base;
+        let decoder = Decoder::assemble(base.spec(), &base.tables, &base.weights, &adapters);
+        answer_logits(&decoder, batch, device)
+    }
+
     /// Takes the step that `lesson` teaches, given the logits of its batch.
     pub(crate) fn learn(
         &mut self,
@@ -280,8 +292,12 @@ impl<'a> Learner<'a> {
             _ => host(Tensor::cat(scalars, 0)),
         };
         let (losses, taken) = (read(self.losses), read(self.taken));
-        let counted: Vec<f64> =
-            losses.iter().zip(&taken).filter(|(_, taken)| **taken > 0.0).map(|(l, _)| f64::from(*l)).collect();
+        let counted: Vec<f64> = losses
+            .iter()
+            .zip(&taken)
+            .filter(|(_, taken)| **taken > 0.0)
+            .map(|(l, _)| f64::from(*l))
+            .collect();
         let loss = (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64);
         let progress = Progress { steps, skipped: steps - counted.len() as u64, loss, tokens: self.tokens };
         let moments =
@@ -306,7 +322,8 @@ pub(crate) fn reader<'a>(base: &'a Base, adapters: &[AdapterRef<'_>]) -> Decoder
     let upload = |values: &[f32]| {
         Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), base.compute().device())
     };
-    let attached: Vec<_> = adapters.iter().map(|(layout, values)| attached(layout, &upload(values))).collect();
+    let attached: Vec<_> =
+        adapters.iter().map(|(layout, values)| attached(layout, &upload(values))).collect();
     Decoder::assemble(base.spec(), &base.tables, &base.weights, &attached)
 }
 

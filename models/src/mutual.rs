@@ -68,6 +68,9 @@ pub struct Side<'s, 'a> {
     pub weight: f64,
     /// More to learn in the same step.
     pub extra: Option<Extra<'s>>,
+    /// An adapter that stands beside the trained one when this side teaches, and not when it learns (the private δ of a
+    /// device's proxy).
+    pub teaches_with: Option<AdapterRef<'s>>,
     /// Learning rate.
     pub lr: f64,
 }
@@ -129,7 +132,10 @@ fn soft_from(
     };
     let mut soft = SoftTargets::default();
     if pulled {
-        let rows = host(logits.clone().inner());
+        let rows = host(match teacher.teaches_with {
+            Some(adapter) => teacher.learner.logits_beside(teacher_batch, adapter),
+            None => logits.clone().inner(),
+        });
         let vocab = teacher.learner.base().spec().vocab;
         for i in 0..student.sequences.len() {
             let span = teacher_batch.spans[i].clone();

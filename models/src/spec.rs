@@ -382,10 +382,8 @@ mod tests {
 
     #[test]
     fn published_shapes_have_their_published_parameters() {
-        let smollm = DecoderSpec {
-            kv_heads: 3,
-            ..DecoderSpec::of(Family::Llama, 49_152, 576, 30, 9, 1536, 8192)
-        };
+        let smollm =
+            DecoderSpec { kv_heads: 3, ..DecoderSpec::of(Family::Llama, 49_152, 576, 30, 9, 1536, 8192) };
         assert_eq!(smollm.parameters(), 134_515_008); // SmolLM2-135M
         let pythia = DecoderSpec::of(Family::GptNeox, 50_304, 512, 6, 8, 2048, 2048);
         assert_eq!(pythia.parameters(), 70_426_624); // Pythia-70M

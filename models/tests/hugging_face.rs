@@ -50,7 +50,11 @@ fn log_probabilities_are_those_of_transformers() {
     for fixture in found {
         let base = Base::load_bare(&fixture, &Compute::cpu()).unwrap();
         let worst = difference(&base, &expected(&fixture));
-        println!("{:<22} {:<14} {worst:.1e}", fixture.file_name().unwrap().display(), base.spec().family_name());
+        println!(
+            "{:<22} {:<14} {worst:.1e}",
+            fixture.file_name().unwrap().display(),
+            base.spec().family_name()
+        );
         assert!(worst < TOLERANCE, "{}: {worst}", fixture.display());
     }
 }

@@ -187,8 +187,13 @@ impl Names {
 
     /// Whether a tensor of a file is a buffer, or the head of a model whose head is its embedding.
     pub(crate) fn is_ignored(&self, name: &str, tied: bool) -> bool {
-        let buffers =
-            ["attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"];
+        let buffers = [
+            "attn.bias",
+            "attn.masked_bias",
+            "attention.bias",
+            "attention.masked_bias",
+            "rotary_emb.inv_freq",
+        ];
         buffers.iter().any(|buffer| name.ends_with(&format!(".{buffer}")))
             || (tied && name == format!("{}.weight", self.head))
     }
@@ -206,9 +211,12 @@ impl Place {
         match self {
             Self::Same(name) => vec![(name.clone(), shape)],
             Self::Turned(name) | Self::PerHead(name) => vec![(name.clone(), turned(outputs))],
-            Self::Apart(names) => {
-                names.iter().cloned().zip(spec.qkv_widths()).map(|(name, width)| (name, turned(width))).collect()
-            }
+            Self::Apart(names) => names
+                .iter()
+                .cloned()
+                .zip(spec.qkv_widths())
+                .map(|(name, width)| (name, turned(width)))
+                .collect(),
         }
     }
 
@@ -258,7 +266,13 @@ impl Place {
                 let rows = rows();
                 let chunks: Vec<&[f32]> = rows.chunks_exact(spec.head_width * inputs).collect();
                 let heads = spec.heads;
-                vec![(0..heads).flat_map(|h| (0..3).flat_map(move |p| [p * heads + h])).flat_map(|i| chunks[i]).copied().collect()]
+                vec![
+                    (0..heads)
+                        .flat_map(|h| (0..3).flat_map(move |p| [p * heads + h]))
+                        .flat_map(|i| chunks[i])
+                        .copied()
+                        .collect(),
+                ]
             }
         }
     }
@@ -330,9 +344,6 @@ mod tests {
         let spec = DecoderSpec { width: 1, ..DecoderSpec::of(Family::Bloom, 4, 2, 1, 2, 4, 8) };
         let place = of(Family::Bloom).place(&spec, "blocks.0.qkv.weight");
         let file: Vec<Vec<&str>> = vec![vec!["q0", "k0", "v0", "q1", "k1", "v1"]];
-        assert_eq!(
-            place.assemble(&spec, "blocks.0.qkv.weight", file),
-            ["q0", "q1", "k0", "k1", "v0", "v1"]
-        );
+        assert_eq!(place.assemble(&spec, "blocks.0.qkv.weight", file), ["q0", "q1", "k0", "k1", "v0", "v1"]);
     }
 }

@@ -72,7 +72,8 @@ fn score_anew(lab: &Lab, model: &str, values: &[f32]) -> DomainScores {
     let texts = LazyCell::new(|| {
         let prompts: Vec<_> = model.text.held_out.iter().map(|sequence| sequence.prompt.clone()).collect();
         let tokens = evaluation.max_tokens as usize;
-        let texts = generate(&model.base, adapter.as_slice(), &prompts, tokens, &Sampling::Greedy, &|_| false);
+        let texts =
+            generate(&model.base, adapter.as_slice(), &prompts, tokens, &Sampling::Greedy, &|_| false);
         let scored = texts.iter().zip(held_out).map(|(text, example)| {
             metrics::score(&model.base.tokenizer().decode(&text.tokens), &example.answers, true)
         });

@@ -79,7 +79,10 @@ fn made(
         if let Err(source) = renamed {
             drop(std::fs::remove_dir_all(&partial));
             if !directory.join("card.json").is_file() {
-                return Err(PretrainError::Base(BaseError::Checkpoint(CheckpointError::Io { path: directory, source })));
+                return Err(PretrainError::Base(BaseError::Checkpoint(CheckpointError::Io {
+                    path: directory,
+                    source,
+                })));
             }
         }
     }
