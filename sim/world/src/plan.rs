@@ -1,5 +1,6 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
+use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError};
 use crate::lab::{Lab, LabModel};
 use crate::method::{self, Load, Method, Refusal};
@@ -7,7 +8,7 @@ use crate::payload::{Part, Payload};
 use cotune_kernel::Stream;
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
-use cotune_scenario::coordination::{Coordination, Synchronous};
+use cotune_scenario::coordination::Coordination;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ pub struct Plan {
     panel: Vec<u32>,
     /// Bytes down and up of one round, by class.
     traffic: Vec<Traffic>,
+    /// What an update looks like, by class.
+    updates: Vec<Arc<Payload>>,
+    faults: Faults,
 }
 
 /// Bytes of one device's round.
@@ -88,16 +92,20 @@ impl Plan {
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults)?;
         let method = method::of(&lab)?;
         let cloud = method.start_cloud(&lab);
+        let updates: Vec<Arc<Payload>> =
+            fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
         let traffic = fleet
             .classes()
             .iter()
-            .map(|class| Traffic {
+            .zip(&updates)
+            .map(|(class, update)| Traffic {
                 down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model)),
-                up: bytes(&lab, &method.uplink(&lab, &class.model)),
+                up: bytes(&lab, update),
             })
             .collect();
         let panel = panel(scenario);
-        let plan = Self { lab, method, fleet, panel, traffic };
+        let faults = Faults::draw(scenario, &fleet);
+        let plan = Self { lab, method, fleet, panel, traffic, updates, faults };
         plan.fits()?;
         Ok(plan)
     }
@@ -127,10 +135,19 @@ impl Plan {
         &self.panel
     }
 
-    /// Who is invited, and when a round ends.
-    pub fn coordination(&self) -> &Synchronous {
-        let Coordination::Sync(sync) = &self.scenario().coordination;
-        sync
+    /// Who is invited, and when there is a new model.
+    pub fn coordination(&self) -> &Coordination {
+        &self.scenario().coordination
+    }
+
+    /// What strikes everyone, and who alters updates.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// A payload of the shape of a device's update; its values mean nothing.
+    pub fn update_shape(&self, device: u32) -> &Arc<Payload> {
+        &self.updates[self.fleet.device(device).class_index as usize]
     }
 
     /// Bytes that a device moves in one round.
@@ -273,7 +290,7 @@ impl Plan {
             let sum: u64 = self.fleet.iter().map(|view| self.device_cost(view.device, round).tokens).sum();
             sum / devices.max(1)
         };
-        let cohort = self.coordination().invited(devices);
+        let cohort = self.coordination().updates_per_round(devices);
         Some((1..=rounds).map(|round| cohort * mean(round) + self.cloud_cost(round).tokens).sum())
     }
 }

@@ -12,7 +12,7 @@
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
-//! What they share is the library of this package.
+//! What they share is the library of this package, and for a cloud that is told message by message `told.rs`.
 
 mod arrows;
 mod book;
@@ -21,5 +21,6 @@ mod determinism;
 mod methods;
 mod plain_fedavg;
 mod rounds;
+mod told;
 mod transfers;
 mod wgpu;

@@ -42,9 +42,9 @@ pub fn run() -> Vec<Event> {
     at(9.0, trained(1, 2, 3.5));
     at(9.0, EventKind::UploadStarted { round: 1, device: 2, bytes: 50 });
     at(10.0, up(1, 0));
-    at(10.0, EventKind::UpdateAccepted { round: 1, device: 0, weight: 12.0 });
+    at(10.0, accepted(1, 0, 12.0));
     at(12.0, up(1, 2));
-    at(12.0, EventKind::UpdateAccepted { round: 1, device: 2, weight: 20.0 });
+    at(12.0, accepted(1, 2, 20.0));
     at(12.0, EventKind::RelayMade { round: 1, device: None, prompts: 16, kept: Some(11) });
     at(12.0, EventKind::CloudTraining { round: 1, seconds: 3.0, flops: 1e12 });
     at(
@@ -110,4 +110,8 @@ fn trained(round: u32, device: u32, loss: f64) -> EventKind {
 
 fn not(round: u32, device: u32, reason: Reason, wasted_bytes: u64, wasted_joules: f64) -> EventKind {
     EventKind::NotContributed { round, device, reason, wasted_bytes, wasted_joules }
+}
+
+fn accepted(round: u32, device: u32, weight: f64) -> EventKind {
+    EventKind::UpdateAccepted { round, device, weight, staleness: 0, aggregate: None }
 }

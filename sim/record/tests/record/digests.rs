@@ -138,7 +138,8 @@ fn a_digest_is_kept_for_every_round() {
 fn values_that_are_no_numbers_survive_the_encoding() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.1 + 0.2, f64::MIN_POSITIVE, 1e300] {
         let mut event = run().pop().unwrap();
-        event.kind = EventKind::UpdateAccepted { round: 1, device: 2, weight: value };
+        event.kind =
+            EventKind::UpdateAccepted { round: 1, device: 2, weight: value, staleness: 0, aggregate: None };
         let mut encoding = Vec::new();
         event.encode_into(&mut encoding);
         let back: Event = serde_json::from_slice(&encoding).unwrap();
