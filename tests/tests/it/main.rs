@@ -5,6 +5,8 @@
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
+//! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
@@ -16,8 +18,10 @@
 
 mod arrows;
 mod book;
+mod buffered;
 mod commands;
 mod determinism;
+mod faults;
 mod methods;
 mod plain_fedavg;
 mod rounds;
