@@ -7,6 +7,7 @@
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
+//! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
@@ -23,6 +24,7 @@ mod commands;
 mod determinism;
 mod faults;
 mod methods;
+mod oracles;
 mod plain_fedavg;
 mod rounds;
 mod told;
