@@ -238,7 +238,7 @@ pub enum EventKind {
         accepted: u32,
         /// Devices invited.
         invited: u32,
-        /// Whether there were too few updates to aggregate.
+        /// Whether no aggregate was made: of too few updates, or because the cloud stopped.
         void: bool,
         /// Time since the round opened \[s\].
         #[serde(with = "real")]

@@ -276,6 +276,7 @@ impl Plan {
             domains: domains.collect(),
             split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
+            updates_per_round: self.coordination().updates_per_round(u64::from(self.fleet.devices())),
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
             trained_tokens: self.trained_tokens(),
@@ -374,8 +375,10 @@ pub struct Overview {
     pub domains: Vec<DomainOverview>,
     /// Share of every domain in each device's private examples.
     pub split: Vec<Vec<f64>>,
-    /// Devices invited to a round.
+    /// Devices at work at the same time.
     pub invited: u64,
+    /// Devices that work for one aggregate: fewer than are at work where these do not wait for each other.
+    pub updates_per_round: u64,
     /// Duration of the cloud's work in a round with everything on \[s\].
     pub cloud_seconds: f64,
     /// Rounds of the budget.

@@ -65,7 +65,7 @@ fn a_device_is_sent_a_model_once() {
 #[test]
 fn a_round_that_nobody_contributes_to_is_void() {
     let (mut told, _) = open("concurrency = 3\nbuffer = 2");
-    told.now = told.now + cotune_kernel::VirtualDuration::from_secs(1);
+    told.now += cotune_kernel::VirtualDuration::from_secs(1);
     for device in 0..2 {
         assert!(told.tell(Message::Gone { device, round: 1 }).is_empty());
     }

@@ -228,7 +228,7 @@ fn a_cloud_that_stops_forgets_its_round_and_nothing_else() {
     }
 }
 
-/// The largest value of the proxy that the cloud has after a run, as the last broadcast shows it.
+/// Three rounds of six devices, some of which are corrupt.
 fn corrupted(how: &str, aggregate: &str) -> Vec<Event> {
     let fault = format!("[[fault]]\ncorrupt = {{ fraction = 0.2, {how} }}");
     let sizes = [
@@ -250,7 +250,7 @@ fn loss(events: &[Event]) -> f64 {
             } if metric == "loss" => *value,
             _ => None,
         };
-    events.iter().filter_map(score).last().expect("the proxy is scored")
+    events.iter().rev().find_map(score).expect("the proxy is scored")
 }
 
 #[test]
@@ -273,7 +273,10 @@ fn robust_rules_hold_where_the_mean_does_not() {
     let scaled = "how = \"scale\", factor = -1000";
     let honest = loss(&corrupted("class = \"phone\", how = \"scale\", factor = 1.0", "mean"));
     let ruined = loss(&corrupted(scaled, "mean"));
-    assert!(!(ruined < 2.0 * honest), "the mean comes to {ruined}, without corruption to {honest}");
+    assert!(
+        ruined.is_nan() || ruined > 2.0 * honest,
+        "the mean comes to {ruined}, without corruption to {honest}"
+    );
     for rule in ["norm-clip", "median", "trimmed-mean", "krum"] {
         let events = corrupted(scaled, rule);
         assert_eq!(struck(&events, FaultKind::Corrupt).len(), 3);

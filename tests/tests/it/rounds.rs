@@ -127,7 +127,7 @@ fn an_update_of_another_shape_is_rejected() {
 #[test]
 fn a_void_round_is_tried_again_with_a_new_number() {
     let (mut round, _) = open(&co_plms(""), "deadline = \"5min\"\nmin_updates = 2");
-    round.now = round.now + VirtualDuration::from_secs(300);
+    round.now += VirtualDuration::from_secs(300);
     round.receive(1, 0, 0.5);
     round.tell(Message::Gone { device: 1, round: 1 });
     let effects = round.tell(Message::Deadline { round: 1 });
