@@ -3,6 +3,7 @@
 //! | oracle | where |
 //! |---|---|
 //! | Little's law, order statistics of the K-th arrival, conservation of bytes and joules | here |
+//! | M/M/1 on a link that serves one flow after another | here |
 //! | M/M/1 wait on the event queue | `sim/kernel/src/queue/tests.rs` |
 //! | M/G/1 processor sharing on a link; fast max-min against naive | `sim/kernel/src/network/link/tests.rs` |
 //! | LV08's 0.996079 s, Mathis's TCP bound | `sim/kernel/src/network/tcp.rs` |
@@ -12,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cotune_kernel::{Stream, VirtualDuration};
+use cotune_kernel::{Bytes, FlowId, SharedLink, Stream, VirtualDuration, VirtualTime};
 use cotune_record::{Event, EventDigest, EventKind, Outcome, Reason, Status, Wall, summarize, tabulate};
 use cotune_tests::{fedavg, plan, play, tiny};
 use cotune_world::Plan;
@@ -59,6 +60,7 @@ fn a_round_of_a_cohort_lasts_as_long_as_the_kth_of_n_exponential_devices() {
     let (mean, variance) = order_statistic(20, 8);
     let error = MEAN * (variance / f64::from(ROUNDS)).sqrt();
     let measured = total / f64::from(ROUNDS);
+    println!("8th of 20: {measured:.2} s, theory {:.2} ± {error:.2} s", MEAN * mean);
     assert!(
         (measured - MEAN * mean).abs() < 4.0 * error,
         "{measured} s, expected {} ± {error} s",
@@ -93,7 +95,41 @@ fn a_round_that_waits_for_everybody_lasts_as_long_as_the_last_of_n_exponential_d
     let (mean, variance) = order_statistic(12, 12);
     let error = 30.0 * (variance / f64::from(ROUNDS)).sqrt();
     let expected = 30.0 * mean;
+    println!("12th of 12: {measured:.2} s, theory {expected:.2} ± {error:.2} s");
     assert!((measured - expected).abs() < 4.0 * error + 1.0, "{measured} s, expected {expected} ± {error} s");
+}
+
+/// Poisson arrivals of exponential sizes that a link carries one after another respond in 1 / (μ − λ) on average, and are
+/// alone on arrival in a share 1 − ρ of the cases.
+#[test]
+fn a_link_that_serves_one_flow_at_a_time_is_an_mm1_queue() {
+    const FLOWS: u64 = 200_000;
+    for rho in [0.3, 0.7] {
+        let mut gaps = Stream::keyed_parts(11, &[&"test/mm1/gap", &rho]);
+        let mut sizes = Stream::keyed_parts(11, &[&"test/mm1/size", &rho]);
+        let mut link = SharedLink::new(1e6); // μ = 1: a flow is a megabyte on average
+        let (mut arrival, mut free) = (VirtualTime::ZERO, VirtualTime::ZERO);
+        let (mut responses, mut alone) = (0.0, 0);
+        for id in 0..FLOWS {
+            arrival += VirtualDuration::from_secs_f64(gaps.exponential() / rho);
+            alone += u32::from(free <= arrival);
+            link.start(
+                arrival.max(free),
+                FlowId(id),
+                Bytes((1e6 * sizes.exponential()) as u64),
+                f64::INFINITY,
+            );
+            let done = link.next_completion().expect("a flow is under way");
+            assert_eq!(link.advance(done).len(), 1);
+            free = done;
+            responses += (free - arrival).as_secs_f64();
+        }
+        let (mean, theory) = (responses / FLOWS as f64, 1.0 / (1.0 - rho));
+        println!("M/M/1 at {rho}: mean response {mean:.4} s, theory {theory:.4} s");
+        assert!((mean / theory - 1.0).abs() < 0.03, "at {rho}: mean response {mean}, theory {theory}");
+        let share = f64::from(alone) / FLOWS as f64;
+        assert!((share - (1.0 - rho)).abs() < 0.01, "at {rho}: {share} find the link idle");
+    }
 }
 
 /// L = λW (Little 1961): a buffered cloud keeps so many devices at work, and what leaves it per second is that number over
@@ -141,6 +177,7 @@ fn littles_law_holds_for_the_devices_at_work() {
     }
     let (rate, time) = (left / (to - from), stayed / left);
     let mean = present / (since - from);
+    println!("Little: L = {mean:.4}, λ = {rate:.4}/s, W = {time:.3} s, λW = {:.4}", rate * time);
     assert!(left > 1_000.0, "only {left} left in {} s", to - from);
     assert!((mean / AT_WORK - 1.0).abs() < 1e-3, "{mean} at work, {AT_WORK} asked for");
     assert!((rate * time / AT_WORK - 1.0).abs() < 0.01, "λW = {rate} · {time} = {}", rate * time);

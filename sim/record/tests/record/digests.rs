@@ -1,7 +1,7 @@
 use cotune_record::{Event, EventDigest, EventKind, first_difference};
 use serde_json::Value;
 
-use crate::common::run;
+use crate::common::{buffered, run};
 
 fn digest(events: &[Event]) -> EventDigest {
     let mut digest = EventDigest::new();
@@ -50,7 +50,7 @@ fn mutations(event: &Event) -> Vec<(String, Event)> {
 
 #[test]
 fn the_digest_changes_with_any_field() {
-    let events = run();
+    let events: Vec<Event> = run().into_iter().chain(buffered()).collect();
     let before = digest(&events).digest();
     let mut tried = 0;
     for index in 0..events.len() {
