@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, mpsc};
 
 use cotune_models::device::Compute;
@@ -79,7 +78,10 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("standalone with the public set", standalone("public = true")),
         ("fedavg on the proxy", fedavg("on = \"proxy\"")),
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
+        ("fedavg by the median", fedavg("on = \"proxy\"\naggregate = \"median\"")),
+        ("fedavg by krum", fedavg("on = \"proxy\"\naggregate.krum = { keep = 1 }")),
         ("co-plms", co_plms("")),
+        ("co-plms by the trimmed mean", co_plms("aggregate.trimmed-mean = { trim = 0.2 }")),
         ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
         ("co-plms with a private domain adapter", co_plms("dst = \"domain-adapter\"")),
         ("co-plms, one after the other", co_plms("saml = { update = \"alternating\" }")),
@@ -183,8 +185,16 @@ pub struct Played {
 /// # Panics
 /// The simulation fails or is interrupted.
 pub fn play(plan: &Arc<Plan>, threads: usize, train: bool) -> Played {
+    play_delayed(plan, threads, train, None)
+}
+
+/// The same with jobs that wait for random times of the wall clock, drawn from the seed `delays`.
+///
+/// # Panics
+/// The simulation fails or is interrupted.
+pub fn play_delayed(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Played {
     let (sender, receiver) = mpsc::channel();
-    let options = Options { threads, train, stop: Arc::new(AtomicBool::new(false)) };
+    let options = Options { threads, train, delays, ..Options::default() };
     let sink = Box::new(move |event| sender.send(event).map_err(|error| error.to_string()));
     let end = simulate(Arc::clone(plan), options, sink).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(end, End::Complete);

@@ -84,12 +84,12 @@ codes! {
         "`base` is zoo:NAME (shipped), dir:PATH (Hugging Face layout) or pretrain:FILE.toml (made once).";
     NO_ADAPTER = "E0103", "a model that trains has no adapter",
         "Bases stay frozen: what trains and travels is the adapter. Only models that are evaluated and never trained may do without.";
-    COHORT = "E0104", "the cohort is larger than the fleet",
-        "A round waits for `cohort` updates, and a device sends one.";
+    COHORT = "E0104", "more devices than the fleet has",
+        "A round waits for `cohort` updates, `concurrency` devices are at work at once and a `buffer` takes one update of a device for each model: none can be more than the devices there are.";
     MIN_UPDATES = "E0105", "min_updates is larger than the cohort",
         "A round ends with `cohort` updates, so that a larger `min_updates` would make every round void.";
-    UNKNOWN_CLASS = "E0106", "a device class that the fleet does not have",
-        "Faults name a class by the name of its table, or \"*\" for all.";
+    UNKNOWN_CLASS = "E0106", "a device class or region that the fleet does not have",
+        "Faults name a class by the name of its table, or \"*\" for all; a partition may name a region, which classes name with `region`.";
     SHARES = "E0107", "the shares do not add up to 1",
         "`share` is a fraction of the fleet. Write `weight` in every class instead to have cotune normalise.";
     FEW_DEVICES = "E0108", "fewer devices than classes",

@@ -47,10 +47,17 @@ pub struct DeviceClass {
     pub share: f64,
     /// The model its devices run: a name in `[models]`.
     pub model: String,
+    /// Where its devices are: a name that a `partition` fault can cut off. Default: nowhere in particular.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Sustained training speed \[FLOP/s\].
     pub compute_flops_per_second: Distribution,
     /// Memory for the model and its training \[bytes\].
     pub memory_bytes: u64,
+    /// The least share of the memory that its owner's use leaves free, in (0, 1]: at every invitation the free share is
+    /// uniform between this and 1. Default: 1.
+    #[serde(default = "all_of_it", skip_serializing_if = "is_all_of_it")]
+    pub memory_free: f64,
     /// Memory bandwidth \[bytes/s\]. Default: 50 GB/s (chosen: LPDDR5-6400 on 64 bits peaks at 51.2).
     pub memory_bandwidth_bytes_per_second: Distribution,
     /// Power draw.
@@ -61,6 +68,15 @@ pub struct DeviceClass {
     pub link: Link,
     /// When its devices are there.
     pub availability: Availability,
+}
+
+fn all_of_it() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_all_of_it(share: &f64) -> bool {
+    *share == 1.0
 }
 
 /// Power draw of a device \[W\].
@@ -255,8 +271,10 @@ fn device_class(view: View, share: f64, models: Option<&[&str]>) -> Option<Devic
     {
         view.problems.add(unknown_model(model, models).label(view.place("model"), "not in [models]"));
     }
+    let region = view.string("region", "\"eu\"").optional();
     let compute = view.distribution("compute", &units::COMPUTE, Bound::Positive).required(view.problems);
     let memory = view.bytes("memory").required(view.problems);
+    let memory_free = view.number("memory_free", Bound::Share).or(1.0);
     let memory_bandwidth = view.distribution("memory_bandwidth", &units::RATE, Bound::Positive);
     let memory_bandwidth = memory_bandwidth.or(Distribution::Constant(50e9));
     let power = power(view.table_or_empty("power"));
@@ -276,8 +294,10 @@ fn device_class(view: View, share: f64, models: Option<&[&str]>) -> Option<Devic
     Some(DeviceClass {
         share,
         model: model?,
+        region,
         compute_flops_per_second: compute?,
         memory_bytes: memory?,
+        memory_free,
         memory_bandwidth_bytes_per_second: memory_bandwidth,
         power,
         battery: match battery {

@@ -6,6 +6,7 @@ use crate::node::{Entry, Table, Value};
 const CHOICES: &[&[&str]] = &[
     &["method"],
     &["method", "*", "optimizer"],
+    &["method", "*", "aggregate"],
     &["method", "*", "saml", "combine"],
     &["coordination"],
     &["transfer", "up"],

@@ -163,14 +163,33 @@ pub enum DomainTuning {
     Off,
 }
 
-/// The weights of a mean over devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How updates become one. The robust rules count every device alike, whatever examples it claims to have.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregate {
-    /// w_k = n_k / Σn.
+    /// The mean, w_k = n_k / Σn. Also written `mean`.
     Weighted,
-    /// w_k = 1 / K.
+    /// The mean, w_k = 1 / K.
     Uniform,
+    /// The mean, w_k = n_k / Σn, of updates that are shortened to a norm (Sun et al. 2019).
+    NormClip {
+        /// Largest L2 norm of an update's change; none: the median of the norms of the round.
+        norm: Option<f64>,
+    },
+    /// The median of every coordinate (Yin et al. 2018).
+    Median,
+    /// The mean of every coordinate without its extremes (Yin et al. 2018).
+    TrimmedMean {
+        /// Fraction of the updates left out at either end, in [0, 0.5). Default: 0.1 (chosen).
+        trim: f64,
+    },
+    /// The updates that are closest to others (Blanchard et al. 2017).
+    Krum {
+        /// Corrupt updates that are expected, f. Default: none, as many as can be borne: (K − 3) / 2 of K.
+        byzantine: Option<u32>,
+        /// Updates averaged, m: 1 is Krum, more is Multi-Krum. Default: 1.
+        keep: u32,
+    },
 }
 
 /// The optimizer.

@@ -81,6 +81,8 @@ pub(crate) enum Bound {
     Fraction,
     /// 0 to 1, without 1.
     BelowOne,
+    /// 0 to 0.5, without 0.5.
+    BelowHalf,
     /// 0 to 1, without 0.
     Share,
     /// 1 or above.
@@ -96,6 +98,7 @@ impl Bound {
             Self::NonNegative => (number >= 0.0, "has to be 0 or above"),
             Self::Fraction => ((0.0..=1.0).contains(&number), "has to be between 0 and 1"),
             Self::BelowOne => ((0.0..1.0).contains(&number), "has to be at least 0 and below 1"),
+            Self::BelowHalf => ((0.0..0.5).contains(&number), "has to be at least 0 and below 0.5"),
             Self::Share => (number > 0.0 && number <= 1.0, "has to be above 0 and at most 1"),
             Self::AtLeastOne => (number >= 1.0, "has to be 1 or above"),
             Self::Finite => (true, ""),

@@ -25,9 +25,16 @@ impl Scenario {
         self.shrink_data();
         self.shrink_method();
         let devices = self.fleet.devices;
-        let Coordination::Sync(sync) = &mut self.coordination;
-        sync.cohort = sync.cohort.min(devices);
-        sync.min_updates = sync.min_updates.min(sync.cohort);
+        match &mut self.coordination {
+            Coordination::Sync(sync) => {
+                sync.cohort = sync.cohort.min(devices);
+                sync.min_updates = sync.min_updates.min(sync.cohort);
+            }
+            Coordination::Buffered(buffered) | Coordination::Async(buffered) => {
+                buffered.concurrency = buffered.concurrency.min(devices);
+                buffered.buffer = buffered.buffer.min(devices);
+            }
+        }
         self.evaluation.panel = self.evaluation.panel.min(devices);
         let prompts = self.evaluation.prompts_per_domain.unwrap_or(PROMPTS_PER_DOMAIN);
         self.evaluation.prompts_per_domain = Some(prompts.min(PROMPTS_PER_DOMAIN));

@@ -21,15 +21,22 @@ pub(crate) const METHOD: Choices = Choices {
 };
 
 pub(crate) const COORDINATION: Choices =
-    Choices { what: "a coordination", available: &["sync"], planned: &["buffered", "async"], plain: &[] };
+    Choices { what: "a coordination", available: &["sync", "buffered", "async"], planned: &[], plain: &[] };
 
 pub(crate) const ENCODING: Choices =
     Choices { what: "an encoding", available: &["none"], planned: &["int8", "topk"], plain: &[] };
 
 pub(crate) const FAULT: Choices = Choices {
     what: "a fault",
-    available: &["crash", "slowdown"],
-    planned: &["partition", "corrupt", "cloud_restart"],
+    available: &["crash", "slowdown", "partition", "corrupt", "cloud_restart"],
+    planned: &[],
+    plain: &[],
+};
+
+pub(crate) const AGGREGATE: Choices = Choices {
+    what: "an aggregation",
+    available: &["mean", "weighted", "uniform", "norm-clip", "median", "trimmed-mean", "krum"],
+    planned: &[],
     plain: &[],
 };
 

@@ -42,7 +42,7 @@
 //! let plan = Arc::new(Plan::draw(Arc::new(lab))?);
 //!
 //! let (sender, receiver) = mpsc::channel();
-//! let options = Options { threads: 4, train: true, stop: Arc::default() };
+//! let options = Options { threads: 4, ..Options::default() };
 //! simulate(plan, options, Box::new(move |event| sender.send(event).map_err(|error| error.to_string())))?;
 //!
 //! let events: Vec<Event> = receiver.iter().collect();

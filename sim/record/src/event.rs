@@ -9,6 +9,8 @@
 //!    all `…Finished` is the total, and bytes sent = bytes received + bytes lost.
 //! 3. Every invited device ends in exactly one outcome per round: [`EventKind::UpdateAccepted`] or
 //!    [`EventKind::NotContributed`]. It may come after the round closed (a late update).
+//!    Rounds of buffered coordination overlap: a device's outcome belongs to the round whose model it was sent, also
+//!    when its update is part of a later aggregate.
 //! 4. Round numbers start at 1 and are never reused: a void round that is retried is a new round. Round 0 is
 //!    the state before training; its [`EventKind::Evaluated`] events are the summary's `start`.
 //! 5. Joules on devices are marginal (above idle). Idle energy is one total in [`EventKind::RunEnded`].
@@ -58,6 +60,13 @@ pub enum EventKind {
         round: u32,
         /// Invited devices, ascending.
         invited: Vec<u32>,
+    },
+    /// A device was asked to take part in a round that is open: buffered coordination fills places as they get free.
+    Invited {
+        /// Round number.
+        round: u32,
+        /// The device; at most once in a round.
+        device: u32,
     },
     /// A device began to receive the round's payload.
     DownloadStarted {
@@ -149,7 +158,7 @@ pub enum EventKind {
         /// Whether the whole payload arrived.
         complete: bool,
     },
-    /// Outcome: the device's update is part of the round's aggregate.
+    /// Outcome: the device's update is part of an aggregate; of none if that round turns out void.
     UpdateAccepted {
         /// Round number.
         round: u32,
@@ -158,6 +167,12 @@ pub enum EventKind {
         /// Weight in the aggregate \[examples\], after any discount for staleness.
         #[serde(with = "real")]
         weight: f64,
+        /// Aggregates made between the model that the device was sent and the one its update is part of.
+        #[serde(default, skip_serializing_if = "is_fresh")]
+        staleness: u32,
+        /// The round whose aggregate it is part of, where that is a later one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aggregate: Option<u32>,
     },
     /// Outcome: the device was invited and contributed nothing.
     NotContributed {
@@ -223,7 +238,7 @@ pub enum EventKind {
         accepted: u32,
         /// Devices invited.
         invited: u32,
-        /// Whether there were too few updates to aggregate.
+        /// Whether no aggregate was made: of too few updates, or because the cloud stopped.
         void: bool,
         /// Time since the round opened \[s\].
         #[serde(with = "real")]
@@ -281,6 +296,11 @@ pub enum EventKind {
         #[serde(with = "real")]
         idle_joules: f64,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_fresh(staleness: &u32) -> bool {
+    *staleness == 0
 }
 
 /// One model's mean training loss.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     /// Not reachable when invited.
     Offline,
-    /// The work does not fit the device's memory.
+    /// The work does not fit what is free of the device's memory.
     RefusedMemory,
     /// Below the charge it trains at.
     Battery,
@@ -23,7 +23,7 @@ pub enum Reason {
     Crashed,
     /// The connection dropped while it sent the update.
     UploadLost,
-    /// The update came after the deadline, or the cohort was already full.
+    /// The update came after the deadline, when the cohort was full, or after a restart of the cloud.
     Late,
     /// The update was based on too old a model.
     Stale,

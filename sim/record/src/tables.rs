@@ -210,8 +210,10 @@ pub struct ReportRow {
     pub outcome: Option<Outcome>,
     /// When the outcome was known \[s\].
     pub ended_s: Option<f64>,
-    /// Weight in the aggregate \[examples\]; 0 unless accepted.
+    /// Weight in the aggregate \[examples\]; 0 unless accepted, and where the round turned out void.
     pub weight: f64,
+    /// Aggregates made between the model it was sent and the one its update is part of.
+    pub staleness: u32,
     /// Receiving.
     pub download: Span,
     /// Working.
@@ -228,6 +230,28 @@ pub struct ReportRow {
     pub joules: f64,
     /// The part of it spent for nothing \[J\].
     pub wasted_joules: f64,
+}
+
+impl ReportRow {
+    /// A device that was invited, and nothing more yet.
+    pub(crate) fn new(round: u32, device: u32) -> Self {
+        Self {
+            round,
+            device,
+            outcome: None,
+            ended_s: None,
+            weight: 0.0,
+            staleness: 0,
+            download: Span::default(),
+            training: Span::default(),
+            upload: Span::default(),
+            bytes_down: 0,
+            bytes_up: 0,
+            wasted_bytes: 0,
+            joules: 0.0,
+            wasted_joules: 0.0,
+        }
+    }
 }
 
 /// One score of one model.

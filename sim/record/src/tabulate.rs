@@ -35,7 +35,12 @@ pub struct Tabulator {
 /// Where one round stands in the tables.
 struct Place {
     row: usize,
+    /// The rows of the devices invited when it opened, ascending.
     reports: std::ops::Range<usize>,
+    /// The rows of devices invited later.
+    later: BTreeMap<u32, usize>,
+    /// The rows whose updates are in its aggregate, in the order in which they were accepted.
+    accepted: Vec<usize>,
     cloud: Span,
     loss: (f64, u32),
 }
@@ -63,6 +68,7 @@ impl Tabulator {
         match &event.kind {
             EventKind::RunStarted { .. } => {}
             EventKind::RoundOpened { round, invited } => self.open(*round, invited, now)?,
+            EventKind::Invited { round, device } => self.invite(*round, *device, now)?,
             EventKind::DownloadStarted { round, device, .. } => {
                 self.report(*round, *device, now)?.1.download.from_s = Some(now);
             }
@@ -99,10 +105,13 @@ impl Tabulator {
                 row.bytes_up += bytes;
                 row.joules += joules;
             }
-            EventKind::UpdateAccepted { round, device, weight } => {
-                let report = self.conclude(*round, *device, Outcome::Accepted, now)?;
-                report.1.weight = *weight;
-                report.0.accepted += 1;
+            EventKind::UpdateAccepted { round, device, weight, staleness, aggregate } => {
+                let (_, report) = self.conclude(*round, *device, Outcome::Accepted, now)?;
+                (report.weight, report.staleness) = (*weight, *staleness);
+                let accepted = self.row(*round, *device, now)?;
+                let (place, row) = self.place(aggregate.unwrap_or(*round), now)?;
+                place.accepted.push(accepted);
+                row.accepted += 1;
             }
             EventKind::NotContributed { round, device, reason, wasted_bytes, wasted_joules } => {
                 let (row, report) = self.conclude(*round, *device, Outcome::Not(*reason), now)?;
@@ -129,6 +138,9 @@ impl Tabulator {
                 let (_, row) = self.place(*round, now)?;
                 row.closed_s = Some(now);
                 row.void = *void;
+                if *void {
+                    self.waste(*round);
+                }
             }
             EventKind::Evaluated { round, scope, device, metric, domain, value, weight } => {
                 self.evaluations.push(EvaluationRow {
@@ -166,7 +178,7 @@ impl Tabulator {
         for place in self.places.values() {
             let row = &mut self.rounds[place.row];
             row.loss = (place.loss.1 > 0).then(|| place.loss.0 / f64::from(place.loss.1));
-            split_time(row, &self.reports[place.reports.clone()]);
+            split_time(row, place.accepted.last().map(|last| &self.reports[*last]));
         }
         self.reports.sort_by_key(|row| (row.round, row.device));
         Ok(Tables {
@@ -184,28 +196,41 @@ impl Tabulator {
             return Err(TableError::RoundTwice { round });
         }
         let from = self.reports.len();
-        self.reports.extend(invited.iter().map(|&device| ReportRow {
-            round,
-            device,
-            outcome: None,
-            ended_s: None,
-            weight: 0.0,
-            download: Span::default(),
-            training: Span::default(),
-            upload: Span::default(),
-            bytes_down: 0,
-            bytes_up: 0,
-            wasted_bytes: 0,
-            joules: 0.0,
-            wasted_joules: 0.0,
-        }));
+        self.reports.extend(invited.iter().map(|&device| ReportRow::new(round, device)));
         self.reports[from..].sort_by_key(|row| row.device);
         let reports = from..self.reports.len();
         let row = self.rounds.len();
-        self.places.insert(round, Place { row, reports, cloud: Span::default(), loss: (0.0, 0) });
+        let (later, accepted) = (BTreeMap::new(), Vec::new());
+        let place = Place { row, reports, later, accepted, cloud: Span::default(), loss: (0.0, 0) };
+        self.places.insert(round, place);
         let invited = u32::try_from(invited.len()).unwrap_or(u32::MAX);
         self.rounds.push(RoundRow { round, opened_s: now, invited, ..RoundRow::default() });
         Ok(())
+    }
+
+    fn invite(&mut self, round: u32, device: u32, now: f64) -> Result<(), TableError> {
+        let index = self.reports.len();
+        let (place, row) = self.place(round, now)?;
+        row.invited += 1;
+        place.later.insert(device, index);
+        self.reports.push(ReportRow::new(round, device));
+        Ok(())
+    }
+
+    /// What was accepted into a round that turned out void was for nothing.
+    fn waste(&mut self, round: u32) {
+        let Some(place) = self.places.get(&round) else { return };
+        for report in &place.accepted {
+            let report = &mut self.reports[*report];
+            report.weight = 0.0;
+            (report.wasted_bytes, report.wasted_joules) =
+                (report.bytes_down + report.bytes_up, report.joules);
+            if let Some(own) = self.places.get(&report.round) {
+                let row = &mut self.rounds[own.row];
+                row.wasted_bytes += report.wasted_bytes;
+                row.wasted_joules += report.wasted_joules;
+            }
+        }
     }
 
     fn place(&mut self, round: u32, seconds: f64) -> Result<(&mut Place, &mut RoundRow), TableError> {
@@ -220,12 +245,21 @@ impl Tabulator {
         device: u32,
         seconds: f64,
     ) -> Result<(&mut RoundRow, &mut ReportRow), TableError> {
+        let report = self.row(round, device, seconds)?;
+        let row = self.places[&round].row;
+        Ok((&mut self.rounds[row], &mut self.reports[report]))
+    }
+
+    /// Where the row of a device in a round lies.
+    fn row(&self, round: u32, device: u32, seconds: f64) -> Result<usize, TableError> {
         let place = self.places.get(&round).ok_or(TableError::NoSuchRound { round, seconds })?;
-        let rows = &mut self.reports[place.reports.clone()];
-        let index = rows
-            .binary_search_by_key(&device, |row| row.device)
-            .map_err(|_| TableError::NotInvited { round, device, seconds })?;
-        Ok((&mut self.rounds[place.row], &mut rows[index]))
+        let first = self.reports[place.reports.clone()].binary_search_by_key(&device, |row| row.device);
+        match first {
+            Ok(index) => Ok(place.reports.start + index),
+            Err(_) => {
+                place.later.get(&device).copied().ok_or(TableError::NotInvited { round, device, seconds })
+            }
+        }
     }
 
     fn conclude(
@@ -245,14 +279,10 @@ impl Tabulator {
 }
 
 /// Splits a closed round's duration along its critical device; the parts add up to the duration.
-fn split_time(row: &mut RoundRow, reports: &[ReportRow]) {
+fn split_time(row: &mut RoundRow, critical: Option<&ReportRow>) {
     let (Some(duration), Some(closed)) = (row.duration_s(), row.closed_s) else { return };
     row.cloud_s = row.cloud_s.min(duration);
-    let last = reports
-        .iter()
-        .filter(|report| report.outcome == Some(Outcome::Accepted))
-        .max_by(|a, b| a.ended_s.partial_cmp(&b.ended_s).unwrap_or(std::cmp::Ordering::Equal));
-    if let Some(critical) = last {
+    if let Some(critical) = critical {
         let inside = |span: &Span| span.within(row.opened_s, closed);
         (row.down_s, row.compute_s, row.up_s) =
             (inside(&critical.download), inside(&critical.training), inside(&critical.upload));

@@ -3,7 +3,7 @@
 //! | file           | actor |
 //! |----------------|-------|
 //! | `scheduler.rs` | owns virtual time, the network and the job pool; carries effects out |
-//! | `cloud.rs`     | the cloud, a shell over [`crate::coordination::sync::CloudCore`] |
+//! | `cloud.rs`     | the cloud, a shell over [`crate::coordination::CloudCore`] |
 //! | `device.rs`    | one device, a shell over [`crate::device::DeviceCore`] |
 //! | `recorder.rs`  | hands events to whoever writes them down |
 //!
@@ -40,6 +40,17 @@ pub struct Options {
     pub train: bool,
     /// Set from outside to end the run after the current event.
     pub stop: Arc<AtomicBool>,
+    /// Has jobs wait for random times of the wall clock, drawn from this seed: the harshest way to show that no result
+    /// depends on when a job is done. For tests.
+    #[doc(hidden)]
+    pub delays: Option<u64>,
+}
+
+impl Default for Options {
+    /// One thread, learning, nothing to stop it.
+    fn default() -> Self {
+        Self { threads: 1, train: true, stop: Arc::default(), delays: None }
+    }
 }
 
 /// How a simulation ended.

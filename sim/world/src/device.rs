@@ -60,7 +60,7 @@ impl DeviceCore {
             Message::Sent(transfer) => self.sent(&transfer, view),
             Message::Cut { transfer, never_began } => self.cut(&transfer, never_began, view),
             Message::Measure { round, cloud } => self.measure(round, &cloud, view),
-            Message::Open | Message::Deadline { .. } | Message::Gone { .. } => {
+            Message::Open | Message::Strike | Message::Deadline { .. } | Message::Gone { .. } => {
                 unreachable!("{message:?} is for the cloud")
             }
         }
@@ -181,7 +181,7 @@ impl DeviceCore {
             loss: None,
             update: None,
         };
-        let (mut payload, mut kept) = (Arc::default(), None);
+        let (mut payload, mut kept) = (Arc::clone(view.plan.update_shape(self.device)), None);
         let mut warning = None;
         match outcome {
             Outcome::Device(done) => {
@@ -216,6 +216,12 @@ impl DeviceCore {
         }
         effects.push(Effect::Record(finished));
         effects.extend(warning);
+        let seed = view.plan.scenario().seed;
+        if let Some((altered, detail)) = view.plan.faults().corrupted(seed, self.device, round, &payload) {
+            payload = Arc::new(altered);
+            let (kind, device) = (FaultKind::Corrupt, Some(self.device));
+            effects.push(Effect::Record(EventKind::Fault { kind, device, detail }));
+        }
         let bytes = view.plan.traffic(self.device).up;
         effects.push(Effect::Record(EventKind::UploadStarted { round, device: self.device, bytes }));
         effects.push(Effect::Send(Transfer {

@@ -43,8 +43,10 @@ pub struct View<'a> {
 /// What a party is told.
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// To the cloud: open the next round, or end the run.
+    /// To the cloud: open the next round, fill free places, or end the run.
     Open,
+    /// To the cloud: a fault of the scenario is due.
+    Strike,
     /// To the cloud: the deadline of a round has come.
     Deadline {
         /// The round.

@@ -50,6 +50,8 @@ pub struct DeviceClass {
     pub model: Arc<str>,
     /// Memory for the model and its training.
     pub memory: Bytes,
+    /// The least share of the memory that is free when a device is invited, in (0, 1\].
+    pub memory_free: f64,
     /// Power draw \[W\].
     pub power: Power,
     /// Packet loss, in [0, 1).
@@ -255,6 +257,7 @@ impl DeviceClass {
             devices,
             model: class.model.as_str().into(),
             memory: Bytes(class.memory_bytes),
+            memory_free: class.memory_free,
             power: class.power.clone(),
             loss: class.link.loss,
             drop_per_transfer: class.link.drop_per_transfer,

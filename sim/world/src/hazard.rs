@@ -54,6 +54,11 @@ pub fn transfer_lost(
     stream.chance(probability).then_some(at)
 }
 
+/// The share of its memory that is free when a device is invited to a round: uniform in \[`least`, 1\].
+pub fn memory_free(seed: u64, device: u32, round: u32, least: f64) -> f64 {
+    Stream::keyed_parts(seed, &[&"device", &device, &"round", &round, &"memory"]).range(least, 1.0)
+}
+
 /// Standard deviation over mean of [`transfer_noise`]: near what FLASH saw within one phone's link (0.37), below LTE while
 /// driving (0.5-0.9).
 pub const TRANSFER_NOISE_CV: f64 = 0.4;

@@ -3,6 +3,7 @@
 //! A job is pure: its outcome depends on the lab, the method and the job alone, never on the thread, the process or
 //! the order in which jobs run. It is serializable, so that other executors can stand where the local pool stands.
 
+use crate::aggregate::stale;
 use crate::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Subject, Update};
 use crate::payload::Payload;
 use crate::plan::Plan;
@@ -59,6 +60,7 @@ impl Job {
                 Outcome::Device(Box::new(method.device_work(lab, &task, state, &received)))
             }
             Self::Cloud { task, state, updates } => {
+                let updates = stale::rebase(lab, method, &state, updates);
                 let folded = method.fold(lab, state, &updates);
                 Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded)))
             }

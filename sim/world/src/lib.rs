@@ -10,19 +10,22 @@
 //! | what it is about   | files |
 //! |--------------------|-------|
 //! | before the run     | [`site`] (paths), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
-//! | the world          | [`fleet`], [`availability`], [`hazard`], [`energy`], [`split`], [`select`], `network` |
-//! | learning           | [`method`] (one file a method), [`payload`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
-//! | the state machines | [`device`], [`coordination`] (the cloud), [`effect`] (what they are told and answer) |
+//! | the world          | [`fleet`], [`availability`], [`hazard`], [`fault`], [`energy`], [`split`], [`select`], `network` |
+//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
+//! | the state machines | [`device`], [`coordination`] (the cloud), [`gate`] (who declines), [`effect`] (what they are told and answer) |
 //! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
 #![forbid(unsafe_code)]
 
 mod actors;
+mod aggregate;
 pub mod availability;
 pub mod coordination;
 pub mod device;
 pub mod effect;
 pub mod energy;
+pub mod fault;
 pub mod fleet;
+pub mod gate;
 pub mod hazard;
 pub mod job;
 pub mod lab;

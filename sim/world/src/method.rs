@@ -24,10 +24,11 @@ use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
-use cotune_scenario::method::{Aggregate, Method as Written};
+use cotune_scenario::method::Method as Written;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// The trained state of one party: by model, a key of the scenario's `[models]`.
 pub type State = BTreeMap<String, Trained>;
@@ -87,8 +88,12 @@ pub struct Update {
     pub model: String,
     /// Private examples behind it.
     pub examples: u64,
+    /// What it counts for because of its age, in (0, 1]; 1 if it is based on the cloud's model.
+    pub discount: f64,
+    /// What it was sent, where the cloud has made a newer model since.
+    pub base: Option<Arc<Payload>>,
     /// What it sent.
-    pub payload: Payload,
+    pub payload: Arc<Payload>,
 }
 
 /// Work as the cost model sees it; decided by the plan, never by what was learned.
@@ -159,7 +164,8 @@ pub trait Method: Debug + Send + Sync {
     /// What a device does with what it received.
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome;
 
-    /// The cloud's state after the updates of a round; updates come in ascending order of devices.
+    /// The cloud's state after the updates of a round, which come in ascending order of devices and are all based on
+    /// this state.
     fn fold(&self, _lab: &Lab, cloud: State, _updates: &[Update]) -> State {
         cloud
     }
@@ -209,25 +215,6 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
         Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
     })
-}
-
-/// The weighted mean of one model's values over the updates that carry it; `None` if none does.
-///
-/// `Σ_i (n_i / Σn) θ_i`, summed in f64 in the order of the updates.
-pub(crate) fn average(updates: &[Update], model: &str, weights: Aggregate) -> Option<Vec<f32>> {
-    let weigh = |update: &Update| match weights {
-        Aggregate::Weighted => update.examples as f64,
-        Aggregate::Uniform => 1.0,
-    };
-    let carried: Vec<(f64, &[f32])> =
-        updates.iter().filter_map(|update| Some((weigh(update), update.payload.values(model)?))).collect();
-    let total: f64 = carried.iter().map(|(weight, _)| weight).sum();
-    let (_, first) = carried.first()?;
-    let mean = (0..first.len()).map(|i| {
-        let sum: f64 = carried.iter().map(|(weight, values)| weight * f64::from(values[i])).sum();
-        (sum / total) as f32
-    });
-    Some(mean.collect())
 }
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.

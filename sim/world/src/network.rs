@@ -55,7 +55,7 @@ impl Network {
         Self { links, flows: BTreeMap::new(), next: 0 }
     }
 
-    /// A transfer begins its handshake.
+    /// A transfer begins its handshake. It breaks off when the device goes offline or a fault cuts it off.
     pub(crate) fn begin(&mut self, now: VirtualTime, transfer: Transfer, plan: &Plan) -> Begun {
         let flow = FlowId(self.next);
         self.next += 1;
@@ -67,7 +67,9 @@ impl Network {
             .map(|share| (transfer.bytes as f64 * share) as u64);
         let flows_after = VirtualDuration::from_secs_f64(1.5 * view.rtt_seconds);
         let far = VirtualTime::MAX;
-        let gone_at = view.class.availability.goes_offline_before(seed, device, now, far);
+        let offline = view.class.availability.goes_offline_before(seed, device, now, far);
+        let cut_off = plan.faults().cut_from(view.class_index, now);
+        let gone_at = [offline, cut_off].into_iter().flatten().min();
         self.flows.insert(flow, Flow { transfer, began: now, lost_after, flowing: false });
         Begun { flow, flows_after, gone_at }
     }

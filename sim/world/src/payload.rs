@@ -46,6 +46,22 @@ impl Payload {
         })
     }
 
+    /// Whether `other` has the same parts in the same order: models, and numbers of values.
+    pub fn has_shape_of(&self, other: &Self) -> bool {
+        let alike = |(a, b): (&Part, &Part)| match (a, b) {
+            (Part::Adapter { model, values }, Part::Adapter { model: of, values: as_many }) => {
+                model == of && values.len() == as_many.len()
+            }
+            (Part::Prompts { texts, .. }, Part::Prompts { texts: as_many, .. }) => {
+                texts.len() == as_many.len()
+            }
+            (Part::Adapter { .. }, Part::Prompts { .. }) | (Part::Prompts { .. }, Part::Adapter { .. }) => {
+                false
+            }
+        };
+        self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(alike)
+    }
+
     /// Whether every number in it is finite.
     pub fn is_finite(&self) -> bool {
         self.parts.iter().all(|part| match part {

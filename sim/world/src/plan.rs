@@ -1,5 +1,6 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
+use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError};
 use crate::lab::{Lab, LabModel};
 use crate::method::{self, Load, Method, Refusal};
@@ -7,7 +8,7 @@ use crate::payload::{Part, Payload};
 use cotune_kernel::Stream;
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
-use cotune_scenario::coordination::{Coordination, Synchronous};
+use cotune_scenario::coordination::Coordination;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ pub struct Plan {
     panel: Vec<u32>,
     /// Bytes down and up of one round, by class.
     traffic: Vec<Traffic>,
+    /// What an update looks like, by class.
+    updates: Vec<Arc<Payload>>,
+    faults: Faults,
 }
 
 /// Bytes of one device's round.
@@ -88,16 +92,20 @@ impl Plan {
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults)?;
         let method = method::of(&lab)?;
         let cloud = method.start_cloud(&lab);
+        let updates: Vec<Arc<Payload>> =
+            fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
         let traffic = fleet
             .classes()
             .iter()
-            .map(|class| Traffic {
+            .zip(&updates)
+            .map(|(class, update)| Traffic {
                 down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model)),
-                up: bytes(&lab, &method.uplink(&lab, &class.model)),
+                up: bytes(&lab, update),
             })
             .collect();
         let panel = panel(scenario);
-        let plan = Self { lab, method, fleet, panel, traffic };
+        let faults = Faults::draw(scenario, &fleet);
+        let plan = Self { lab, method, fleet, panel, traffic, updates, faults };
         plan.fits()?;
         Ok(plan)
     }
@@ -127,10 +135,19 @@ impl Plan {
         &self.panel
     }
 
-    /// Who is invited, and when a round ends.
-    pub fn coordination(&self) -> &Synchronous {
-        let Coordination::Sync(sync) = &self.scenario().coordination;
-        sync
+    /// Who is invited, and when there is a new model.
+    pub fn coordination(&self) -> &Coordination {
+        &self.scenario().coordination
+    }
+
+    /// What strikes everyone, and who alters updates.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// A payload of the shape of a device's update; its values mean nothing.
+    pub fn update_shape(&self, device: u32) -> &Arc<Payload> {
+        &self.updates[self.fleet.device(device).class_index as usize]
     }
 
     /// Bytes that a device moves in one round.
@@ -259,6 +276,7 @@ impl Plan {
             domains: domains.collect(),
             split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
+            updates_per_round: self.coordination().updates_per_round(u64::from(self.fleet.devices())),
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
             trained_tokens: self.trained_tokens(),
@@ -273,7 +291,7 @@ impl Plan {
             let sum: u64 = self.fleet.iter().map(|view| self.device_cost(view.device, round).tokens).sum();
             sum / devices.max(1)
         };
-        let cohort = self.coordination().invited(devices);
+        let cohort = self.coordination().updates_per_round(devices);
         Some((1..=rounds).map(|round| cohort * mean(round) + self.cloud_cost(round).tokens).sum())
     }
 }
@@ -357,8 +375,10 @@ pub struct Overview {
     pub domains: Vec<DomainOverview>,
     /// Share of every domain in each device's private examples.
     pub split: Vec<Vec<f64>>,
-    /// Devices invited to a round.
+    /// Devices at work at the same time.
     pub invited: u64,
+    /// Devices that work for one aggregate: fewer than are at work where these do not wait for each other.
+    pub updates_per_round: u64,
     /// Duration of the cloud's work in a round with everything on \[s\].
     pub cloud_seconds: f64,
     /// Rounds of the budget.

@@ -5,11 +5,13 @@
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
+use cotune_kernel::Stream;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Names a submitted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +32,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` threads; none if `train` is false.
-    pub fn start(plan: &Arc<Plan>, threads: usize, train: bool) -> Self {
+    /// Starts `threads` threads; none if `train` is false. With `delays` every job waits before and after it is computed
+    /// for a time drawn from this seed, so that jobs end in another order.
+    pub fn start(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Self {
         let (submit, jobs) = unbounded::<(Ticket, Job)>();
         let (report, done) = unbounded();
         let count = if train { threads.max(1) } else { 0 };
@@ -42,8 +45,10 @@ impl Pool {
                     .name(format!("job-{i}"))
                     .spawn(move || {
                         for (ticket, job) in jobs {
+                            delay(delays, "before", ticket);
                             let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
                                 .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
+                            delay(delays, "after", ticket);
                             if report.send((ticket, outcome)).is_err() {
                                 return;
                             }
@@ -90,6 +95,18 @@ impl Drop for Pool {
         for thread in self.threads.drain(..) {
             drop(thread.join());
         }
+    }
+}
+
+/// Longest delay of a job, before it and after it.
+const LONGEST_DELAY: Duration = Duration::from_millis(8);
+
+/// Waits on the wall clock: up to [`LONGEST_DELAY`], and half of the times not at all.
+fn delay(delays: Option<u64>, when: &str, ticket: Ticket) {
+    let Some(seed) = delays else { return };
+    let mut stream = Stream::keyed_parts(seed, &[&"delay", &when, &ticket.0]);
+    if stream.chance(0.5) {
+        std::thread::sleep(LONGEST_DELAY.mul_f64(stream.uniform()));
     }
 }
 

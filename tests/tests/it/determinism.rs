@@ -1,11 +1,13 @@
-//! Same scenario, same seed, same digest. The scenario is the quickstart at smoke size: three families, dropouts,
-//! cohorts, over-selection, crashes, a relay set.
+//! Same scenario, same seed, same digest. One scenario is the quickstart at smoke size: three families, dropouts,
+//! cohorts, over-selection, crashes, a relay set. The other has every availability and every fault under buffered
+//! coordination, and jobs that end when they please.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
-use cotune_record::{EventKind, first_difference};
-use cotune_tests::{Played, plan, play, shipped};
+use cotune_record::{EventKind, FaultKind, Reason, first_difference};
+use cotune_tests::{Played, co_plms, plan, play, play_delayed, relay, shipped, tiny};
 use cotune_world::Plan;
 
 fn quickstart(overrides: &[(&str, &str)]) -> Arc<Plan> {
@@ -18,10 +20,14 @@ fn quickstart(overrides: &[(&str, &str)]) -> Arc<Plan> {
 static REFERENCE: LazyLock<Played> = LazyLock::new(|| play(&quickstart(&[]), 1, true));
 
 fn assert_same(other: &Played) {
+    assert_equal(&REFERENCE, other, "quickstart");
+}
+
+fn assert_equal(one: &Played, other: &Played, what: &str) {
     let events = |played: &Played| played.events.clone().into_iter().map(Ok::<_, Infallible>);
-    let Ok(difference) = first_difference(events(&REFERENCE), events(other));
-    assert!(difference.is_none(), "the runs part here: {difference:#?}");
-    assert_eq!((other.digest, other.schedule_digest), (REFERENCE.digest, REFERENCE.schedule_digest));
+    let Ok(difference) = first_difference(events(one), events(other));
+    assert!(difference.is_none(), "{what}: the runs part here: {difference:#?}");
+    assert_eq!((other.digest, other.schedule_digest), (one.digest, one.schedule_digest), "{what}");
 }
 
 #[test]
@@ -66,4 +72,104 @@ fn the_reference_run_has_what_the_digest_is_to_cover() {
     assert!(has(|kind| matches!(kind, EventKind::NotContributed { .. })), "somebody is left out");
     assert!(has(|kind| matches!(kind, EventKind::Evaluated { value: Some(_), .. })));
     assert!(has(|kind| matches!(kind, EventKind::RunEnded { .. })));
+}
+
+/// Every availability, every fault, half a dozen devices at work at once without rounds.
+const UNSTEADY: &str = r#"
+[coordination.buffered]
+concurrency   = 6
+buffer        = 3
+max_staleness = 2
+
+[fleet.class.watch]
+weight       = 2
+model        = "edge-a"
+compute      = "20MFLOP/s"
+memory       = "1GiB"
+link         = { down = "10Mbit/s", up = "2Mbit/s", rtt = "80ms", drop = "0.1/transfer" }
+availability.sessions = { online = { weibull = { shape = 0.5, scale = "3min" } }, offline = "40s" }
+[fleet.class.tablet]
+weight       = 2
+model        = "edge-b"
+region       = "coast"
+compute      = { lognormal = { median = "30MFLOP/s", p95 = "90MFLOP/s" } }
+memory       = "1GiB"
+link         = { down = "20Mbit/s", up = "5Mbit/s", rtt = "40ms" }
+[fleet.class.tablet.availability.diurnal]
+peak    = "00:30"
+online  = { at_peak = 0.9, at_trough = 0.2 }
+session = { exponential = { mean = "3min" } }
+
+[[fault]]
+crash = { class = "*", rate = "20/h" }
+[[fault]]
+slowdown = { class = "phone", fraction = 0.5, factor = 2.0 }
+[[fault]]
+partition = { region = "coast", at = "40s", lasts = "30s" }
+[[fault]]
+corrupt = { class = "gateway", fraction = 0.5, how = "nan" }
+[[fault]]
+corrupt = { class = "phone", fraction = 0.5, how = "bit-flip" }
+[[fault]]
+cloud_restart = { at = "120s", outage = "15s" }
+"#;
+
+fn unsteady(actors: &str) -> Arc<Plan> {
+    let tables = format!("{}{UNSTEADY}", co_plms(&format!("aggregate = \"median\"\n{}", relay(""))));
+    plan(&tiny(
+        &tables,
+        &[
+            ("fleet.devices", "12"),
+            ("data.split.dirichlet.min", "1"),
+            ("fleet.class.phone.compute", "\"25MFLOP/s\""),
+            ("fleet.class.phone.availability", "{ markov = { mean_on = \"2min\", mean_off = \"30s\" } }"),
+            ("fleet.class.gateway.compute", "\"60MFLOP/s\""),
+            ("budget.rounds", "200"),
+            ("budget.virtual_time", "\"200s\""),
+            ("evaluation.every.rounds", "50"),
+            ("evaluation.panel", "2"),
+            ("simulation.actors", actors),
+        ],
+    ))
+}
+
+#[test]
+fn neither_threads_nor_actors_nor_the_order_in_which_jobs_end_change_what_happens() {
+    let reference = play(&unsteady("\"active\""), 1, true);
+    let reasons: BTreeSet<Reason> = reference
+        .events
+        .iter()
+        .filter_map(|event| match event.kind {
+            EventKind::NotContributed { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .collect();
+    let faults: BTreeSet<FaultKind> = reference
+        .events
+        .iter()
+        .filter_map(|event| match event.kind {
+            EventKind::Fault { kind, .. } => Some(kind),
+            _ => None,
+        })
+        .collect();
+    assert!(reasons.len() >= 5, "only {reasons:?} occur");
+    let expected = [FaultKind::Crash, FaultKind::Partition, FaultKind::Corrupt, FaultKind::CloudRestart];
+    assert!(expected.iter().all(|kind| faults.contains(kind)), "only {faults:?} occur");
+    let stale = reference
+        .events
+        .iter()
+        .any(|event| matches!(event.kind, EventKind::UpdateAccepted { staleness: 1.., .. }));
+    assert!(stale, "no update is ever behind");
+
+    for actors in ["\"active\"", "\"all\""] {
+        let plan = unsteady(actors);
+        for threads in [1, 2, 4] {
+            for delays in [None, Some(u64::try_from(threads).expect("it is small"))] {
+                let what = format!("{threads} threads, actors {actors}, delays {delays:?}");
+                assert_equal(&reference, &play_delayed(&plan, threads, true, delays), &what);
+            }
+        }
+    }
+    let system = play(&unsteady("\"all\""), 1, false);
+    assert_eq!(system.schedule_digest, reference.schedule_digest, "the schedule is not learned");
 }

@@ -5,6 +5,9 @@
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
+//! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
+//! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
@@ -12,15 +15,19 @@
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
-//! What they share is the library of this package.
+//! What they share is the library of this package, and for a cloud that is told message by message `told.rs`.
 
 mod adapters;
 mod arrows;
 mod book;
+mod buffered;
 mod commands;
 mod determinism;
+mod faults;
 mod methods;
+mod oracles;
 mod plain_fedavg;
 mod rounds;
+mod told;
 mod transfers;
 mod wgpu;

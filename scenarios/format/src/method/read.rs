@@ -179,8 +179,22 @@ fn steps(view: &View, key: &'static str, default: Steps, kinds: &[&str]) -> Step
 }
 
 fn aggregate(view: &View) -> Aggregate {
-    let choices = &[("weighted", Aggregate::Weighted), ("uniform", Aggregate::Uniform)];
-    view.word("aggregate", choices).or(Aggregate::Weighted)
+    let Some((name, view)) = view.choice("aggregate", &words::AGGREGATE).optional() else {
+        return Aggregate::Weighted;
+    };
+    let aggregate = match name {
+        "uniform" => Aggregate::Uniform,
+        "norm-clip" => Aggregate::NormClip { norm: view.number("norm", Bound::Positive).optional() },
+        "median" => Aggregate::Median,
+        "trimmed-mean" => Aggregate::TrimmedMean { trim: view.number("trim", Bound::BelowHalf).or(0.1) },
+        "krum" => Aggregate::Krum {
+            byzantine: view.count("byzantine", 0).optional(),
+            keep: view.count("keep", 1).or(1),
+        },
+        _ => Aggregate::Weighted,
+    };
+    view.finish();
+    aggregate
 }
 
 fn optimizer(view: &View) -> Optimizer {

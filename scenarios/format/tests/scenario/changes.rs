@@ -42,7 +42,7 @@ fn an_override_reaches_one_key_or_replaces_a_choice() {
     // What a shell leaves of a string.
     let bare =
         changed("city-clinics.toml", &[("coordination.sync.deadline", "5min"), ("name", "night-shift")]);
-    let Coordination::Sync(sync) = &bare.coordination;
+    let Coordination::Sync(sync) = &bare.coordination else { panic!("it is sync") };
     assert_eq!((sync.deadline_seconds, bare.name.as_str()), (Some(300.0), "night-shift"));
     let listed = changed("city-clinics.toml", &[("fault.0.crash.rate", "1/s")]);
     assert_eq!(listed.faults[0], Fault::Crash { class: Classes::All, rate_per_second: 1.0 });

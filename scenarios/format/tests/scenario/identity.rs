@@ -56,7 +56,7 @@ fn a_smoke_run_is_small_and_keeps_every_class() {
         let counts = scenario.fleet.class_counts();
         assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
         assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), devices);
-        let Coordination::Sync(sync) = &scenario.coordination;
+        let Coordination::Sync(sync) = &scenario.coordination else { panic!("it is sync") };
         assert!(
             sync.cohort == devices && sync.min_updates <= devices && scenario.evaluation.panel == devices
         );
@@ -70,6 +70,15 @@ fn a_smoke_run_is_small_and_keeps_every_class() {
                 .all(|steps| steps.tune <= 4 && steps.mutual <= 4)
         );
     }
+}
+
+#[test]
+fn a_smoke_run_of_buffered_coordination_fits_the_smaller_fleet() {
+    let mut scenario =
+        changed("city-clinics.toml", &[("coordination", "{ buffered = { concurrency = 64, buffer = 20 } }")]);
+    scenario.smoke();
+    let Coordination::Buffered(buffered) = &scenario.coordination else { panic!("it is buffered") };
+    assert_eq!((buffered.concurrency, buffered.buffer), (10, 10));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What a scenario means: every section, every default.
 
-use cotune_scenario::coordination::{Coordination, Synchronous};
+use cotune_scenario::coordination::{Buffered, Coordination, Synchronous};
 use cotune_scenario::data::{Corpus, Half, Layout, Portion, Split};
 use cotune_scenario::evaluation::{Every, Metric};
-use cotune_scenario::fault::{Classes, Fault};
+use cotune_scenario::fault::{Classes, Corruption, Fault, Part};
 use cotune_scenario::fleet::Availability;
-use cotune_scenario::method::{Combine, Method, VocabularyMap};
+use cotune_scenario::method::{Aggregate, Combine, Method, VocabularyMap};
 use cotune_scenario::{Distribution, Severity, units};
 
 use crate::common::{ZOO, changed, good, parse, parse_text, read, with};
@@ -40,7 +40,7 @@ fn the_example_of_the_design_is_read_in_si_units() {
     let price = scenario.cloud.price.as_ref().expect("it has a price");
     assert_eq!((price.compute_usd_per_second, price.egress_usd_per_byte), (6.66666666666667e-4, 8e-11));
     assert_eq!(scenario.data.sizes(8000).expect("they fit").private, 6400);
-    let Coordination::Sync(sync) = &scenario.coordination;
+    let Coordination::Sync(sync) = &scenario.coordination else { panic!("it is sync") };
     assert_eq!((sync.invited(100), sync.deadline_seconds), (42, Some(1500.0)));
     let crash = Fault::Crash { class: Classes::All, rate_per_second: units::tidy(0.02 / 3600.0) };
     assert_eq!(scenario.faults[0], crash);
@@ -57,13 +57,94 @@ fn the_example_of_the_design_is_read_in_si_units() {
 #[test]
 fn the_least_scenario_gets_every_default() {
     let scenario = good("small.toml");
-    let Coordination::Sync(sync) = &scenario.coordination;
+    let Coordination::Sync(sync) = &scenario.coordination else { panic!("it is sync") };
     assert_eq!(*sync, Synchronous { cohort: 4, overcommit: 1.0, deadline_seconds: None, min_updates: 1 });
     let parts = (scenario.data.public, scenario.data.validation, scenario.data.test, scenario.data.private);
     assert_eq!(parts, (Portion::Count(50), Portion::Count(50), Portion::Count(100), Some(800)));
     assert_eq!(scenario.data.split, Split::Iid);
     assert_eq!(scenario.fleet.classes["phone"].share, 1.0);
     assert_eq!(scenario.evaluation.panel, 4);
+}
+
+#[test]
+fn every_coordination_is_read_and_none_is_larger_than_the_fleet() {
+    let coordination = |written: &str| changed("small.toml", &[("coordination", written)]).coordination;
+    let buffered = |concurrency, buffer, max_staleness, staleness_exponent| Buffered {
+        concurrency,
+        buffer,
+        max_staleness,
+        staleness_exponent,
+    };
+    assert_eq!(coordination("'buffered'"), Coordination::Buffered(buffered(4, 4, None, 0.5)));
+    assert_eq!(
+        coordination(
+            "{ buffered = { concurrency = 3, buffer = 2, max_staleness = 5, staleness_exponent = 1 } }"
+        ),
+        Coordination::Buffered(buffered(3, 2, Some(5), 1.0))
+    );
+    let asynchronous = coordination("{ async = { concurrency = 2 } }");
+    assert_eq!(asynchronous, Coordination::Async(buffered(2, 1, None, 0.5)));
+    assert_eq!((asynchronous.invited(4), asynchronous.updates_per_round(4)), (2, 1));
+    let many = changed("city-clinics.toml", &[("coordination", "'buffered'")]).coordination;
+    assert_eq!(many, Coordination::Buffered(buffered(100, 10, None, 0.5)), "FedBuff's buffer");
+}
+
+#[test]
+fn every_fault_is_read() {
+    let text = read("good", "small.toml")
+        .replace("[fleet.class.phone]", "[fleet.class.phone]\nregion = 'eu'\nmemory_free = 0.5");
+    let text = format!(
+        "{text}
+[[fault]]
+partition = {{ region = 'eu', at = '1h', lasts = '10min' }}
+[[fault]]
+partition = {{ class = 'phone', at = '2h', lasts = '90s' }}
+[[fault]]
+corrupt = {{ fraction = 0.1, how = 'nan' }}
+[[fault]]
+corrupt = {{ class = 'phone', fraction = 1, how = 'bit-flip' }}
+[[fault]]
+corrupt = {{ fraction = 0.5, how = 'scale', factor = -10 }}
+[[fault]]
+cloud_restart = {{ at = '20h', outage = '4min' }}
+"
+    );
+    let document = parse_text("good", "faults.toml", &text).expect("it is TOML");
+    let scenario = document.check(&ZOO).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).scenario;
+    assert_eq!(scenario.fleet.classes["phone"].memory_free, 0.5);
+    let partition = |part, at_seconds, lasts_seconds| Fault::Partition { part, at_seconds, lasts_seconds };
+    let phones = Classes::Named("phone".to_owned());
+    assert_eq!(
+        scenario.faults,
+        [
+            partition(Part::Region("eu".to_owned()), 3600.0, 600.0),
+            partition(Part::Class(phones.clone()), 7200.0, 90.0),
+            Fault::Corrupt { class: Classes::All, fraction: 0.1, how: Corruption::Nan },
+            Fault::Corrupt { class: phones, fraction: 1.0, how: Corruption::BitFlip },
+            Fault::Corrupt { class: Classes::All, fraction: 0.5, how: Corruption::Scale { factor: -10.0 } },
+            Fault::CloudRestart { at_seconds: 72_000.0, outage_seconds: 240.0 },
+        ]
+    );
+    let again = cotune_scenario::Scenario::from_lock_json(&scenario.to_lock_json()).expect("a lock file");
+    assert_eq!(again, scenario);
+}
+
+#[test]
+fn every_aggregation_is_read() {
+    for (written, expected) in [
+        ("'mean'", Aggregate::Weighted),
+        ("'weighted'", Aggregate::Weighted),
+        ("'uniform'", Aggregate::Uniform),
+        ("'median'", Aggregate::Median),
+        ("'norm-clip'", Aggregate::NormClip { norm: None }),
+        ("{ norm-clip = { norm = 2.5 } }", Aggregate::NormClip { norm: Some(2.5) }),
+        ("'trimmed-mean'", Aggregate::TrimmedMean { trim: 0.1 }),
+        ("{ krum = { byzantine = 2, keep = 3 } }", Aggregate::Krum { byzantine: Some(2), keep: 3 }),
+    ] {
+        let scenario = changed("small.toml", &[("method.co-plms.aggregate", written)]);
+        let Method::CoPlms(method) = scenario.method else { panic!("it is co-plms") };
+        assert_eq!(method.aggregate, expected, "{written}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use cotune_record::{Digest, EndReason, Event, EventKind, FaultKind, Loss, Reason, Scope};
 
-/// Every kind of event at least once, in order.
+/// Every kind of event of synchronous rounds at least once, in order.
 pub fn run() -> Vec<Event> {
     let mut events = Vec::new();
     let mut at = |seconds: f64, kind: EventKind| {
@@ -42,9 +42,9 @@ pub fn run() -> Vec<Event> {
     at(9.0, trained(1, 2, 3.5));
     at(9.0, EventKind::UploadStarted { round: 1, device: 2, bytes: 50 });
     at(10.0, up(1, 0));
-    at(10.0, EventKind::UpdateAccepted { round: 1, device: 0, weight: 12.0 });
+    at(10.0, accepted(1, 0, 12.0));
     at(12.0, up(1, 2));
-    at(12.0, EventKind::UpdateAccepted { round: 1, device: 2, weight: 20.0 });
+    at(12.0, accepted(1, 2, 20.0));
     at(12.0, EventKind::RelayMade { round: 1, device: None, prompts: 16, kept: Some(11) });
     at(12.0, EventKind::CloudTraining { round: 1, seconds: 3.0, flops: 1e12 });
     at(
@@ -71,6 +71,46 @@ pub fn run() -> Vec<Event> {
     }
     at(20.0, score(2, Scope::Cloud, None, "rouge-l", None, 42.0));
     at(20.0, EventKind::RunEnded { reason: EndReason::Rounds, cost_usd: 0.5, idle_joules: 100.0 });
+    events
+}
+
+/// Buffered coordination with a buffer of one: device 4 gets a free place in round 1 and is accepted into round 2, which is
+/// lost with what it has.
+pub fn buffered() -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut at = |seconds: f64, kind: EventKind| {
+        let seq = events.len() as u64;
+        events.push(Event { time_ns: (seconds * 1e9) as u64, class: 2, source: 1, seq, kind });
+    };
+    let (scenario_digest, method) = (Digest::of(b"scenario"), "fedavg".to_owned());
+    at(0.0, EventKind::RunStarted { scenario_digest, seed: 1, devices: 6, method });
+    at(0.0, EventKind::RoundOpened { round: 1, invited: vec![0, 2] });
+    for device in [0, 2] {
+        at(0.0, EventKind::DownloadStarted { round: 1, device, bytes: 100 });
+    }
+    at(1.0, down(1, 2, 50, false));
+    at(1.0, not(1, 2, Reason::DownloadLost, 50, 2.0));
+    at(1.0, EventKind::Invited { round: 1, device: 4 });
+    at(1.0, EventKind::DownloadStarted { round: 1, device: 4, bytes: 100 });
+    at(2.0, down(1, 0, 100, true));
+    at(2.0, EventKind::UploadStarted { round: 1, device: 0, bytes: 50 });
+    at(3.0, down(1, 4, 100, true));
+    at(5.0, up(1, 0));
+    at(5.0, accepted(1, 0, 12.0));
+    at(5.0, EventKind::RoundClosed { round: 1, accepted: 1, invited: 3, void: false, duration_s: 5.0 });
+    at(5.0, EventKind::RoundOpened { round: 2, invited: vec![0] });
+    at(5.0, EventKind::DownloadStarted { round: 2, device: 0, bytes: 100 });
+    at(6.0, EventKind::UploadStarted { round: 1, device: 4, bytes: 50 });
+    at(7.0, down(2, 0, 100, true));
+    at(8.0, EventKind::UploadStarted { round: 2, device: 0, bytes: 50 });
+    at(9.0, up(1, 4));
+    let (weight, aggregate) = (20.0 * 0.5f64.sqrt(), Some(2));
+    at(9.0, EventKind::UpdateAccepted { round: 1, device: 4, weight, staleness: 1, aggregate });
+    at(11.0, up(2, 0));
+    at(11.0, accepted(2, 0, 12.0));
+    at(12.0, EventKind::Fault { kind: FaultKind::CloudRestart, device: None, detail: "for 1 min".into() });
+    at(12.0, EventKind::RoundClosed { round: 2, accepted: 2, invited: 1, void: true, duration_s: 7.0 });
+    at(12.0, EventKind::RunEnded { reason: EndReason::Rounds, cost_usd: 0.0, idle_joules: 0.0 });
     events
 }
 
@@ -110,4 +150,8 @@ fn trained(round: u32, device: u32, loss: f64) -> EventKind {
 
 fn not(round: u32, device: u32, reason: Reason, wasted_bytes: u64, wasted_joules: f64) -> EventKind {
     EventKind::NotContributed { round, device, reason, wasted_bytes, wasted_joules }
+}
+
+fn accepted(round: u32, device: u32, weight: f64) -> EventKind {
+    EventKind::UpdateAccepted { round, device, weight, staleness: 0, aggregate: None }
 }

@@ -1,7 +1,7 @@
 use cotune_record::{Event, EventDigest, EventKind, first_difference};
 use serde_json::Value;
 
-use crate::common::run;
+use crate::common::{buffered, run};
 
 fn digest(events: &[Event]) -> EventDigest {
     let mut digest = EventDigest::new();
@@ -50,7 +50,7 @@ fn mutations(event: &Event) -> Vec<(String, Event)> {
 
 #[test]
 fn the_digest_changes_with_any_field() {
-    let events = run();
+    let events: Vec<Event> = run().into_iter().chain(buffered()).collect();
     let before = digest(&events).digest();
     let mut tried = 0;
     for index in 0..events.len() {
@@ -138,7 +138,8 @@ fn a_digest_is_kept_for_every_round() {
 fn values_that_are_no_numbers_survive_the_encoding() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.1 + 0.2, f64::MIN_POSITIVE, 1e300] {
         let mut event = run().pop().unwrap();
-        event.kind = EventKind::UpdateAccepted { round: 1, device: 2, weight: value };
+        event.kind =
+            EventKind::UpdateAccepted { round: 1, device: 2, weight: value, staleness: 0, aggregate: None };
         let mut encoding = Vec::new();
         event.encode_into(&mut encoding);
         let back: Event = serde_json::from_slice(&encoding).unwrap();

@@ -7,7 +7,7 @@ use cotune_record::{
     scores, summarize, tabulate, write_metrics_csv,
 };
 
-use crate::common::run;
+use crate::common::{buffered, run};
 
 fn summary(expectations: &[Expectation]) -> Summary {
     let events = run();
@@ -192,6 +192,29 @@ fn a_metric_that_is_no_number_is_absent_and_warned_about() {
     assert!(summary.warnings.iter().any(|warning| warning.starts_with("cloud.rouge-l is not")));
 }
 
+/// Two rounds that overlap: what is accepted late counts for the round that aggregates it, and its bytes for the round
+/// that sent the model; what a void round accepted is wasted where it was spent.
+#[test]
+fn a_late_update_belongs_to_two_rounds_and_is_lost_with_the_one_that_aggregates_it() {
+    let tables = tabulate(&buffered()).unwrap();
+    let rounds: Vec<_> = tables
+        .rounds
+        .iter()
+        .map(|row| {
+            (row.round, row.invited, row.accepted, row.void, row.bytes_up + row.bytes_down, row.wasted_bytes)
+        })
+        .collect();
+    assert_eq!(rounds, [(1, 3, 1, false, 350, 200), (2, 1, 2, true, 150, 150)]);
+    let reports: Vec<_> = tables
+        .reports
+        .iter()
+        .map(|row| (row.round, row.device, row.staleness, row.weight, row.wasted_bytes, row.wasted_joules))
+        .collect();
+    let lost = [(1, 2, 0, 0.0, 50, 2.0), (1, 4, 1, 0.0, 150, 5.0), (2, 0, 0, 0.0, 150, 5.0)];
+    assert_eq!(reports, [&[(1, 0, 0, 12.0, 0, 0.0)][..], &lost].concat());
+    assert_eq!(tables.rounds[0].up_s, 3.0, "along the device that was accepted into it");
+}
+
 #[test]
 fn a_summary_reads_back_as_written() {
     let summary = summary(&[]);
@@ -216,7 +239,7 @@ fn the_tables_become_csv_files_and_the_fleet_reads_back() {
     tables.write_csv(folder.path()).unwrap();
     let reports = fs::read_to_string(folder.path().join("reports.csv")).unwrap();
     assert_eq!(reports.lines().count(), 1 + tables.reports.len());
-    assert!(reports.contains("\n1,1,download-lost,3,0,1,3,,,,,60,0,60,2,2\n"), "{reports}");
+    assert!(reports.contains("\n1,1,download-lost,3,0,0,1,3,,,,,60,0,60,2,2\n"), "{reports}");
 
     let metrics = folder.path().join("metrics.csv");
     write_metrics_csv(&scores(&tables.evaluations), &metrics).unwrap();

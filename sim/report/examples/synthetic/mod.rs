@@ -249,7 +249,7 @@ fn play_round(log: &mut Log, dice: &mut Dice, fleet: &Fleet, round: u32, cohort:
             log.at(end, not(Reason::Late, bytes + moved, spent + joules));
             continue;
         }
-        log.at(end, EventKind::UpdateAccepted { round, device, weight: 64.0 });
+        log.at(end, EventKind::UpdateAccepted { round, device, weight: 64.0, staleness: 0, aggregate: None });
         accepted += 1;
         last = last.max(end);
     }

@@ -33,7 +33,9 @@ fn outcomes(tables: &Tables) -> Markup {
         let (number, bytes, joules) = reports.fold((0_u64, 0, 0.0), |sums, report| {
             (sums.0 + 1, sums.1 + report.wasted_bytes, sums.2 + report.wasted_joules)
         });
-        let waste = |text: String| if outcome == Some(Outcome::Accepted) { "–".to_owned() } else { text };
+        // What was accepted is wasted only in rounds that turned out void.
+        let none = outcome == Some(Outcome::Accepted) && bytes == 0;
+        let waste = |text: String| if none { "–".to_owned() } else { text };
         let cells = vec![
             cell(name),
             cell(format::count(number as f64)),
@@ -58,7 +60,19 @@ fn outcomes(tables: &Tables) -> Markup {
         p.note { (format::count(all)) " invitations, each with one outcome." }
         (table(&["Outcome", "Devices", "Share", "", "Wasted bytes", "Wasted energy"], &rows))
         @if !never.is_empty() { p.note { "Never: " (never.join(", ")) "." } }
+        @if let Some((mean, most)) = staleness(tables) {
+            p.note { "An accepted update was " (format::significant(mean)) " models behind on average, and " (most) " at most." }
+        }
     }
+}
+
+/// Mean and largest staleness of the accepted updates, where any is behind.
+fn staleness(tables: &Tables) -> Option<(f64, u32)> {
+    let accepted = tables.reports.iter().filter(|report| report.outcome == Some(Outcome::Accepted));
+    let (sum, number, most) = accepted.fold((0.0, 0.0, 0), |(sum, number, most), report| {
+        (sum + f64::from(report.staleness), number + 1.0, report.staleness.max(most))
+    });
+    (most > 0).then_some((sum / number, most))
 }
 
 fn classes(input: &ReportInput) -> Markup {

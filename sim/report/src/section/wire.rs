@@ -20,7 +20,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
     let mut split: BTreeMap<u32, [f64; 3]> = BTreeMap::new();
     for row in &input.tables.reports {
         let sums = split.entry(row.round).or_default();
-        if row.outcome == Some(Outcome::Accepted) {
+        if row.outcome == Some(Outcome::Accepted) && row.wasted_bytes == 0 {
             sums[0] += row.bytes_down as f64;
             sums[1] += row.bytes_up as f64;
         } else {

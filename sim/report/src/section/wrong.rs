@@ -34,7 +34,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
             }
         }
         @if void > 0 {
-            p { (format::plural(void, "round")) " of " (tables.rounds.len()) " closed with too few updates and changed nothing." }
+            p { (format::plural(void, "round")) " of " (tables.rounds.len()) " closed without an aggregate and changed nothing." }
         }
         @if !kinds.is_empty() {
             h3 { "Faults" }

@@ -1,7 +1,7 @@
 //! The cloud's actor.
 
 use crate::actors::Deliver;
-use crate::coordination::sync::CloudCore;
+use crate::coordination::CloudCore;
 use crate::effect::{Effect, View};
 use crate::plan::Plan;
 use actix::prelude::*;

@@ -4,7 +4,7 @@ use super::cloud::Cloud;
 use super::device::{Device, Passivate};
 use super::recorder::{Recorder, Write};
 use super::{Deliver, End, Options, SimulationError};
-use crate::coordination::sync::CloudCore;
+use crate::coordination::CloudCore;
 use crate::device::{DeviceCore, DeviceMemory};
 use crate::effect::{Effect, Label, Message, Party};
 use crate::hazard::Direction;
@@ -89,7 +89,8 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub(super) fn new(plan: Arc<Plan>, options: &Options, recorder: Addr<Recorder>) -> Self {
         let state = plan.method().start_cloud(plan.lab());
-        let cloud = Cloud { core: CloudCore::new(state), plan: Arc::clone(&plan) }.start();
+        let core = CloudCore::new(state, plan.coordination());
+        let cloud = Cloud { core, plan: Arc::clone(&plan) }.start();
         let mut queue = EventQueue::new();
         queue.push(
             VirtualTime::ZERO,
@@ -99,7 +100,7 @@ impl Scheduler {
         );
         let mut scheduler = Self {
             network: Network::new(&plan),
-            pool: Pool::start(&plan, options.threads, options.train),
+            pool: Pool::start(&plan, options.threads, options.train, options.delays),
             plan,
             queue,
             link_due: [None, None],

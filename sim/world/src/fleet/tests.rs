@@ -10,8 +10,10 @@ fn class(share: f64, compute: Written) -> written::DeviceClass {
     written::DeviceClass {
         share,
         model: "edge-m".into(),
+        region: None,
         compute_flops_per_second: compute,
         memory_bytes: 6 << 30,
+        memory_free: 1.0,
         memory_bandwidth_bytes_per_second: Written::Constant(50e9),
         power: Power { train_watts: 4.5, radio_watts: 1.8, idle_watts: 0.15 },
         battery: None,

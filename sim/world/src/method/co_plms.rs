@@ -19,8 +19,9 @@ use super::relay::{Labelled, RelayLessons, RelaySet, lessons, passing, relay_set
 use super::training::{Batches, all, learner, learning_rates, pick, private_text, tune};
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, GenerationLoad, Load, Method, Refusal, State,
-    Subject, TrainingLoad, Update, average, subject,
+    Subject, TrainingLoad, Update, subject,
 };
+use crate::aggregate::aggregate;
 use crate::lab::{Lab, LabModel};
 use crate::payload::{Part, Payload};
 use cotune_models::batch::Sequence;
@@ -346,10 +347,11 @@ impl Method for CoPlms {
         }
     }
 
-    /// θ ← Σ_i (n_i/Σn) θ_i
+    /// θ ← Σ_i (n_i/Σn) θ_i, or what another rule makes of the θ_i
     fn fold(&self, _lab: &Lab, mut cloud: State, updates: &[Update]) -> State {
-        if let Some(mean) = average(updates, &self.table.proxy, self.table.aggregate) {
-            cloud.insert(self.table.proxy.clone(), Trained { values: mean, ..Trained::default() });
+        let proxy = &self.table.proxy;
+        if let Some(values) = aggregate(&self.table.aggregate, updates, proxy, &cloud[proxy].values) {
+            cloud.insert(proxy.clone(), Trained { values, ..Trained::default() });
         }
         cloud
     }

@@ -5,9 +5,8 @@
 //! devices that share an architecture (`on = "edge"`).
 
 use super::training::{TunePlan, learning_rates, private_text, tuned};
-use super::{
-    DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, average, subject,
-};
+use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, subject};
+use crate::aggregate::aggregate;
 use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::learner::Trained;
@@ -85,8 +84,8 @@ impl Method for FedAvg {
 
     fn fold(&self, _lab: &Lab, mut cloud: State, updates: &[Update]) -> State {
         for (model, trained) in &mut cloud {
-            if let Some(mean) = average(updates, model, self.table.aggregate) {
-                trained.values = mean;
+            if let Some(values) = aggregate(&self.table.aggregate, updates, model, &trained.values) {
+                trained.values = values;
             }
         }
         cloud

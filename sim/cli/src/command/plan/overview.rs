@@ -66,9 +66,12 @@ fn round(overview: &Overview) -> String {
     let table = columns("llrrrrrrr", &std::iter::once(head).chain(lines).collect::<Vec<_>>());
     let devices: u32 = overview.classes.iter().map(|class| class.devices).sum();
     let round = typical_round(overview);
+    let invites = match overview.updates_per_round < overview.invited {
+        true => format!("keeps {} of {devices} devices at work", overview.invited),
+        false => format!("invites {} of {devices} devices", overview.invited),
+    };
     let mut text = format!(
-        "{table}\ninvites {} of {devices} devices; the cloud works {}; with median devices it takes {}\n",
-        overview.invited,
+        "{table}\n{invites}; the cloud works {}; with median devices it takes {}\n",
         seconds(overview.cloud_seconds),
         seconds(round),
     );
@@ -84,7 +87,8 @@ fn round(overview: &Overview) -> String {
     text
 }
 
-/// How long a round takes if every class had median links: the slowest class, then the cloud \[s\].
+/// How long a round takes if every class had median links: the slowest class, then the cloud \[s\]. Where devices do not
+/// wait for each other, so many rounds begin while one device works as are made of those at work.
 fn typical_round(overview: &Overview) -> f64 {
     let median = |class: &ClassOverview, quantity: Quantity| {
         let row = overview.drawn.iter().find(|row| *row.class == *class.class && row.quantity == quantity);
@@ -95,7 +99,8 @@ fn typical_round(overview: &Overview) -> f64 {
         let up = class.up_bytes as f64 / median(class, Quantity::Up);
         down + class.train_seconds + up
     };
-    overview.classes.iter().map(device).fold(0.0, f64::max) + overview.cloud_seconds
+    let share = overview.updates_per_round as f64 / overview.invited.max(1) as f64;
+    overview.classes.iter().map(device).fold(0.0, f64::max) * share.min(1.0) + overview.cloud_seconds
 }
 
 fn drawn(rows: &[Asked]) -> String {

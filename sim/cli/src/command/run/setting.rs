@@ -54,7 +54,7 @@ impl Setting {
 
     /// How the simulation is carried out.
     pub fn options(&self) -> Options {
-        Options { threads: self.threads, train: self.train, stop: self.stop.flag() }
+        Options { threads: self.threads, train: self.train, stop: self.stop.flag(), ..Options::default() }
     }
 
     /// The manifest of a run that begins now.

@@ -1,0 +1,312 @@
+//! What goes wrong, and what becomes of those whom it hits: every reason for not contributing, and every fault.
+
+use std::collections::BTreeMap;
+
+use cotune_kernel::{VirtualDuration, VirtualTime};
+use cotune_record::{
+    Event, EventDigest, EventKind, FaultKind, Outcome, Reason, Status, Tables, Wall, summarize, tabulate,
+};
+use cotune_tests::{co_plms, fedavg, plan, play, tiny};
+use cotune_world::Plan;
+use cotune_world::effect::{Effect, Message};
+
+use crate::told::{Told, folded, opens_after, outcomes, sent, void};
+
+/// A federation of twelve in which everything goes wrong that can, in phases of an hour or so of virtual time.
+const TROUBLED: &[(&str, &str)] = &[
+    ("fleet.devices", "12"),
+    ("data.split.dirichlet.min", "1"),
+    ("budget.rounds", "80"),
+    // Comes and goes within a transfer, and within a task.
+    ("fleet.class.phone.availability", "{ markov = { mean_on = \"40s\", mean_off = \"30s\" } }"),
+    ("fleet.class.phone.compute", "\"20MFLOP/s\""),
+    ("fleet.class.phone.link.rtt", "\"1s\""),
+    ("fleet.class.phone.link.drop", "\"0.1/transfer\""),
+    ("fleet.class.gateway.compute", "\"30MFLOP/s\""),
+    // The work nearly fills the memory, of which a part is in use.
+    ("fleet.class.gateway.memory_free", "0.5"),
+];
+
+const FAULTS: &str = "
+[[fault]]
+crash = { class = \"gateway\", rate = \"60/h\" }
+[[fault]]
+corrupt = { class = \"gateway\", fraction = 0.3, how = \"nan\" }
+";
+
+/// The tiny federation in trouble, with the gateways' memory such that half of the invitations find too little.
+fn troubled(tables: &str) -> std::sync::Arc<Plan> {
+    let tables = format!("{tables}\n{FAULTS}");
+    let easy = plan(&tiny(&tables, TROUBLED));
+    let gateway = easy.fleet().iter().find(|view| &*view.class.name == "gateway").expect("there is one");
+    let memory = format!("\"{}B\"", (1.2 * easy.device_cost(gateway.device, 1).memory_bytes).ceil());
+    let overrides: Vec<_> =
+        TROUBLED.iter().copied().chain([("fleet.class.gateway.memory", memory.as_str())]).collect();
+    plan(&tiny(&tables, &overrides))
+}
+
+fn counted(tables: &Tables) -> BTreeMap<Reason, u64> {
+    let counts = Reason::ALL.into_iter().map(|reason| (reason, tables.count(Outcome::Not(reason))));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Every reason by name in the summary: `updates.<reason>`.
+fn summarized(events: &[Event], tables: &Tables) -> BTreeMap<String, f64> {
+    let mut digest = EventDigest::new();
+    events.iter().for_each(|event| digest.push(event));
+    summarize("troubled", Status::Complete, tables, &digest, &[], Wall::default()).metrics
+}
+
+#[test]
+fn every_reason_occurs_and_is_counted_in_tables_and_summary() {
+    let mut seen: BTreeMap<Reason, u64> = BTreeMap::new();
+    let sync = "[coordination.sync]\ncohort = 6\novercommit = 1.5\ndeadline = \"30s\"\nmin_updates = 1";
+    let buffered = "[coordination.buffered]\nconcurrency = 8\nbuffer = 1\nmax_staleness = 1";
+    for coordination in [sync, buffered] {
+        let plan = troubled(&format!("{}\n{coordination}", fedavg("on = \"proxy\"")));
+        let events = play(&plan, 1, false).events;
+        let tables = tabulate(&events).expect("every invitation has one outcome");
+        assert!(tables.reports.iter().all(|report| report.outcome.is_some()));
+        let metrics = summarized(&events, &tables);
+        let counts = counted(&tables);
+        for reason in Reason::ALL {
+            let count = counts.get(&reason).copied().unwrap_or(0);
+            assert_eq!(metrics[&format!("updates.{reason}")], count as f64, "{reason}");
+        }
+        let all: f64 = Reason::ALL.iter().map(|reason| metrics[&format!("updates.{reason}")]).sum();
+        assert_eq!(all + metrics["updates.accepted"], tables.reports.len() as f64);
+        for (reason, count) in counts {
+            *seen.entry(reason).or_default() += count;
+        }
+    }
+    // Batteries have tests of their own.
+    let missing: Vec<&Reason> = Reason::ALL
+        .iter()
+        .filter(|reason| **reason != Reason::Battery && !seen.contains_key(reason))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} never occurs: {seen:?}");
+}
+
+/// The faults of a kind, with when and whom they struck.
+fn struck(events: &[Event], wanted: FaultKind) -> Vec<(f64, Option<u32>)> {
+    let fault = |event: &Event| match &event.kind {
+        EventKind::Fault { kind, device, .. } if *kind == wanted => Some((event.seconds(), *device)),
+        _ => None,
+    };
+    events.iter().filter_map(fault).collect()
+}
+
+#[test]
+fn a_partition_breaks_transfers_and_keeps_a_class_out_while_it_lasts() {
+    // A round takes about 20 s of work on a phone; the partition begins while some of the first round are at it.
+    let (from, to) = (15.0, 100.0);
+    let slow = [
+        ("fleet.devices", "6"),
+        ("data.split.dirichlet.min", "2"),
+        ("fleet.class.phone.compute", "\"20MFLOP/s\""),
+        ("fleet.class.gateway.compute", "\"60MFLOP/s\""),
+        ("budget.rounds", "1000"),
+        ("budget.virtual_time", "\"3min\""),
+    ];
+    let fault = format!(
+        "[[fault]]\npartition = {{ class = \"phone\", at = \"{from}s\", lasts = \"{}s\" }}",
+        to - from
+    );
+    let plan = plan(&tiny(&format!("{}\n{fault}", fedavg("on = \"proxy\"")), &slow));
+    let is_phone = |device: u32| &*plan.fleet().class_of(device).name == "phone";
+    let events = play(&plan, 1, false).events;
+    assert_eq!(struck(&events, FaultKind::Partition), [(from, None)]);
+    let (mut lost, mut alone, mut after) = (0, 0, 0);
+    for event in &events {
+        let now = event.seconds();
+        match &event.kind {
+            EventKind::RoundOpened { invited, .. } => {
+                let phones = invited.iter().filter(|device| is_phone(**device)).count();
+                if (from..to).contains(&now) {
+                    assert_eq!(phones, 0, "a phone was invited at {now} s");
+                    alone += 1;
+                } else {
+                    after += usize::from(now >= to && phones > 0);
+                }
+            }
+            EventKind::UpdateAccepted { device, .. } => {
+                assert!(!is_phone(*device) || !(from..to).contains(&now), "device {device} at {now} s");
+            }
+            EventKind::NotContributed { device, reason, .. } => {
+                assert!(
+                    is_phone(*device) && (from..to).contains(&now),
+                    "device {device}: {reason} at {now} s"
+                );
+                assert_eq!(*reason, Reason::UploadLost, "what is computed goes on, and finds no way out");
+                lost += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(
+        lost > 0 && alone > 1 && after > 0,
+        "{lost} lost, {alone} rounds without phones, {after} with them again"
+    );
+}
+
+#[test]
+fn a_restart_loses_the_round_in_progress_and_goes_on_from_the_last_aggregate() {
+    let (at, back) = (50.0, 80.0);
+    let fault = format!("[[fault]]\ncloud_restart = {{ at = \"{at}s\", outage = \"{}s\" }}", back - at);
+    for coordination in ["[coordination.sync]", "[coordination.buffered]\nconcurrency = 5\nbuffer = 3"] {
+        let slow = [
+            ("fleet.devices", "6"),
+            ("data.split.dirichlet.min", "2"),
+            ("fleet.class.phone.compute", "\"20MFLOP/s\""),
+            ("fleet.class.gateway.compute", "\"30MFLOP/s\""),
+            ("budget.rounds", "1000"),
+            ("budget.virtual_time", "\"3min\""),
+        ];
+        let plan = plan(&tiny(&format!("{}\n{coordination}\n{fault}", fedavg("on = \"proxy\"")), &slow));
+        let events = play(&plan, 1, false).events;
+        let tables = tabulate(&events).expect("every invitation has one outcome");
+        assert_eq!(struck(&events, FaultKind::CloudRestart), [(at, None)]);
+        let lost: Vec<_> = tables.rounds.iter().filter(|round| round.void).collect();
+        assert_eq!(lost.iter().map(|round| round.closed_s).collect::<Vec<_>>(), [Some(at)], "{coordination}");
+        let next = &tables.rounds[lost[0].round as usize];
+        assert_eq!(next.opened_s, back, "{coordination}: nothing opens while the cloud is away");
+        let during = |report: &&cotune_record::ReportRow| {
+            report.ended_s.is_some_and(|ended| (at..back).contains(&ended))
+        };
+        let hit: Vec<_> = tables.reports.iter().filter(during).collect();
+        assert!(!hit.is_empty(), "{coordination}: nobody was at work");
+        for report in hit {
+            let lost = [Reason::DownloadLost, Reason::UploadLost, Reason::Offline]
+                .map(|why| Some(Outcome::Not(why)));
+            assert!(
+                lost.contains(&report.outcome),
+                "{coordination}: {:?} while the cloud is away",
+                report.outcome
+            );
+        }
+        // Whatever the lost round cost is wasted, also what was accepted into it.
+        for report in tables.reports_of(lost[0].round) {
+            if report.outcome != Some(Outcome::Accepted) || report.ended_s <= Some(at) {
+                assert_eq!(
+                    report.wasted_bytes,
+                    report.bytes_down + report.bytes_up,
+                    "device {}",
+                    report.device
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cloud_that_stops_forgets_its_round_and_nothing_else() {
+    let fault = "[[fault]]\ncloud_restart = { at = \"20s\", outage = \"30s\" }";
+    for (coordination, closing) in
+        [("[coordination.sync]\ncohort = 2\novercommit = 1.5", 2), ("[coordination.buffered]\nbuffer = 2", 2)]
+    {
+        let (mut told, _) =
+            Told::open(&format!("{}\n{coordination}\n{fault}", co_plms("")), &[("budget.rounds", "9")]);
+        let before = told.cloud.state().clone();
+        let working = (0..closing).map(|device| told.receive(1, device, 0.5)).last().expect("two came");
+        assert!(folded(&working).is_some(), "the cloud is at work");
+
+        // A message at the instant of the restart finds the round lost already.
+        told.now = VirtualTime::ZERO + VirtualDuration::from_secs(20);
+        let effects = told.receive(1, 2, 0.5);
+        assert!(void(&effects), "{coordination}");
+        assert_eq!(outcomes(&effects), [(2, Some(Reason::Late))], "nobody remembers that it was asked");
+        assert_eq!(opens_after(&effects), Some(30.0));
+        assert!(told.tell(Message::Strike).is_empty(), "it strikes once");
+
+        // The work that was lost has no result, and nothing opens before the cloud is back.
+        let done = told.worked(1);
+        assert!(done.is_empty(), "{done:?}");
+        assert!(told.tell(Message::Open).is_empty());
+        assert!(told.cloud.state() == &before);
+        told.now = VirtualTime::ZERO + VirtualDuration::from_secs(50);
+        assert_eq!(sent(&told.tell(Message::Open)), [(2, 0), (2, 1), (2, 2)], "{coordination}");
+    }
+}
+
+/// Three rounds of six devices, some of which are corrupt.
+fn corrupted(how: &str, aggregate: &str) -> Vec<Event> {
+    let fault = format!("[[fault]]\ncorrupt = {{ fraction = 0.2, {how} }}");
+    let sizes = [
+        ("fleet.devices", "6"),
+        ("data.split.dirichlet.min", "2"),
+        ("budget.rounds", "3"),
+        ("evaluation.every.rounds", "1"),
+    ];
+    let method = fedavg(&format!("on = \"proxy\"\naggregate = \"{aggregate}\""));
+    play(&plan(&tiny(&format!("{method}\n{fault}"), &sizes)), 2, true).events
+}
+
+/// The proxy's loss after the last round.
+fn loss(events: &[Event]) -> f64 {
+    let score =
+        |event: &Event| match &event.kind {
+            EventKind::Evaluated {
+                scope: cotune_record::Scope::Proxy, metric, domain: None, value, ..
+            } if metric == "loss" => *value,
+            _ => None,
+        };
+    events.iter().rev().find_map(score).expect("the proxy is scored")
+}
+
+#[test]
+fn an_update_that_is_no_number_is_refused_every_time() {
+    let events = corrupted("how = \"nan\"", "mean");
+    let corrupt = struck(&events, FaultKind::Corrupt);
+    assert_eq!(corrupt.len(), 3, "one of six devices, in three rounds");
+    let device = corrupt[0].1.expect("a device sends it");
+    let tables = tabulate(&events).expect("a run");
+    for report in tables.reports.iter().filter(|report| report.device == device) {
+        assert_eq!(report.outcome, Some(Outcome::Not(Reason::Rejected)));
+    }
+    assert_eq!(tables.count(Outcome::Accepted), 15);
+    assert!(loss(&events).is_finite());
+}
+
+/// A fifth of the devices, one of six, sends its update a thousandfold: the mean is ruined, every robust rule holds.
+#[test]
+fn robust_rules_hold_where_the_mean_does_not() {
+    let scaled = "how = \"scale\", factor = -1000";
+    let honest = loss(&corrupted("class = \"phone\", how = \"scale\", factor = 1.0", "mean"));
+    let ruined = loss(&corrupted(scaled, "mean"));
+    assert!(
+        ruined.is_nan() || ruined > 2.0 * honest,
+        "the mean comes to {ruined}, without corruption to {honest}"
+    );
+    for rule in ["norm-clip", "median", "trimmed-mean", "krum"] {
+        let events = corrupted(scaled, rule);
+        assert_eq!(struck(&events, FaultKind::Corrupt).len(), 3);
+        let loss = loss(&events);
+        assert!(loss < 1.1 * honest, "{rule} comes to {loss}, the mean without corruption to {honest}");
+    }
+}
+
+#[test]
+fn flipped_bits_never_stop_an_update_and_the_schedule_is_the_same_without_learning() {
+    let fault = "[[fault]]\ncorrupt = { fraction = 1.0, how = \"bit-flip\" }";
+    let tables = format!("{}\n{fault}", fedavg("on = \"edge\"\naggregate = \"median\""));
+    let plan = plan(&tiny(&tables, &[]));
+    let played = play(&plan, 2, true);
+    assert_eq!(struck(&played.events, FaultKind::Corrupt).len(), 6, "three devices in two rounds");
+    let tables = tabulate(&played.events).expect("a run");
+    assert_eq!(tables.count(Outcome::Accepted), 6);
+    assert_eq!(play(&plan, 1, false).schedule_digest, played.schedule_digest);
+}
+
+#[test]
+fn an_effect_of_a_fault_is_an_effect_of_the_cloud() {
+    let fault = "[[fault]]\npartition = { at = \"1h\", lasts = \"1min\" }";
+    let (mut told, _) = Told::open(&format!("{}\n{fault}", fedavg("on = \"proxy\"")), &[]);
+    told.now = VirtualTime::ZERO + VirtualDuration::from_secs(3600);
+    let effects = told.tell(Message::Strike);
+    let [Effect::Record(EventKind::Fault { kind: FaultKind::Partition, device: None, detail })] =
+        &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(detail, "every class cannot reach the cloud for 60 s");
+}

@@ -1,0 +1,288 @@
+//! Runs against what is known of them beforehand (WORLD §8). A simulator is trusted for what it was checked against.
+//!
+//! | oracle | where |
+//! |---|---|
+//! | Little's law, order statistics of the K-th arrival, conservation of bytes and joules | here |
+//! | M/M/1 on a link that serves one flow after another | here |
+//! | M/M/1 wait on the event queue | `sim/kernel/src/queue/tests.rs` |
+//! | M/G/1 processor sharing on a link; fast max-min against naive | `sim/kernel/src/network/link/tests.rs` |
+//! | LV08's 0.996079 s, Mathis's TCP bound | `sim/kernel/src/network/tcp.rs` |
+//! | moments of Dirichlet proportions and of every distribution | `sim/kernel/src/dirichlet.rs`, `distribution/tests.rs` |
+//! | stationary availability | `sim/world/src/availability/tests.rs` |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cotune_kernel::{Bytes, FlowId, SharedLink, Stream, VirtualDuration, VirtualTime};
+use cotune_record::{Event, EventDigest, EventKind, Outcome, Reason, Status, Wall, summarize, tabulate};
+use cotune_tests::{fedavg, plan, play, tiny};
+use cotune_world::Plan;
+use cotune_world::effect::Message;
+
+use crate::told::{Told, folded, sent};
+
+/// Σ 1/i and Σ 1/i² over the last `k` of 1..=n: mean and variance of the k-th of n exponential variates of mean 1
+/// (Rényi 1953).
+fn order_statistic(n: u32, k: u32) -> (f64, f64) {
+    let terms = (n - k + 1..=n).map(f64::from);
+    terms.fold((0.0, 0.0), |(mean, variance), i| (mean + 1.0 / i, variance + 1.0 / (i * i)))
+}
+
+#[test]
+fn a_round_of_a_cohort_lasts_as_long_as_the_kth_of_n_exponential_devices() {
+    const ROUNDS: u32 = 400;
+    const MEAN: f64 = 40.0;
+    let sizes = [("fleet.devices", "20"), ("data.split.dirichlet.min", "1"), ("budget.rounds", "1000")];
+    let sync = "[coordination.sync]\ncohort = 8\novercommit = 2.5";
+    let (mut told, mut effects) = Told::open(&format!("{}\n{sync}", fedavg("on = \"proxy\"")), &sizes);
+    let mut times = Stream::keyed(3, "test/order-statistics");
+    let mut total = 0.0;
+    for round in 1..=ROUNDS {
+        let opened = told.now;
+        let invited = sent(&effects);
+        assert_eq!(invited.len(), 20, "all devices are back");
+        let mut arrivals: Vec<(VirtualDuration, u32)> = invited
+            .iter()
+            .map(|(_, device)| (VirtualDuration::from_secs_f64(MEAN * times.exponential()), *device))
+            .collect();
+        arrivals.sort_unstable();
+        let mut closed = None;
+        for (after, device) in arrivals {
+            told.now = opened + after;
+            if folded(&told.receive(round, device, 0.5)).is_some() {
+                closed = Some(after.as_secs_f64());
+            }
+        }
+        total += closed.expect("eight of twenty came");
+        told.worked(round);
+        effects = told.tell(Message::Open);
+    }
+    let (mean, variance) = order_statistic(20, 8);
+    let error = MEAN * (variance / f64::from(ROUNDS)).sqrt();
+    let measured = total / f64::from(ROUNDS);
+    println!("8th of 20: {measured:.2} s, theory {:.2} ± {error:.2} s", MEAN * mean);
+    assert!(
+        (measured - MEAN * mean).abs() < 4.0 * error,
+        "{measured} s, expected {} ± {error} s",
+        MEAN * mean
+    );
+}
+
+/// Twelve devices whose work outlasts every crash: a round is over with the last of twelve exponential times.
+#[test]
+fn a_round_that_waits_for_everybody_lasts_as_long_as_the_last_of_n_exponential_devices() {
+    const ROUNDS: u32 = 1_500;
+    let overrides = [
+        ("fleet.devices", "12"),
+        ("data.split.dirichlet.min", "1"),
+        ("fleet.class.phone.compute", "\"0.001MFLOP/s\""),
+        ("fleet.class.gateway.compute", "\"0.001MFLOP/s\""),
+        ("budget.rounds", "1500"),
+        ("evaluation.every.rounds", "10000"),
+    ];
+    let crash = "[[fault]]\ncrash = { rate = \"120/h\" }";
+    let plan = plan(&tiny(&format!("{}\n{crash}", fedavg("on = \"proxy\"")), &overrides));
+    let events = play(&plan, 1, false).events;
+    let tables = tabulate(&events).expect("a run");
+    assert_eq!(tables.count(Outcome::Not(Reason::Crashed)), 12 * u64::from(ROUNDS));
+    // From the first device's start of work, since transfers are no part of it; they differ by less than a second.
+    let work = |round: u32| {
+        let spans = || tables.reports_of(round).iter().map(|report| report.training);
+        let first = spans().filter_map(|span| span.from_s).fold(f64::INFINITY, f64::min);
+        spans().filter_map(|span| span.to_s).fold(0.0, f64::max) - first
+    };
+    let measured = (1..=ROUNDS).map(work).sum::<f64>() / f64::from(ROUNDS);
+    let (mean, variance) = order_statistic(12, 12);
+    let error = 30.0 * (variance / f64::from(ROUNDS)).sqrt();
+    let expected = 30.0 * mean;
+    println!("12th of 12: {measured:.2} s, theory {expected:.2} ± {error:.2} s");
+    assert!((measured - expected).abs() < 4.0 * error + 1.0, "{measured} s, expected {expected} ± {error} s");
+}
+
+/// Poisson arrivals of exponential sizes that a link carries one after another respond in 1 / (μ − λ) on average, and are
+/// alone on arrival in a share 1 − ρ of the cases.
+#[test]
+fn a_link_that_serves_one_flow_at_a_time_is_an_mm1_queue() {
+    const FLOWS: u64 = 200_000;
+    for rho in [0.3, 0.7] {
+        let mut gaps = Stream::keyed_parts(11, &[&"test/mm1/gap", &rho]);
+        let mut sizes = Stream::keyed_parts(11, &[&"test/mm1/size", &rho]);
+        let mut link = SharedLink::new(1e6); // μ = 1: a flow is a megabyte on average
+        let (mut arrival, mut free) = (VirtualTime::ZERO, VirtualTime::ZERO);
+        let (mut responses, mut alone) = (0.0, 0);
+        for id in 0..FLOWS {
+            arrival += VirtualDuration::from_secs_f64(gaps.exponential() / rho);
+            alone += u32::from(free <= arrival);
+            link.start(
+                arrival.max(free),
+                FlowId(id),
+                Bytes((1e6 * sizes.exponential()) as u64),
+                f64::INFINITY,
+            );
+            let done = link.next_completion().expect("a flow is under way");
+            assert_eq!(link.advance(done).len(), 1);
+            free = done;
+            responses += (free - arrival).as_secs_f64();
+        }
+        let (mean, theory) = (responses / FLOWS as f64, 1.0 / (1.0 - rho));
+        println!("M/M/1 at {rho}: mean response {mean:.4} s, theory {theory:.4} s");
+        assert!((mean / theory - 1.0).abs() < 0.03, "at {rho}: mean response {mean}, theory {theory}");
+        let share = f64::from(alone) / FLOWS as f64;
+        assert!((share - (1.0 - rho)).abs() < 0.01, "at {rho}: {share} find the link idle");
+    }
+}
+
+/// L = λW (Little 1961): a buffered cloud keeps so many devices at work, and what leaves it per second is that number over
+/// the mean time a device takes, whatever goes wrong on the way.
+#[test]
+fn littles_law_holds_for_the_devices_at_work() {
+    const AT_WORK: f64 = 8.0;
+    let overrides = [
+        ("fleet.devices", "40"),
+        ("data.split", "\"iid\""),
+        ("fleet.class.phone.compute", "{ lognormal = { median = \"40MFLOP/s\", p95 = \"200MFLOP/s\" } }"),
+        ("fleet.class.phone.link.drop", "\"0.1/transfer\""),
+        ("budget.rounds", "100000"),
+        ("budget.virtual_time", "\"3h\""),
+        ("evaluation.every.rounds", "100000"),
+    ];
+    let tables =
+        "[coordination.buffered]\nconcurrency = 8\nbuffer = 5\n[[fault]]\ncrash = { rate = \"30/h\" }";
+    let plan = plan(&tiny(&format!("{}\n{tables}", fedavg("on = \"proxy\"")), &overrides));
+    let events = play(&plan, 1, false).events;
+    let (from, to) = (600.0, 3.0 * 3600.0 - 600.0);
+    let mut began: BTreeMap<u32, f64> = BTreeMap::new();
+    let (mut left, mut stayed, mut present, mut since, mut crowd) = (0.0, 0.0, 0.0, from, 0.0);
+    for event in &events {
+        let now = event.seconds();
+        if (from..to).contains(&now) {
+            present += crowd * (now - since);
+            since = now;
+        }
+        match event.kind {
+            EventKind::DownloadStarted { device, .. } => {
+                began.insert(device, now);
+                crowd += 1.0;
+            }
+            EventKind::UpdateAccepted { device, .. } | EventKind::NotContributed { device, .. } => {
+                let arrival = began.remove(&device).expect("it was at work");
+                crowd -= 1.0;
+                if (from..to).contains(&now) {
+                    left += 1.0;
+                    stayed += now - arrival;
+                }
+            }
+            _ => {}
+        }
+    }
+    let (rate, time) = (left / (to - from), stayed / left);
+    let mean = present / (since - from);
+    println!("Little: L = {mean:.4}, λ = {rate:.4}/s, W = {time:.3} s, λW = {:.4}", rate * time);
+    assert!(left > 1_000.0, "only {left} left in {} s", to - from);
+    assert!((mean / AT_WORK - 1.0).abs() < 1e-3, "{mean} at work, {AT_WORK} asked for");
+    assert!((rate * time / AT_WORK - 1.0).abs() < 0.01, "λW = {rate} · {time} = {}", rate * time);
+}
+
+/// A run in which transfers are lost, devices crash, and updates come late or are corrupt.
+fn eventful(coordination: &str) -> (Arc<Plan>, Vec<Event>) {
+    let overrides = [
+        ("fleet.devices", "12"),
+        ("data.split.dirichlet.min", "1"),
+        ("fleet.class.phone.compute", "{ lognormal = { median = \"40MFLOP/s\", p95 = \"200MFLOP/s\" } }"),
+        ("fleet.class.phone.availability", "{ markov = { mean_on = \"90s\", mean_off = \"30s\" } }"),
+        ("fleet.class.phone.link.drop", "\"0.1/transfer\""),
+        ("fleet.class.gateway.power", "{ train = \"15W\", radio = \"3W\", idle = \"6W\" }"),
+        ("budget.rounds", "60"),
+    ];
+    let faults = "[[fault]]\ncrash = { rate = \"20/h\" }\n[[fault]]\ncorrupt = { fraction = 0.1, how = \"nan\" }\n[[fault]]\ncloud_restart = { at = \"45s\", outage = \"20s\" }";
+    let tables = format!("{}\n{coordination}\n{faults}", fedavg("on = \"proxy\""));
+    let plan = plan(&tiny(&tables, &overrides));
+    let events = play(&plan, 1, false).events;
+    (plan, events)
+}
+
+#[test]
+fn bytes_and_joules_are_conserved() {
+    let sync = "[coordination.sync]\ncohort = 5\novercommit = 1.6\ndeadline = \"15s\"\nmin_updates = 4";
+    let buffered = "[coordination.buffered]\nconcurrency = 6\nbuffer = 2\nmax_staleness = 2";
+    let mut in_void_rounds = 0;
+    for coordination in [sync, buffered] {
+        let (plan, events) = eventful(coordination);
+        let (mut sent, mut received, mut lost, mut uncrossed) = (0, 0, 0, 0);
+        let mut joules = 0.0;
+        let mut by_device: BTreeMap<(u32, u32), (u64, f64)> = BTreeMap::new();
+        for event in &events {
+            match event.kind {
+                EventKind::DownloadStarted { bytes, .. } | EventKind::UploadStarted { bytes, .. } => {
+                    sent += bytes
+                }
+                EventKind::DownloadFinished { round, device, bytes, seconds, joules: j, complete }
+                | EventKind::UploadFinished { round, device, bytes, seconds, joules: j, complete } => {
+                    let whole = match event.kind {
+                        EventKind::DownloadFinished { .. } => plan.traffic(device).down,
+                        _ => plan.traffic(device).up,
+                    };
+                    if complete {
+                        received += bytes
+                    } else {
+                        (lost, uncrossed) = (lost + bytes, uncrossed + whole - bytes)
+                    }
+                    let radio = plan.fleet().class_of(device).power.radio_watts * seconds;
+                    assert!((j - radio).abs() <= 1e-12 * radio, "{j} J for {seconds} s of radio");
+                    joules += radio;
+                    let spent = by_device.entry((round, device)).or_default();
+                    *spent = (spent.0 + bytes, spent.1 + radio);
+                }
+                EventKind::TrainingFinished { round, device, seconds, joules: j, .. } => {
+                    let training = plan.fleet().class_of(device).power.train_watts * seconds;
+                    assert!((j - training).abs() <= 1e-12 * training, "{j} J for {seconds} s of training");
+                    joules += training;
+                    by_device.entry((round, device)).or_default().1 += training;
+                }
+                _ => {}
+            }
+        }
+        assert!(lost > 0 && uncrossed > 0, "every transfer arrived");
+        assert_eq!(sent, received + lost + uncrossed, "bytes are made or forgotten");
+
+        let tables = tabulate(&events).expect("a run");
+        let mut digest = EventDigest::new();
+        events.iter().for_each(|event| digest.push(event));
+        let summary = summarize("eventful", Status::Complete, &tables, &digest, &[], Wall::default());
+        let metric = |name: &str| summary.metrics[name];
+        let crossed = metric("uplink.total_bytes") + metric("downlink.total_bytes");
+        assert_eq!(crossed, (received + lost) as f64);
+        let total = joules + tables.run.idle_joules;
+        assert!((metric("energy.total_joules") / total - 1.0).abs() < 1e-9, "{total} J by hand");
+        let mut wasted_bytes = 0;
+        for report in &tables.reports {
+            let (bytes, joules) = by_device.get(&(report.round, report.device)).copied().unwrap_or_default();
+            assert_eq!(report.bytes_down + report.bytes_up, bytes);
+            let for_nothing = report.weight == 0.0;
+            in_void_rounds += u32::from(for_nothing && report.outcome == Some(Outcome::Accepted));
+            let wasted = if for_nothing { (bytes, joules) } else { (0, 0.0) };
+            assert_eq!(report.wasted_bytes, wasted.0, "round {}, device {}", report.round, report.device);
+            assert!((report.wasted_joules - wasted.1).abs() < 1e-9 * joules.max(1.0));
+            wasted_bytes += wasted.0;
+        }
+        assert_eq!(metric("wasted.total_bytes"), wasted_bytes as f64);
+    }
+    assert!(in_void_rounds > 0, "no accepted update is lost with its round");
+}
+
+#[test]
+fn an_idle_cloud_has_nobody_at_work() {
+    let (_, events) = eventful("[coordination.sync]\ndeadline = \"40s\"");
+    let ended = events.iter().position(|event| matches!(event.kind, EventKind::RunEnded { .. }));
+    let outcomes = |wanted: fn(&EventKind) -> bool| events.iter().filter(|event| wanted(&event.kind)).count();
+    let invited: usize = events
+        .iter()
+        .map(|event| match &event.kind {
+            EventKind::RoundOpened { invited, .. } => invited.len(),
+            _ => 0,
+        })
+        .sum();
+    let left =
+        outcomes(|kind| matches!(kind, EventKind::UpdateAccepted { .. } | EventKind::NotContributed { .. }));
+    assert_eq!((ended, left), (Some(events.len() - 1), invited), "a run ends when every outcome is known");
+}
