@@ -7,6 +7,7 @@
 //! every time it is made.
 
 mod gpt2;
+mod specials;
 mod surface;
 mod train;
 
@@ -51,12 +52,18 @@ pub enum TokenizerError {
     },
     /// No known end-of-sequence token is in the vocabulary.
     #[error(
-        "the tokenizer has none of the end-of-sequence tokens {tried:?}: \
-         name its id with `from_json_with_specials`"
+        "nothing says which token ends a text, and the tokenizer has none of {tried:?}: name it as `eos_token` \
+         in tokenizer_config.json or as `eos_token_id` in generation_config.json or config.json"
     )]
     NoEndOfSequence {
         /// The names that were tried.
         tried: Vec<&'static str>,
+    },
+    /// A special token was named that the vocabulary lacks.
+    #[error("the tokenizer has no token {}", wanted.join(", "))]
+    NoSuchToken {
+        /// The token, or all that would do.
+        wanted: Vec<String>,
     },
     /// A special id lies outside the vocabulary.
     #[error("special token id {id} lies outside a vocabulary of {vocab_size}")]
@@ -194,15 +201,7 @@ impl Tokenizer {
         let surface = Surface::of(&json).map_err(TokenizerError::format)?;
         let tokens = tokens(&model, surface);
 
-        let find = |names: &[&str]| names.iter().find_map(|name| model.token_to_id(name));
-        let (eos, pad) = match specials {
-            Some(ids) => ids,
-            None => {
-                let eos = find(&KNOWN_EOS)
-                    .ok_or_else(|| TokenizerError::NoEndOfSequence { tried: KNOWN_EOS.to_vec() })?;
-                (eos, find(&KNOWN_PAD).unwrap_or(eos))
-            }
-        };
+        let (eos, pad) = specials.map_or_else(|| Self::recognised(&model), Ok)?;
         let vocab_size = tokens.len();
         for id in [eos, pad] {
             if id as usize >= vocab_size {
@@ -214,12 +213,19 @@ impl Tokenizer {
             tokens[id as usize].bytes = Box::default();
             tokens[id as usize].special = true;
         }
-        let unknown = find(&[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
+        let unknown = first_of(&model, &[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
         let digest = blake3::hash(format!("{eos} {pad} {json}").as_bytes()).to_hex().to_string();
         let mut inner =
             Inner { model, surface, tokens, eos, pad, unknown, prepends_space: false, json, digest };
         inner.prepends_space = inner.concatenate(&inner.encode("a")).starts_with(b" ");
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// End and padding of well-known names.
+    fn recognised(model: &tokenizers::Tokenizer) -> Result<(u32, u32), TokenizerError> {
+        let eos = first_of(model, &KNOWN_EOS)
+            .ok_or_else(|| TokenizerError::NoEndOfSequence { tried: KNOWN_EOS.to_vec() })?;
+        Ok((eos, first_of(model, &KNOWN_PAD).unwrap_or(eos)))
     }
 
     /// Token ids of a text; no special token is added or recognised.
@@ -366,6 +372,11 @@ impl Inner {
         }
         (ids, ranges)
     }
+}
+
+/// The first of some tokens that a vocabulary has.
+fn first_of(model: &tokenizers::Tokenizer, names: &[&str]) -> Option<u32> {
+    names.iter().find_map(|name| model.token_to_id(name))
 }
 
 fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {

@@ -122,7 +122,7 @@ fn llama_2s_layout_gives_text_and_bytes_back() {
 fn a_file_without_a_known_end_token_is_refused_until_it_is_named() {
     let json = both()[0].to_json().replace("<eos>", "<fin>");
     let error = Tokenizer::from_json(&json).unwrap_err().to_string();
-    assert!(error.contains("from_json_with_specials"), "{error}");
+    assert!(error.contains("`eos_token_id`"), "{error}");
     assert_eq!(Tokenizer::from_json_with_specials(&json, 0, 1).unwrap().eos(), 0);
     let error = Tokenizer::from_json_with_specials(&json, 999, 1).unwrap_err().to_string();
     assert!(error.contains("999") && error.contains("330"), "{error}");

@@ -39,6 +39,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
         check.held_out(data, parts.evaluation, parts.method);
         if let Some(method) = parts.method {
             check.public(data, method, parts.models);
+            check.relay(data, method);
         }
     }
     if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
@@ -247,6 +248,17 @@ impl Check<'_> {
                 "nothing",
                 "write public = 0.05, or set those steps to 0",
             );
+        }
+    }
+
+    /// A prompt that is sampled ends at the boundary.
+    fn relay(&self, data: &Data, method: &Method) {
+        let has_relay = matches!(method, Method::CoPlms(method) if method.relay.is_some());
+        if has_relay && data.template.boundary().is_empty() {
+            let message =
+                "the relay samples prompts, and the template does not say where they end".to_owned();
+            let help = "write a boundary behind {prompt}, such as \"{prompt}\\nA:\", or leave the relay out";
+            self.add(codes::CONFLICT, message, &["data", "template", "prompt"], "no boundary", help);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
 use crate::fleet::{Asked, Fleet, FleetError};
-use crate::lab::{Lab, LabModel};
+use crate::lab::{Intake, Lab, LabModel};
 use crate::method::{self, Load, Method, Refusal};
 use crate::payload::{Part, Payload};
 use cotune_kernel::Stream;
@@ -257,6 +257,7 @@ impl Plan {
             classes: classes.collect(),
             drawn: self.fleet.asked_against_drawn(),
             domains: domains.collect(),
+            intake: self.lab.intake().clone(),
             split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
@@ -355,6 +356,8 @@ pub struct Overview {
     pub drawn: Vec<Asked>,
     /// Every domain of the corpus.
     pub domains: Vec<DomainOverview>,
+    /// What became of the data on its way into the models.
+    pub intake: Intake,
     /// Share of every domain in each device's private examples.
     pub split: Vec<Vec<f64>>,
     /// Devices invited to a round.

@@ -5,6 +5,7 @@
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
@@ -17,6 +18,7 @@
 mod arrows;
 mod book;
 mod commands;
+mod corpora;
 mod determinism;
 mod methods;
 mod plain_fedavg;
