@@ -15,6 +15,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokenizers::PostProcessorWrapper;
+
 pub use surface::Surface;
 
 /// The end-of-sequence token of the tokenizers trained here; its id is 0.
@@ -215,6 +217,8 @@ impl Tokenizer {
         }
         let unknown = first_of(&model, &[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
         let digest = blake3::hash(format!("{eos} {pad} {json}").as_bytes()).to_hex().to_string();
+        // Encoding adds no special tokens, so all that a post-processor would do is trim spaces from offsets.
+        model.with_post_processor(None::<PostProcessorWrapper>);
         let mut inner =
             Inner { model, surface, tokens, eos, pad, unknown, prepends_space: false, json, digest };
         inner.prepends_space = inner.concatenate(&inner.encode("a")).starts_with(b" ");
@@ -248,6 +252,22 @@ impl Tokenizer {
             _ => &bytes,
         };
         String::from_utf8_lossy(text).into_owned()
+    }
+
+    /// Token ids of a text that follows another, such as an answer: a tokenizer that puts a space before every text
+    /// takes the text's own first space for it.
+    pub fn encode_continuation(&self, text: &str) -> Vec<u32> {
+        match text.strip_prefix(' ') {
+            Some(rest) if self.inner.prepends_space && !rest.is_empty() && !rest.starts_with(' ') => {
+                self.encode(rest)
+            }
+            _ => self.encode(text),
+        }
+    }
+
+    /// The text of token ids that follow others: as [`Tokenizer::decode`], with the space that begins it.
+    pub fn decode_continuation(&self, ids: &[u32]) -> String {
+        String::from_utf8_lossy(&self.inner.concatenate(ids)).into_owned()
     }
 
     /// The bytes token `id` stands for; empty for special tokens and ids outside the vocabulary.
@@ -357,7 +377,10 @@ impl Inner {
                 })
                 .collect()
         } else {
-            encoding.get_offsets().iter().map(|offsets| offsets.1).collect()
+            // Where the next token starts, so that what a normalizer took out belongs to the token before it.
+            let starts =
+                encoding.get_offsets().iter().skip(1).map(|offsets| text.ceil_char_boundary(offsets.0));
+            starts.chain([text.len()]).collect()
         };
         let mut ranges: Vec<Range<usize>> = ends
             .into_iter()
@@ -393,5 +416,7 @@ fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {
     tokens
 }
 
+#[cfg(test)]
+mod layouts;
 #[cfg(test)]
 mod tests;

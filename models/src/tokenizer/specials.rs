@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Tokenizer, TokenizerError};
+use super::{Tokenizer, TokenizerError, gpt2};
 
 /// Where the Hugging Face layout names special tokens, most particular first. The first two name them by their
 /// text, the others by their id.
@@ -12,7 +12,7 @@ const PLACES: [&str; 4] =
     ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"];
 
 impl Tokenizer {
-    /// Reads the `tokenizer.json` of a checkpoint directory. The end and padding tokens are those that the
+    /// Reads the `tokenizer.json` of a checkpoint directory, or GPT-2's older pair of `vocab.json` and `merges.txt`. The end and padding tokens are those that the
     /// files beside it name, each taken from the first that does: `tokenizer_config.json` and
     /// `special_tokens_map.json` (`eos_token`, `pad_token`), `generation_config.json` and `config.json`
     /// (`eos_token_id`, the first of several, and `pad_token_id`). Where none does, they are recognised by name as in
@@ -23,9 +23,7 @@ impl Tokenizer {
     /// [`TokenizerError::NoSuchToken`] where a file names a token that the vocabulary lacks,
     /// [`TokenizerError::NoEndOfSequence`] where nothing names an end, [`TokenizerError::SpecialOutside`].
     pub fn from_directory(directory: &Path) -> Result<Self, TokenizerError> {
-        let path = directory.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|source| TokenizerError::Read { path, source })?;
-        let model = tokenizers::Tokenizer::from_bytes(bytes).map_err(TokenizerError::format)?;
+        let model = model(directory)?;
         let places = PLACES.iter().map(|file| place(directory.join(file))).collect::<Result<Vec<_>, _>>()?;
         let find = |role: &str| -> Result<Option<u32>, TokenizerError> {
             for file in &places {
@@ -65,6 +63,21 @@ impl Tokenizer {
                 .ok_or_else(|| TokenizerError::NoSuchToken { wanted: wanted.to_vec() }),
         };
         Self::build(self.inner.model.clone(), Some((first(end, self.eos())?, first(pad, self.pad())?)))
+    }
+}
+
+/// The tokenizer of a directory before anything is known of its special tokens.
+fn model(directory: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let read = |file: &str| {
+        let path = directory.join(file);
+        std::fs::read_to_string(&path).map_err(|source| TokenizerError::Read { path, source })
+    };
+    match read("tokenizer.json") {
+        Ok(json) => tokenizers::Tokenizer::from_bytes(json).map_err(TokenizerError::format),
+        Err(missing) => match (read("vocab.json"), read("merges.txt")) {
+            (Ok(vocab), Ok(merges)) => gpt2::read(&vocab, &merges),
+            _ => Err(missing),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn texts() -> Vec<&'static str> {
+pub(super) fn texts() -> Vec<&'static str> {
     vec![
         "Q: Where do we keep the tiny copper lamp?\nA: red aisle shelf 4 top",
         "Q: Where do we keep the large iron table?\nA: blue aisle shelf 7 back",
@@ -10,7 +10,7 @@ fn texts() -> Vec<&'static str> {
     ]
 }
 
-fn both() -> [Tokenizer; 2] {
+pub(super) fn both() -> [Tokenizer; 2] {
     [Tokenizer::train_byte_level(texts(), 330).unwrap(), Tokenizer::train_metaspace(texts(), 160).unwrap()]
 }
 
@@ -128,7 +128,7 @@ fn a_file_without_a_known_end_token_is_refused_until_it_is_named() {
     assert!(error.contains("999") && error.contains("330"), "{error}");
 }
 
-fn assert_tiles(text: &str, offsets: &[Range<usize>]) {
+pub(super) fn assert_tiles(text: &str, offsets: &[Range<usize>]) {
     let mut end = 0;
     for range in offsets {
         assert_eq!(range.start, end, "a gap in {offsets:?}");

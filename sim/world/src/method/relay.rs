@@ -68,7 +68,7 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
     let seed = lab.scenario().seed;
     let template = lab.template();
     let opening = tokenizer.encode(template.opening());
-    let stop = |tokens: &[u32]| tokenizer.decode(tokens).ends_with(template.boundary());
+    let stop = |tokens: &[u32]| tokenizer.decode_continuation(tokens).ends_with(template.boundary());
     let stream = |i: usize| Stream::keyed(seed, &format!("relay/round/{round}/prompt/{i}"));
     let sampling = Sampling::Temperature { temperature: 1.0, stream: &stream };
     let openings = vec![opening; relay.prompts as usize];
@@ -80,7 +80,7 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
     let prompts: BTreeSet<String> = sampled
         .iter()
         .filter(|text| text.finished)
-        .map(|text| format!("{}{}", template.opening(), tokenizer.decode(&text.tokens)))
+        .map(|text| format!("{}{}", template.opening(), tokenizer.decode_continuation(&text.tokens)))
         .filter(|prompt| prompt.ends_with(template.boundary()) && lines(prompt) <= most_lines)
         .collect();
     let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
@@ -90,14 +90,14 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
     let fits = |prompt: &str, answer: &str| {
         lab.models().all(|model| {
             let (tokenizer, most) = (model.base.tokenizer(), model.base.spec().max_positions);
-            tokenizer.encode(prompt).len() + tokenizer.encode(answer).len() < most
+            tokenizer.encode(prompt).len() + tokenizer.encode_continuation(answer).len() < most
         })
     };
     let texts = prompts
         .into_iter()
         .zip(&answers)
         .filter(|(_, answer)| answer.finished && !answer.tokens.is_empty())
-        .map(|(prompt, answer)| (prompt, tokenizer.decode(&answer.tokens)))
+        .map(|(prompt, answer)| (prompt, tokenizer.decode_continuation(&answer.tokens)))
         .filter(|(prompt, answer)| template.bare_answer(answer).is_some() && fits(prompt, answer))
         .collect();
     RelaySet { key, texts }
