@@ -2,10 +2,14 @@
 //!
 //! LoRA (Hu et al. 2021, arXiv 2106.09685): `W' = W + (alpha / r) · A · B`, with `A [inputs, r]` drawn
 //! uniformly from ±1/√inputs (Kaiming, as PEFT does) and `B [r, outputs]` zero, so that a fresh adapter
-//! changes nothing. Adapters are plain `f32` values outside the tensors: they travel, are averaged,
-//! digested and stored as such.
+//! changes nothing.
+//!
+//! Bottleneck adapter (Houlsby et al. 2019, arXiv 1902.00751, section 2.1): `h + W_up gelu(W_down h + b) + c` after
+//! attention and after the MLP of every block, with `W_up` and both biases zero at first.
+//!
+//! Adapters are plain `f32` values outside the tensors: they travel, are averaged, digested and stored as such.
 
-use crate::spec::{Activation, DecoderSpec};
+use crate::spec::DecoderSpec;
 use cotune_kernel::stream::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +52,7 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Module {
-    /// Token embedding, which is also the head.
+    /// Token embedding and head.
     Embeddings,
     /// Gains and biases of every norm.
     Norms,
@@ -107,13 +111,14 @@ impl Target {
     /// Inputs and outputs of the map, and its name inside a block; `None` if the family has no such map.
     fn shape(self, spec: &DecoderSpec) -> Option<(usize, usize, &'static str)> {
         let (d, f) = (spec.width, spec.mlp);
+        let [q, k, v] = spec.qkv_widths();
         match self {
-            Self::Q => Some((d, d, "q")),
-            Self::K => Some((d, d, "k")),
-            Self::V => Some((d, d, "v")),
-            Self::Qkv => Some((d, 3 * d, "qkv")),
-            Self::O => Some((d, d, "o")),
-            Self::Gate => (spec.activation == Activation::SwiGlu).then_some((d, f, "gate")),
+            Self::Q => Some((d, q, "q")),
+            Self::K => Some((d, k, "k")),
+            Self::V => Some((d, v, "v")),
+            Self::Qkv => Some((d, q + k + v, "qkv")),
+            Self::O => Some((q, d, "o")),
+            Self::Gate => spec.gated().then_some((d, f, "gate")),
             Self::Up => Some((d, f, "up")),
             Self::Down => Some((f, d, "down")),
         }
@@ -139,7 +144,7 @@ impl Layout {
         }
         for (name, shape) in spec.tensors() {
             let saved = lora.modules_to_save.iter().any(|module| match module {
-                Module::Embeddings => name == "embedding",
+                Module::Embeddings => name == "embedding" || name.starts_with("head."),
                 Module::Norms => name.contains("norm."),
             });
             if saved {
@@ -149,9 +154,29 @@ impl Layout {
         layout
     }
 
+    /// The layout of a model that is only read.
+    pub fn none() -> Self {
+        Self { entries: Vec::new(), total: 0, scale: 1.0 }
+    }
+
+    /// The layout of bottleneck adapters of width `size` on `spec`: block by block, attention before MLP.
+    pub fn bottleneck(spec: &DecoderSpec, size: usize) -> Self {
+        let mut layout = Self::none();
+        for block in 0..spec.layers {
+            for place in ["attention_adapter", "mlp_adapter"] {
+                let name = format!("blocks.{block}.{place}");
+                layout.push(format!("{name}.down.weight"), [spec.width, size], Start::Kaiming);
+                layout.push(format!("{name}.down.bias"), [1, size], Start::Zero);
+                layout.push(format!("{name}.up.weight"), [size, spec.width], Start::Zero);
+                layout.push(format!("{name}.up.bias"), [1, spec.width], Start::Zero);
+            }
+        }
+        layout
+    }
+
     /// The layout in which every tensor of the base is trained: pretraining.
     pub fn full(spec: &DecoderSpec) -> Self {
-        let mut layout = Self { entries: Vec::new(), total: 0, scale: 1.0 };
+        let mut layout = Self::none();
         for (name, shape) in spec.tensors() {
             layout.push(name, as_matrix(&shape), Start::Base);
         }
@@ -224,6 +249,19 @@ mod tests {
         let spec = DecoderSpec::of(Family::Llama, 32_000, 2048, 24, 16, 5504, 2048);
         let targets = [Target::Q, Target::K, Target::V, Target::O];
         assert_eq!(Layout::lora(&spec, &lora(&targets)).total(), 3_145_728);
+    }
+
+    #[test]
+    fn a_bottleneck_has_two_maps_with_biases_at_two_places_a_block() {
+        let spec = DecoderSpec::of(Family::Gpt2, 512, 64, 3, 4, 256, 96);
+        assert_eq!(Layout::bottleneck(&spec, 16).total(), 3 * 2 * (2 * 64 * 16 + 16 + 64));
+    }
+
+    #[test]
+    fn keys_and_values_that_are_shared_have_narrower_updates() {
+        let spec = DecoderSpec { kv_heads: 1, ..DecoderSpec::of(Family::Llama, 512, 64, 1, 4, 128, 96) };
+        assert_eq!(Layout::lora(&spec, &lora(&[Target::K])).total(), 8 * (64 + 16));
+        assert_eq!(Layout::lora(&spec, &lora(&[Target::Qkv])).total(), 8 * (64 + 96));
     }
 
     #[test]

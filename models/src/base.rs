@@ -4,14 +4,16 @@
 //! adapters and one base.
 
 use crate::adapter::as_matrix;
+use crate::checkpoint::names::Place;
+use crate::checkpoint::values::{Parts, Values};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Precision};
 use crate::decoder::Weights;
 use crate::device::Compute;
 use crate::kernels::attention::PositionTables;
 use crate::spec::DecoderSpec;
 use crate::tokenizer::Tokenizer;
-use burn::tensor::{Tensor, TensorData};
-use half::f16;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use burn::tensor::{DType, Element, Tensor, TensorData};
+use half::{bf16, f16};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,9 @@ pub type HostWeights = BTreeMap<String, Vec<f32>>;
 pub struct Base {
     name: String,
     spec: DecoderSpec,
-    tokenizer: Tokenizer,
+    tokenizer: Option<Tokenizer>,
+    ends: Vec<u32>,
+    pad: u32,
     compute: Compute,
     pub(crate) weights: Weights,
     pub(crate) tables: PositionTables,
@@ -33,14 +37,9 @@ pub struct Base {
 /// Why a base cannot be loaded or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
-    /// A file cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// Its files cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// There is no such model in the zoo.
     #[error("the zoo has no model `{name}`; it has {known}")]
     UnknownZooModel {
@@ -49,9 +48,9 @@ pub enum BaseError {
         /// The names there are.
         known: String,
     },
-    /// A file has the wrong content.
+    /// The tokenizer is missing or does not fit the model.
     #[error("{path}: {problem}", path = path.display())]
-    Malformed {
+    Tokenizer {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -59,16 +58,20 @@ pub enum BaseError {
     },
 }
 
-/// The three files of a checkpoint.
+/// The three files of a checkpoint in Hugging Face's layout.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckpointFiles<'a> {
-    /// `config.json`: a [`DecoderSpec`].
+    /// `config.json`.
     pub config: &'a [u8],
-    /// `model.safetensors`: one tensor for each of [`DecoderSpec::tensors`], f16 or f32.
+    /// `model.safetensors`.
     pub model: &'a [u8],
     /// `tokenizer.json`.
     pub tokenizer: &'a [u8],
 }
+
+/// Parameters from which weights that a file holds in half precision stay so in memory (on the CPU): below, expanding
+/// them at every use costs more than the memory is worth (chosen).
+const HALF_FROM: usize = 32 << 20;
 
 impl Base {
     /// Puts host values on a device.
@@ -79,44 +82,41 @@ impl Base {
         host: &HostWeights,
         compute: &Compute,
     ) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        let mut weights = Weights::new();
+        let mut loading = Loading::new(&spec, compute);
         for (tensor, shape) in spec.tensors() {
-            let values = &host[&tensor];
-            hasher.update(tensor.as_bytes());
-            for value in values {
-                hasher.update(&value.to_le_bytes());
-            }
-            let data = TensorData::new(values.clone(), as_matrix(&shape));
-            weights.insert(tensor, Tensor::from_data(data, compute.device()));
+            loading.add(&tensor, &shape, host[&tensor].clone());
         }
-        let tables = PositionTables::new(&spec, compute.device());
-        Self {
-            name: name.to_string(),
-            spec,
-            tokenizer,
-            compute: compute.clone(),
-            weights,
-            tables,
-            digest: hasher.finalize().to_hex().to_string(),
+        loading.finish(name, spec, Some(tokenizer), Vec::new(), None)
+    }
+
+    /// Reads a folder in Hugging Face's layout, `tokenizer.json` included.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, the weights are not those of the configuration, or only a pickle holds them.
+    pub fn load(folder: &Path, compute: &Compute) -> Result<Self, BaseError> {
+        let base = Self::load_bare(folder, compute)?;
+        match base.tokenizer {
+            Some(_) => Ok(base),
+            None => Err(BaseError::Tokenizer {
+                path: folder.join("tokenizer.json"),
+                problem: "is missing: texts cannot become tokens".to_string(),
+            }),
         }
     }
 
-    /// Reads a checkpoint directory made by `cotune pretrain`.
+    /// Like [`Base::load`], for work on token ids: the tokenizer may be missing.
     ///
     /// # Errors
-    /// A file is missing or malformed.
-    pub fn load(directory: &Path, compute: &Compute) -> Result<Self, BaseError> {
-        let read = |file: &str| {
-            let path = directory.join(file);
-            std::fs::read(&path).map_err(|source| BaseError::Io { path, source })
+    /// As [`Base::load`], except for a missing tokenizer.
+    pub fn load_bare(folder: &Path, compute: &Compute) -> Result<Self, BaseError> {
+        let checkpoint = Checkpoint::open(folder)?;
+        let path = folder.join("tokenizer.json");
+        let tokenizer = match std::fs::read(&path) {
+            Ok(bytes) => Some(read_tokenizer(&bytes, &checkpoint, &path)?),
+            Err(_) => None,
         };
-        let (config, model, tokenizer) =
-            (read("config.json")?, read("model.safetensors")?, read("tokenizer.json")?);
-        let name = directory.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        let files = CheckpointFiles { config: &config, model: &model, tokenizer: &tokenizer };
-        Self::from_files(&name, files, compute)
-            .map_err(|(file, problem)| BaseError::Malformed { path: directory.join(file), problem })
+        let name = folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        Self::from_checkpoint(&name, checkpoint, tokenizer, compute)
     }
 
     /// Reads a model of the zoo that this build carries.
@@ -128,29 +128,44 @@ impl Base {
             let known = crate::zoo::names().join(", ");
             return Err(BaseError::UnknownZooModel { name: name.to_string(), known });
         };
-        Self::from_files(name, *files, compute)
-            .map_err(|(file, problem)| BaseError::Malformed { path: Path::new("zoo").join(file), problem })
+        let place = Path::new("zoo").join(name);
+        let checkpoint = Checkpoint::in_memory(&place, files.config, files.model)?;
+        let tokenizer = read_tokenizer(files.tokenizer, &checkpoint, &place.join("tokenizer.json"))?;
+        Self::from_checkpoint(name, checkpoint, Some(tokenizer), compute)
     }
 
-    /// Decodes a checkpoint; the error names the file and its problem.
-    fn from_files(
+    fn from_checkpoint(
         name: &str,
-        files: CheckpointFiles<'_>,
+        mut checkpoint: Checkpoint<'_>,
+        tokenizer: Option<Tokenizer>,
         compute: &Compute,
-    ) -> Result<Self, (&'static str, String)> {
-        let spec: DecoderSpec =
-            serde_json::from_slice(files.config).map_err(|e| ("config.json", e.to_string()))?;
-        if let Some(problem) = spec.problem() {
-            return Err(("config.json", problem));
+    ) -> Result<Self, BaseError> {
+        let spec = checkpoint.spec().clone();
+        let mut loading = Loading::new(&spec, compute);
+        for (tensor, shape) in spec.tensors() {
+            if loading.keeps_half && shape.len() == 2 && tensor != "positions" {
+                let (place, parts) = checkpoint.read(&tensor)?;
+                loading.add_stored(&spec, &tensor, &shape, &place, parts);
+            } else {
+                let values = checkpoint.read_f32(&tensor)?;
+                loading.add(&tensor, &shape, values);
+            }
         }
-        let tokenizer =
-            Tokenizer::from_json(files.tokenizer).map_err(|e| ("tokenizer.json", e.to_string()))?;
-        if tokenizer.vocab_size() > spec.vocab {
-            let (has, fits) = (tokenizer.vocab_size(), spec.vocab);
-            return Err(("tokenizer.json", format!("has {has} tokens, but the model has {fits}")));
-        }
-        let host = read_safetensors(files.model, &spec).map_err(|e| ("model.safetensors", e))?;
-        Ok(Self::new(name, spec, tokenizer, &host, compute))
+        let (ends, pad) = (checkpoint.config.ends, checkpoint.config.pad);
+        Ok(loading.finish(name, spec, tokenizer, ends, pad))
+    }
+
+    /// Writes the base as a checkpoint folder in Hugging Face's layout.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn save(&self, folder: &Path, precision: Precision) -> Result<(), BaseError> {
+        let config = checkpoint::Config {
+            spec: self.spec.clone(),
+            ends: self.ends.clone(),
+            pad: self.tokenizer.as_ref().map(Tokenizer::pad),
+        };
+        save(folder, &config, self.tokenizer.as_ref(), precision, |tensor| self.host_values(tensor))
     }
 
     /// Name of the checkpoint.
@@ -164,8 +179,26 @@ impl Base {
     }
 
     /// The tokenizer the base was trained with.
+    ///
+    /// # Panics
+    /// The base was loaded for work on token ids and has none.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.tokenizer.as_ref().expect("only a base that was loaded bare lacks a tokenizer")
+    }
+
+    /// Whether texts can become tokens.
+    pub fn has_tokenizer(&self) -> bool {
+        self.tokenizer.is_some()
+    }
+
+    /// Tokens that end a text.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// The token that fills the rest of a shorter sequence.
+    pub fn pad(&self) -> u32 {
+        self.pad
     }
 
     /// Where it computes.
@@ -180,84 +213,163 @@ impl Base {
 
     /// One tensor's values, read back from the device.
     pub fn host_values(&self, tensor: &str) -> Vec<f32> {
-        let data = self.weights[tensor].clone().into_data();
-        data.try_into_vec::<f32>().expect("weights are f32")
+        let data = self.weights[tensor].clone().cast(DType::F32).into_data();
+        data.try_into_vec::<f32>().expect("cast to f32")
     }
 }
 
-/// Writes a checkpoint directory: `config.json`, `model.safetensors` (f16) and `tokenizer.json`.
+/// A tokenizer that fits the model.
+fn read_tokenizer(bytes: &[u8], checkpoint: &Checkpoint<'_>, path: &Path) -> Result<Tokenizer, BaseError> {
+    let wrong = |problem| BaseError::Tokenizer { path: path.to_path_buf(), problem };
+    let config = &checkpoint.config;
+    let tokenizer = match config.ends.first() {
+        Some(end) => Tokenizer::from_json_with_specials(bytes, *end, config.pad.unwrap_or(*end)),
+        None => Tokenizer::from_json(bytes),
+    };
+    let tokenizer = tokenizer.map_err(|e| wrong(e.to_string()))?;
+    match tokenizer.vocab_size() > config.spec.vocab {
+        true => Err(wrong(format!(
+            "has {} tokens, but the model has {}",
+            tokenizer.vocab_size(),
+            config.spec.vocab
+        ))),
+        false => Ok(tokenizer),
+    }
+}
+
+/// A base whose tensors arrive one by one.
+struct Loading {
+    compute: Compute,
+    tables: PositionTables,
+    weights: Weights,
+    hasher: blake3::Hasher,
+    keeps_half: bool,
+}
+
+impl Loading {
+    fn new(spec: &DecoderSpec, compute: &Compute) -> Self {
+        Self {
+            compute: compute.clone(),
+            tables: PositionTables::new(spec, compute.device()),
+            weights: Weights::new(),
+            hasher: blake3::Hasher::new(),
+            keeps_half: spec.parameters() >= HALF_FROM,
+        }
+    }
+
+    /// A tensor as it is computed with.
+    fn add(&mut self, tensor: &str, shape: &[usize], values: Vec<f32>) {
+        self.hasher.update(tensor.as_bytes());
+        self.hash(&values, |value| value.to_le_bytes());
+        let data = TensorData::new(values, as_matrix(shape));
+        self.weights.insert(tensor.to_string(), Tensor::from_data(data, self.compute.device()));
+    }
+
+    /// A matrix as its file holds it; only a view of it is turned.
+    fn add_stored(
+        &mut self,
+        spec: &DecoderSpec,
+        tensor: &str,
+        shape: &[usize],
+        place: &Place,
+        parts: Vec<Values>,
+    ) {
+        self.hasher.update(tensor.as_bytes());
+        let turned = !matches!(place, Place::Same(_));
+        let [rows, columns] = as_matrix(shape);
+        let stored = if turned { [columns, rows] } else { [rows, columns] };
+        let matrix = match Parts::alike(parts, !self.compute.is_cpu()) {
+            Parts::F32(parts) => {
+                self.upload(place.stack(spec, tensor, parts), stored, DType::F32, f32::to_le_bytes)
+            }
+            Parts::F16(parts) => {
+                self.upload(place.stack(spec, tensor, parts), stored, DType::F16, f16::to_le_bytes)
+            }
+            Parts::Bf16(parts) => {
+                self.upload(place.stack(spec, tensor, parts), stored, DType::BF16, bf16::to_le_bytes)
+            }
+        };
+        self.weights.insert(tensor.to_string(), if turned { matrix.transpose() } else { matrix });
+    }
+
+    fn upload<T: Element, const N: usize>(
+        &mut self,
+        values: Vec<T>,
+        shape: [usize; 2],
+        dtype: DType,
+        bytes: fn(T) -> [u8; N],
+    ) -> Tensor<2> {
+        self.hash(&values, bytes);
+        Tensor::from_data(TensorData::new(values, shape), (self.compute.device(), dtype))
+    }
+
+    fn hash<T: Copy, const N: usize>(&mut self, values: &[T], bytes: fn(T) -> [u8; N]) {
+        let mut buffer = Vec::with_capacity(values.len().min(4096) * N);
+        for chunk in values.chunks(4096) {
+            buffer.clear();
+            buffer.extend(chunk.iter().flat_map(|value| bytes(*value)));
+            self.hasher.update(&buffer);
+        }
+    }
+
+    fn finish(
+        self,
+        name: &str,
+        spec: DecoderSpec,
+        tokenizer: Option<Tokenizer>,
+        mut ends: Vec<u32>,
+        pad: Option<u32>,
+    ) -> Base {
+        if let Some(tokenizer) = &tokenizer
+            && !ends.contains(&tokenizer.eos())
+        {
+            ends.push(tokenizer.eos());
+        }
+        let pad = tokenizer.as_ref().map(Tokenizer::pad).or(pad).or(ends.first().copied()).unwrap_or(0);
+        Base {
+            name: name.to_string(),
+            spec,
+            tokenizer,
+            ends,
+            pad,
+            compute: self.compute,
+            weights: self.weights,
+            tables: self.tables,
+            digest: self.hasher.finalize().to_hex().to_string(),
+        }
+    }
+}
+
+/// Writes a checkpoint folder in Hugging Face's layout.
 ///
 /// # Errors
-/// The directory cannot be written.
+/// The folder cannot be written.
 pub fn save_checkpoint(
-    directory: &Path,
+    folder: &Path,
     spec: &DecoderSpec,
-    tokenizer: &Tokenizer,
-    host: &HostWeights,
+    tokenizer: Option<&Tokenizer>,
+    precision: Precision,
+    host: impl FnMut(&str) -> Vec<f32>,
 ) -> Result<(), BaseError> {
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = spec
-        .tensors()
-        .into_iter()
-        .map(|(name, shape)| {
-            let values = host[&name].iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
-            (name, shape, values)
-        })
-        .collect();
-    let views = bytes.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F16, shape.clone(), bytes).expect("shape and bytes agree");
-        (name.as_str(), view)
-    });
-    let model = safetensors::serialize(views, None).expect("a checkpoint is well formed");
-    let config = serde_json::to_string_pretty(spec).expect("a spec is JSON");
-    std::fs::create_dir_all(directory)
-        .map_err(|source| BaseError::Io { path: directory.to_path_buf(), source })?;
-    for (file, content) in [
-        ("config.json", config.as_bytes()),
-        ("model.safetensors", &model),
-        ("tokenizer.json", tokenizer.to_json().as_bytes()),
-    ] {
-        let path = directory.join(file);
-        std::fs::write(&path, content).map_err(|source| BaseError::Io { path, source })?;
+    let config = checkpoint::Config {
+        spec: spec.clone(),
+        ends: tokenizer.map(|t| vec![t.eos()]).unwrap_or_default(),
+        pad: tokenizer.map(Tokenizer::pad),
+    };
+    save(folder, &config, tokenizer, precision, host)
+}
+
+fn save(
+    folder: &Path,
+    config: &checkpoint::Config,
+    tokenizer: Option<&Tokenizer>,
+    precision: Precision,
+    host: impl FnMut(&str) -> Vec<f32>,
+) -> Result<(), BaseError> {
+    checkpoint::write(folder, config, precision, host)?;
+    if let Some(tokenizer) = tokenizer {
+        let path = folder.join("tokenizer.json");
+        std::fs::write(&path, tokenizer.to_json()).map_err(|source| CheckpointError::Io { path, source })?;
     }
     Ok(())
-}
-
-/// Reads every tensor of `spec`; lists all that are missing, unexpected or misshapen.
-fn read_safetensors(bytes: &[u8], spec: &DecoderSpec) -> Result<HostWeights, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-    let wanted: BTreeMap<String, Vec<usize>> = spec.tensors().into_iter().collect();
-    let mut problems: Vec<String> = file
-        .names()
-        .into_iter()
-        .filter(|name| !wanted.contains_key(*name))
-        .map(|name| format!("unexpected tensor `{name}`"))
-        .collect();
-    problems.sort_unstable();
-    let mut host = HostWeights::new();
-    for (name, shape) in &wanted {
-        match file.tensor(name) {
-            Err(_) => problems.push(format!("missing tensor `{name}`")),
-            Ok(view) if view.shape() != shape => {
-                problems.push(format!("tensor `{name}` is {:?}, not {shape:?}", view.shape()));
-            }
-            Ok(view) => match floats(&view) {
-                Some(values) => drop(host.insert(name.clone(), values)),
-                None => problems.push(format!("tensor `{name}` is {:?}, not F16 or F32", view.dtype())),
-            },
-        }
-    }
-    if problems.is_empty() { Ok(host) } else { Err(problems.join("; ")) }
-}
-
-fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let bytes = view.data();
-    match view.dtype() {
-        Dtype::F16 => {
-            Some(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect())
-        }
-        Dtype::F32 => {
-            Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-        }
-        _ => None,
-    }
 }

@@ -13,7 +13,7 @@ mod read;
 mod template;
 
 pub use assemble::{Amount, Parts, assemble};
-pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_text};
+pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_questions, source_text};
 pub use error::CorpusError;
 pub use read::{
     Fields, Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, TaskDomain, TaskFile, read, read_file,

@@ -1,21 +1,34 @@
 //! The decoder: one forward pass for every family, with adapters beside the frozen base.
 //!
 //! A [`Decoder`] is assembled for one step from the tensors of the base, which never require a gradient, and
-//! from those of a [`Layout`], which do while training. All activations are `[rows, width]`, where
-//! `rows = batch · time`, so that every linear map is one matrix product.
+//! from those of the attached adapters, which may. All activations are `[rows, width]`, where `rows = batch · time`,
+//! so that every linear map is one matrix product.
 
 use crate::adapter::Layout;
-use crate::kernels::activation::{gelu, swiglu};
+use crate::kernels::activation::{gelu, gelu_erf, relu, swiglu};
 use crate::kernels::attention::{
     AttentionShape, CachedKeys, PositionTables, Positions, cached_attention, causal_attention,
 };
+use crate::kernels::dropout::{Dropout, dropout};
+use crate::kernels::frozen::{frozen_matmul, frozen_rows};
 use crate::kernels::norm::{layer_norm, rms_norm};
-use crate::spec::{Activation, DecoderSpec, Position};
-use burn::tensor::{Int, Tensor};
+use crate::spec::{Activation, DecoderSpec, Position, Residual};
+use burn::tensor::{Device, Int, Tensor};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The frozen tensors of a base on its device, vectors as one row.
 pub(crate) type Weights = BTreeMap<String, Tensor<2>>;
+
+/// An adapter in a pass.
+pub(crate) struct Attached<'a> {
+    /// Which tensors it has.
+    pub layout: &'a Layout,
+    /// The tensors by name; those with a name of the base stand in for the base's.
+    pub tensors: BTreeMap<String, Tensor<2>>,
+    /// Dropout on the inputs of its low-rank maps, while it trains.
+    pub dropout: Option<Dropout>,
+}
 
 /// A model ready for a forward pass.
 pub(crate) struct Decoder<'a> {
@@ -26,97 +39,77 @@ pub(crate) struct Decoder<'a> {
     embedding_norm: Option<NormMap>,
     blocks: Vec<Block>,
     final_norm: NormMap,
+    /// The head `[width, vocab]`; none where it is the embedding.
+    head: Option<Tensor<2>>,
+    head_bias: Option<Tensor<2>>,
 }
 
 struct Block {
+    residual: Residual,
+    activation: Activation,
     attention_norm: NormMap,
     qkv: Linear,
     o: Linear,
-    mlp_norm: NormMap,
+    attention_adapters: Vec<Bottleneck>,
+    /// None where the MLP reads what attention reads.
+    mlp_norm: Option<NormMap>,
     gate: Option<Linear>,
     up: Linear,
     down: Linear,
+    mlp_adapters: Vec<Bottleneck>,
 }
 
 struct NormMap {
     gain: Tensor<2>,
     bias: Option<Tensor<2>>,
+    epsilon: f64,
 }
 
 /// `x W + bias + Σ scale · (x A) B`.
 struct Linear {
     weight: Tensor<2>,
     bias: Option<Tensor<2>>,
-    /// Low-rank updates of the whole output, or of its thirds (q, k, v), in order of columns.
-    updates: Vec<(LowRank, Columns)>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Columns {
-    All,
-    Third(usize),
+    /// Low-rank updates and the columns of the output they change.
+    updates: Vec<(LowRank, Range<usize>)>,
 }
 
 struct LowRank {
     a: Tensor<2>,
     b: Tensor<2>,
     scale: f32,
+    dropout: Option<Dropout>,
+}
+
+/// `h + W_up gelu(W_down h)` (Houlsby et al. 2019, arXiv 1902.00751, section 2.1).
+struct Bottleneck {
+    down: Tensor<2>,
+    down_bias: Tensor<2>,
+    up: Tensor<2>,
+    up_bias: Tensor<2>,
 }
 
 /// Keys and values of every block.
 pub(crate) type Cache = Vec<CachedKeys>;
 
 impl<'a> Decoder<'a> {
-    /// Puts a model together: `trained` holds the tensors of `layout` by name and wins over `weights`.
+    /// Puts a model together; where two adapters replace the same tensor of the base, the last one wins.
     pub(crate) fn assemble(
         spec: &'a DecoderSpec,
         tables: &'a PositionTables,
         weights: &Weights,
-        layout: Option<&Layout>,
-        trained: &BTreeMap<String, Tensor<2>>,
+        adapters: &[Attached<'_>],
     ) -> Self {
-        let find = |name: &str| trained.get(name).or_else(|| weights.get(name)).cloned();
-        let must = |name: String| find(&name).unwrap_or_else(|| panic!("the base has no tensor `{name}`"));
-        let norm = |name: String| NormMap {
-            gain: must(format!("{name}.gain")),
-            bias: find(&format!("{name}.bias")),
-        };
-        let scale = layout.map_or(1.0, Layout::scale);
-        let low_rank = |name: String| {
-            let a = trained.get(&format!("{name}.lora_a"))?.clone();
-            let b = trained.get(&format!("{name}.lora_b"))?.clone();
-            Some(LowRank { a, b, scale })
-        };
-        let linear = |block: usize, name: &str| {
-            let full = format!("blocks.{block}.{name}");
-            let mut updates: Vec<_> = low_rank(full.clone()).map(|u| (u, Columns::All)).into_iter().collect();
-            if name == "qkv" {
-                let thirds = ["q", "k", "v"].into_iter().enumerate();
-                updates.extend(thirds.filter_map(|(i, part)| {
-                    low_rank(format!("blocks.{block}.{part}")).map(|u| (u, Columns::Third(i)))
-                }));
-            }
-            Linear { weight: must(format!("{full}.weight")), bias: find(&format!("{full}.bias")), updates }
-        };
-        let blocks = (0..spec.layers)
-            .map(|i| Block {
-                attention_norm: norm(format!("blocks.{i}.attention_norm")),
-                qkv: linear(i, "qkv"),
-                o: linear(i, "o"),
-                mlp_norm: norm(format!("blocks.{i}.mlp_norm")),
-                gate: (spec.activation == Activation::SwiGlu).then(|| linear(i, "gate")),
-                up: linear(i, "up"),
-                down: linear(i, "down"),
-            })
-            .collect();
+        let parts = Parts { spec, weights, adapters };
         Self {
             spec,
             tables,
-            embedding: must("embedding".to_string()),
-            positions: (spec.position == Position::Learned).then(|| must("positions".to_string())),
-            embedding_norm: spec.embedding_norm.then(|| norm("embedding_norm".to_string())),
-            blocks,
-            final_norm: norm("final_norm".to_string()),
+            embedding: parts.must("embedding"),
+            positions: matches!(spec.position, Position::Learned { .. }).then(|| parts.must("positions")),
+            embedding_norm: spec.embedding_norm.then(|| parts.norm("embedding_norm")),
+            blocks: (0..spec.layers).map(|i| parts.block(&format!("blocks.{i}"))).collect(),
+            final_norm: parts.norm("final_norm"),
+            head: parts.find("head.weight"),
+            head_bias: parts.find("head.bias"),
         }
     }
 
@@ -129,7 +122,13 @@ impl<'a> Decoder<'a> {
         self.final_norm.forward(x)
     }
 
-    /// Hidden states of new tokens that also see what `cache` holds; grows the cache.
+    /// An empty cache for `batch` sequences of at most `capacity` tokens.
+    pub(crate) fn cache(&self, batch: usize, capacity: usize, device: &Device) -> Cache {
+        let shape = self.shape(batch, 1);
+        self.blocks.iter().map(|_| CachedKeys::with_capacity(shape, capacity, device)).collect()
+    }
+
+    /// Hidden states of new tokens that also see what `cache` holds; fills the cache.
     ///
     /// `bias` as in [`cached_attention`]; `positions` has one entry for each of `[batch, time]`.
     pub(crate) fn advance(
@@ -141,12 +140,10 @@ impl<'a> Decoder<'a> {
         cache: &mut Cache,
     ) -> Tensor<2> {
         let mut x = self.embed(ids, positions, batch, time);
-        let mut old = std::mem::take(cache).into_iter();
-        for block in &self.blocks {
+        let shape = self.shape(batch, time);
+        for (block, old) in self.blocks.iter().zip(std::mem::take(cache)) {
             x = block.forward(x, |qkv| {
-                let shape = self.shape(batch, time);
-                let (out, keys) =
-                    cached_attention(qkv, shape, self.tables, positions, bias.clone(), old.next());
+                let (out, keys) = cached_attention(qkv, shape, self.tables, positions, bias.clone(), old);
                 cache.push(keys);
                 out
             });
@@ -154,25 +151,36 @@ impl<'a> Decoder<'a> {
         self.final_norm.forward(x)
     }
 
-    /// Scores of every token, `[rows, width] -> [rows, vocab]`; the head is the embedding.
+    /// Scores of every token, `[rows, width] -> [rows, vocab]`.
     pub(crate) fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        hidden.matmul(self.embedding.clone().transpose())
+        let scores = match &self.head {
+            Some(head) => frozen_matmul(hidden, head.clone()),
+            None => frozen_matmul(hidden, self.embedding.clone().transpose()),
+        };
+        match &self.head_bias {
+            Some(bias) => scores + bias.clone(),
+            None => scores,
+        }
     }
 
     fn shape(&self, batch: usize, time: usize) -> AttentionShape {
-        AttentionShape { batch, time, heads: self.spec.heads, head_width: self.spec.head_width() }
+        let DecoderSpec { heads, kv_heads, head_width, .. } = *self.spec;
+        AttentionShape { batch, time, heads, kv_heads, head_width }
     }
 
     fn embed(&self, ids: Tensor<1, Int>, positions: &Positions, batch: usize, time: usize) -> Tensor<2> {
-        let mut x = self.embedding.clone().select(0, ids);
-        if let Some(table) = &self.positions {
+        let mut x = frozen_rows(self.embedding.clone(), ids);
+        if let (Some(table), Position::Learned { offset }) = (&self.positions, self.spec.position) {
             let width = self.spec.width;
             x = match positions {
                 Positions::FromZero => {
-                    let rows = table.clone().slice([0..time, 0..width]).reshape([1, time, width]);
+                    let rows = table.clone().slice([offset..offset + time, 0..width]);
+                    let rows = rows.reshape([1, time, width]);
                     (x.reshape([batch, time, width]) + rows).reshape([batch * time, width])
                 }
-                Positions::Each(index) => x + table.clone().select(0, (**index).clone()),
+                Positions::Each(index) => {
+                    x + table.clone().select(0, (**index).clone().add_scalar(offset as i32))
+                }
             };
         }
         match &self.embedding_norm {
@@ -182,17 +190,121 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// Where the tensors of a model are found while it is put together.
+struct Parts<'p> {
+    spec: &'p DecoderSpec,
+    weights: &'p Weights,
+    adapters: &'p [Attached<'p>],
+}
+
+impl Parts<'_> {
+    fn find(&self, name: &str) -> Option<Tensor<2>> {
+        let trained = self.adapters.iter().rev().find_map(|adapter| adapter.tensors.get(name));
+        trained.or_else(|| self.weights.get(name)).cloned()
+    }
+
+    fn must(&self, name: &str) -> Tensor<2> {
+        self.find(name).unwrap_or_else(|| panic!("the base has no tensor `{name}`"))
+    }
+
+    fn norm(&self, name: &str) -> NormMap {
+        NormMap {
+            gain: self.must(&format!("{name}.gain")),
+            bias: self.find(&format!("{name}.bias")),
+            epsilon: self.spec.norm_epsilon,
+        }
+    }
+
+    fn low_ranks(&self, name: &str) -> impl Iterator<Item = LowRank> {
+        self.adapters.iter().filter_map(move |adapter| {
+            Some(LowRank {
+                a: adapter.tensors.get(&format!("{name}.lora_a"))?.clone(),
+                b: adapter.tensors.get(&format!("{name}.lora_b"))?.clone(),
+                scale: adapter.layout.scale(),
+                dropout: adapter.dropout.as_ref().map(|dropout| dropout.at(name)),
+            })
+        })
+    }
+
+    fn bottlenecks(&self, name: &str) -> Vec<Bottleneck> {
+        let one = |adapter: &Attached<'_>| {
+            let part = |part: &str| adapter.tensors.get(&format!("{name}.{part}")).cloned();
+            Some(Bottleneck {
+                down: part("down.weight")?,
+                down_bias: part("down.bias")?,
+                up: part("up.weight")?,
+                up_bias: part("up.bias")?,
+            })
+        };
+        self.adapters.iter().filter_map(one).collect()
+    }
+
+    fn linear(&self, block: &str, name: &str) -> Linear {
+        let full = format!("{block}.{name}");
+        let weight = self.must(&format!("{full}.weight"));
+        let all = 0..weight.dims()[1];
+        let mut updates: Vec<_> = self.low_ranks(&full).map(|update| (update, all.clone())).collect();
+        if name == "qkv" {
+            let mut start = 0;
+            for (part, width) in ["q", "k", "v"].into_iter().zip(self.spec.qkv_widths()) {
+                let columns = start..start + width;
+                updates.extend(
+                    self.low_ranks(&format!("{block}.{part}")).map(|update| (update, columns.clone())),
+                );
+                start += width;
+            }
+        }
+        Linear { weight, bias: self.find(&format!("{full}.bias")), updates }
+    }
+
+    fn block(&self, name: &str) -> Block {
+        let spec = self.spec;
+        Block {
+            residual: spec.residual,
+            activation: spec.activation,
+            attention_norm: self.norm(&format!("{name}.attention_norm")),
+            qkv: self.linear(name, "qkv"),
+            o: self.linear(name, "o"),
+            attention_adapters: self.bottlenecks(&format!("{name}.attention_adapter")),
+            mlp_norm: (spec.residual != Residual::ParallelShared)
+                .then(|| self.norm(&format!("{name}.mlp_norm"))),
+            gate: spec.gated().then(|| self.linear(name, "gate")),
+            up: self.linear(name, "up"),
+            down: self.linear(name, "down"),
+            mlp_adapters: self.bottlenecks(&format!("{name}.mlp_adapter")),
+        }
+    }
+}
+
 impl Block {
-    /// Pre-norm residual block, serial: attention, then MLP.
+    /// Norms stand before attention and MLP; [`Residual`] says what the MLP reads.
     fn forward(&self, x: Tensor<2>, attention: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let normed = self.attention_norm.forward(x.clone());
-        let x = x + self.o.forward(attention(self.qkv.forward(normed)));
-        let normed = self.mlp_norm.forward(x.clone());
-        let inner = match &self.gate {
-            Some(gate) => swiglu(gate.forward(normed.clone()), self.up.forward(normed)),
-            None => gelu(self.up.forward(normed)),
+        let attended = self.o.forward(attention(self.qkv.forward(normed.clone())));
+        let attended = self.attention_adapters.iter().fold(attended, |h, adapter| adapter.forward(h));
+        match (self.residual, &self.mlp_norm) {
+            (Residual::Serial, Some(norm)) => {
+                let x = x + attended;
+                let normed = norm.forward(x.clone());
+                x + self.mlp(normed)
+            }
+            (_, Some(norm)) => {
+                let normed = norm.forward(x.clone());
+                x + attended + self.mlp(normed)
+            }
+            (_, None) => x + attended + self.mlp(normed),
+        }
+    }
+
+    fn mlp(&self, x: Tensor<2>) -> Tensor<2> {
+        let inner = match (self.activation, &self.gate) {
+            (_, Some(gate)) => swiglu(gate.forward(x.clone()), self.up.forward(x)),
+            (Activation::GeluErf, _) => gelu_erf(self.up.forward(x)),
+            (Activation::Relu, _) => relu(self.up.forward(x)),
+            (Activation::Gelu | Activation::SwiGlu, None) => gelu(self.up.forward(x)),
         };
-        x + self.down.forward(inner)
+        let out = self.down.forward(inner);
+        self.mlp_adapters.iter().fold(out, |h, adapter| adapter.forward(h))
     }
 }
 
@@ -200,37 +312,59 @@ impl NormMap {
     /// A norm with a bias is a LayerNorm, one without an RMSNorm.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.bias {
-            Some(bias) => layer_norm(x, self.gain.clone(), bias.clone()),
-            None => rms_norm(x, self.gain.clone()),
+            Some(bias) => layer_norm(x, self.gain.clone(), bias.clone(), self.epsilon),
+            None => rms_norm(x, self.gain.clone(), self.epsilon),
         }
     }
 }
 
 impl LowRank {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let x = match &self.dropout {
+            Some(rule) => dropout(x, rule),
+            None => x,
+        };
         x.matmul(self.a.clone()).mul_scalar(self.scale).matmul(self.b.clone())
+    }
+}
+
+impl Bottleneck {
+    fn forward(&self, h: Tensor<2>) -> Tensor<2> {
+        let inner = gelu(h.clone().matmul(self.down.clone()) + self.down_bias.clone());
+        h + inner.matmul(self.up.clone()) + self.up_bias.clone()
     }
 }
 
 impl Linear {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let mut y = x.clone().matmul(self.weight.clone());
+        let mut y = frozen_matmul(x.clone(), self.weight.clone());
         if let Some(bias) = &self.bias {
             y = y + bias.clone();
         }
         let [rows, columns] = y.dims();
-        let mut thirds: [Option<Tensor<2>>; 3] = [None, None, None];
+        // Updates of different columns are put side by side and added at once.
+        let mut row: Vec<Tensor<2>> = Vec::new();
+        let mut filled = 0;
         for (update, place) in &self.updates {
-            match place {
-                Columns::All => y = y + update.forward(x.clone()),
-                Columns::Third(i) => thirds[*i] = Some(update.forward(x.clone())),
+            if place.start < filled {
+                y = y + self.beside(std::mem::take(&mut row), rows, filled..columns);
+                filled = 0;
             }
+            if place.start > filled {
+                row.push(Tensor::zeros([rows, place.start - filled], &x.device().inner()));
+            }
+            row.push(update.forward(x.clone()));
+            filled = place.end;
         }
-        if thirds.iter().any(Option::is_some) {
-            let zeros = || Tensor::zeros([rows, columns / 3], &x.device().inner());
-            let parts = thirds.into_iter().map(|part| part.unwrap_or_else(zeros)).collect();
-            y = y + Tensor::cat(parts, 1);
+        if row.is_empty() { y } else { y + self.beside(row, rows, filled..columns) }
+    }
+
+    /// Columns side by side, with zeros in the columns `left`.
+    fn beside(&self, mut parts: Vec<Tensor<2>>, rows: usize, left: Range<usize>) -> Tensor<2> {
+        if !left.is_empty() {
+            let device = self.weight.device().inner();
+            parts.push(Tensor::zeros([rows, left.len()], &device));
         }
-        y
+        if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) }
     }
 }

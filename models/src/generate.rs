@@ -4,10 +4,9 @@
 //! tokens of all sequences go to the same slot of the cache, so a short prompt leaves slots unused between its
 //! end and its first new token: the mask hides them, and positions count tokens, not slots.
 
-use crate::adapter::Layout;
 use crate::base::Base;
 use crate::kernels::attention::{Positions, slot_bias};
-use crate::learner::{host, int_tensor, reader};
+use crate::learner::{AdapterRef, host, int_tensor, reader};
 use cotune_kernel::stream::Stream;
 
 /// Sequences that are computed together. Fixed, so that results do not depend on the machine.
@@ -21,6 +20,9 @@ pub enum Sampling<'s> {
     Temperature {
         /// Divides the logits.
         temperature: f64,
+        /// Only the likeliest tokens that together reach this probability are drawn from (Holtzman et al. 2020,
+        /// section 3.1); 1 is all.
+        top_p: f64,
         /// The stream of prompt `i`.
         stream: &'s dyn Fn(usize) -> Stream,
     },
@@ -46,7 +48,7 @@ pub struct Generated {
 /// A prompt is empty.
 pub fn generate(
     base: &Base,
-    adapter: Option<(&Layout, &[f32])>,
+    adapters: &[AdapterRef<'_>],
     prompts: &[Vec<u32>],
     max_tokens: usize,
     sampling: &Sampling<'_>,
@@ -56,7 +58,7 @@ pub fn generate(
     order.sort_by_key(|i| prompts[*i].len());
     let mut out = vec![Generated { tokens: Vec::new(), finished: false }; prompts.len()];
     for chunk in order.chunks(ROWS) {
-        generate_chunk(base, adapter, prompts, chunk, max_tokens, sampling, stop, &mut out);
+        generate_chunk(base, adapters, prompts, chunk, max_tokens, sampling, stop, &mut out);
     }
     out
 }
@@ -64,7 +66,7 @@ pub fn generate(
 #[expect(clippy::too_many_arguments, reason = "the inner loop of `generate`, split off for its length")]
 fn generate_chunk(
     base: &Base,
-    adapter: Option<(&Layout, &[f32])>,
+    adapters: &[AdapterRef<'_>],
     prompts: &[Vec<u32>],
     chunk: &[usize],
     max_tokens: usize,
@@ -73,7 +75,7 @@ fn generate_chunk(
     out: &mut [Generated],
 ) {
     let (spec, device) = (base.spec(), base.compute().device());
-    let decoder = reader(base, adapter);
+    let decoder = reader(base, adapters);
     let room = spec.max_positions.saturating_sub(max_tokens).max(1);
     let cut = |i: &usize| &prompts[*i][prompts[*i].len().saturating_sub(room)..];
     // The sequences still growing: which prompt, its length, its stream.
@@ -88,10 +90,10 @@ fn generate_chunk(
     let time = active.iter().map(|(_, length)| *length).max().expect("a chunk has a prompt");
     assert!(active.iter().all(|(_, length)| *length > 0), "a prompt has at least one token");
 
-    let pad = base.tokenizer().pad();
+    let pad = base.pad();
     let ids: Vec<u32> =
         chunk.iter().flat_map(|i| cut(i).iter().copied().chain(std::iter::repeat(pad)).take(time)).collect();
-    let mut cache = Vec::new();
+    let mut cache = decoder.cache(active.len(), time + max_tokens, device);
     let shape = [active.len(), time, time];
     let bias = slot_bias(shape, &base.tables, |_, query, slot| slot <= query, |_, slot| slot, device);
     let each: Vec<u32> = (0..active.len()).flat_map(|_| 0..time as u32).collect();
@@ -108,13 +110,13 @@ fn generate_chunk(
         for (row, (prompt, _)) in active.iter().enumerate() {
             let scores = &logits[row * spec.vocab..(row + 1) * spec.vocab];
             let token = match (sampling, &mut streams[row]) {
-                (Sampling::Temperature { temperature, .. }, Some(stream)) => {
-                    draw(scores, *temperature, stream.uniform())
+                (Sampling::Temperature { temperature, top_p, .. }, Some(stream)) => {
+                    draw(scores, *temperature, *top_p, stream.uniform())
                 }
                 _ => argmax(scores),
             };
             let text = &mut out[*prompt];
-            if token == base.tokenizer().eos() {
+            if base.ends().contains(&token) {
                 text.finished = true;
                 continue;
             }
@@ -169,10 +171,15 @@ fn argmax(scores: &[f32]) -> u32 {
     best as u32
 }
 
-/// The index at which the cumulated `softmax(scores / temperature)` passes `u`.
-fn draw(scores: &[f32], temperature: f64, u: f64) -> u32 {
+/// The index at which the cumulated `softmax(scores / temperature)` passes `u`, among the likeliest tokens that
+/// reach `top_p`.
+fn draw(scores: &[f32], temperature: f64, top_p: f64, u: f64) -> u32 {
     let largest = scores.iter().copied().fold(f32::MIN, f32::max);
-    let weights: Vec<f64> = scores.iter().map(|s| libm::exp(f64::from(s - largest) / temperature)).collect();
+    let mut weights: Vec<f64> =
+        scores.iter().map(|s| libm::exp(f64::from(s - largest) / temperature)).collect();
+    if top_p < 1.0 {
+        keep_nucleus(&mut weights, top_p);
+    }
     let mut left = u * weights.iter().sum::<f64>();
     for (i, weight) in weights.iter().enumerate() {
         left -= weight;
@@ -181,4 +188,45 @@ fn draw(scores: &[f32], temperature: f64, u: f64) -> u32 {
         }
     }
     argmax(scores)
+}
+
+/// Sets to zero what lies behind the likeliest entries that together reach `top_p` of the sum; the lower index
+/// comes first among equals.
+fn keep_nucleus(weights: &mut [f64], top_p: f64) {
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
+    let enough = top_p * weights.iter().sum::<f64>();
+    let mut reached = 0.0;
+    for i in order {
+        if reached >= enough {
+            weights[i] = 0.0;
+        } else {
+            reached += weights[i];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nucleus_is_the_smallest_set_that_reaches_top_p() {
+        let mut weights = [0.1, 0.4, 0.1, 0.4];
+        keep_nucleus(&mut weights, 0.85);
+        assert_eq!(weights, [0.1, 0.4, 0.0, 0.4]);
+        let mut weights = [0.1, 0.9];
+        keep_nucleus(&mut weights, 1e-9);
+        assert_eq!(weights, [0.0, 0.9]);
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities_inside_the_nucleus_only() {
+        let scores = [0.0, 2.0_f32.ln(), -3.0];
+        let mut counts = [0_u32; 3];
+        for i in 0..3000 {
+            counts[draw(&scores, 1.0, 0.9, f64::from(i) / 3000.0) as usize] += 1;
+        }
+        assert_eq!(counts, [1000, 2000, 0]);
+    }
 }

@@ -1,9 +1,10 @@
-//! One adapter being trained on one base.
+//! One adapter being trained on one base, perhaps beside other adapters that stay as they are.
 
 use crate::adapter::Layout;
 use crate::base::Base;
 use crate::batch::Batch;
-use crate::decoder::Decoder;
+use crate::decoder::{Attached, Decoder};
+use crate::kernels::dropout::Dropout;
 use crate::kernels::head::{Divergence, SoftTargets, cross_entropy, divergence};
 use crate::optimizer::{AdamW, Flat, Moments};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -18,6 +19,9 @@ pub struct Trained {
     /// The optimizer's memory; empty when the optimizer starts anew.
     pub moments: Moments,
 }
+
+/// An adapter that is read, not trained: its layout and its values.
+pub type AdapterRef<'a> = (&'a Layout, &'a [f32]);
 
 /// What one step should teach: weighted cross-entropy on the answers and a pull towards soft targets.
 #[derive(Clone, Debug)]
@@ -34,7 +38,13 @@ impl Lesson {
     /// Mean cross-entropy over the answer tokens of a batch.
     pub fn answers(batch: Batch) -> Self {
         let n = batch.rows.len();
-        Self { ce_weights: vec![1.0 / n as f32; n], batch, soft: SoftTargets::default() }
+        Self::share_of_answers(batch, n)
+    }
+
+    /// A part of the mean cross-entropy over `all` answer tokens, of which the batch holds some.
+    fn share_of_answers(batch: Batch, all: usize) -> Self {
+        let ce_weights = vec![1.0 / all as f32; batch.rows.len()];
+        Self { ce_weights, batch, soft: SoftTargets::default() }
     }
 }
 
@@ -54,8 +64,18 @@ pub struct Learner<'a> {
     flat: Flat,
     rule: AdamW,
     decay: Option<Tensor<1>>,
+    beside: Vec<Frozen<'a>>,
+    dropout: Option<Dropout>,
     losses: Vec<Tensor<1>>,
+    /// 1 for every step that was taken, 0 where loss or gradient was not finite.
+    taken: Vec<Tensor<1>>,
     tokens: u64,
+}
+
+/// An adapter that stands beside the trained one.
+struct Frozen<'a> {
+    layout: &'a Layout,
+    values: Tensor<1>,
 }
 
 /// What training produced.
@@ -63,7 +83,7 @@ pub struct Learner<'a> {
 pub struct Progress {
     /// Steps taken.
     pub steps: u64,
-    /// Steps whose loss was not finite; they changed nothing.
+    /// Steps whose loss or gradient was not finite; they changed nothing.
     pub skipped: u64,
     /// Mean loss over the steps that counted; `None` without any.
     pub loss: Option<f64>,
@@ -115,7 +135,34 @@ impl<'a> Learner<'a> {
             let mask = layout.entries().iter().flat_map(|e| vec![f32::from(u8::from(e.decays())); e.len()]);
             vector(&mask.collect::<Vec<_>>())
         });
-        Self { base, layout, flat, rule, decay, losses: Vec::new(), tokens: 0 }
+        Self {
+            base,
+            layout,
+            flat,
+            rule,
+            decay,
+            beside: Vec::new(),
+            dropout: None,
+            losses: Vec::new(),
+            taken: Vec::new(),
+            tokens: 0,
+        }
+    }
+
+    /// The same with another adapter on the same base, which is read and not trained.
+    #[must_use]
+    pub fn beside(mut self, (layout, values): AdapterRef<'a>) -> Self {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        self.beside.push(Frozen { layout, values: Tensor::from_data(data, self.base.compute().device()) });
+        self
+    }
+
+    /// The same with dropout on the inputs of the low-rank maps, drawn from the stream `path` of `seed` (Hu et al.
+    /// 2021; `lora_dropout` of PEFT). A rate of 0 is none.
+    #[must_use]
+    pub fn with_dropout(mut self, rate: f64, seed: u64, path: &str) -> Self {
+        self.dropout = (rate > 0.0).then(|| Dropout { rate, seed, path: path.to_string() });
+        self
     }
 
     /// The base that is trained on.
@@ -125,24 +172,47 @@ impl<'a> Learner<'a> {
 
     /// One step of cross-entropy on the answers of a batch.
     pub fn tune(&mut self, batch: Batch, lr: f64) {
-        let pass = self.pass();
-        let lesson = Lesson::answers(batch);
-        let logits = self.logits(&pass, &lesson.batch);
-        self.learn(pass, logits, &lesson, Distillation { kind: Divergence::Forward, temperature: 1.0 }, lr);
+        self.tune_in_parts(vec![batch], lr);
+    }
+
+    /// One step of cross-entropy on the answers of a batch that is read in parts: their gradients are summed in
+    /// order, each with its share of the mean. Without any answer token there is no step.
+    pub fn tune_in_parts(&mut self, parts: Vec<Batch>, lr: f64) {
+        let all: usize = parts.iter().map(|part| part.rows.len()).sum();
+        let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
+        let mut sum: Option<(Tensor<1>, Tensor<1>)> = None;
+        for part in parts.into_iter().filter(|part| !part.rows.is_empty()) {
+            let pass = self.pass();
+            let lesson = Lesson::share_of_answers(part, all);
+            let logits = self.logits(&pass, &lesson.batch);
+            let (loss, gradient) = self.gradient(pass, logits, &lesson, how);
+            sum = Some(match sum {
+                None => (loss, gradient),
+                Some((losses, gradients)) => (losses + loss, gradients + gradient),
+            });
+        }
+        if let Some((loss, gradient)) = sum {
+            self.step(loss, gradient, lr);
+        }
     }
 
     /// Assembles the model with the trained tensors as leaves of a new tape.
     pub(crate) fn pass(&self) -> Pass<'a> {
-        let mut trained = BTreeMap::new();
+        let mut trained = Attached {
+            layout: self.layout,
+            tensors: views(self.layout, &self.flat.values),
+            dropout: self.dropout.as_ref().map(|dropout| dropout.at(&self.losses.len().to_string())),
+        };
         let mut leaves = Vec::with_capacity(self.layout.entries().len());
-        for (entry, tensor) in views(self.layout, &self.flat.values) {
-            let leaf = tensor.autodiff().require_grad();
-            leaves.push(leaf.clone());
-            trained.insert(entry, leaf);
+        for entry in self.layout.entries() {
+            let tensor = trained.tensors.get_mut(&entry.name).expect("every entry has a view");
+            *tensor = tensor.clone().autodiff().require_grad();
+            leaves.push(tensor.clone());
         }
+        let frozen = self.beside.iter().map(|frozen| attached(frozen.layout, &frozen.values));
+        let adapters: Vec<_> = frozen.chain([trained]).collect();
         let base = self.base;
-        let decoder =
-            Decoder::assemble(base.spec(), &base.tables, &base.weights, Some(self.layout), &trained);
+        let decoder = Decoder::assemble(base.spec(), &base.tables, &base.weights, &adapters);
         Pass { decoder, leaves }
     }
 
@@ -150,6 +220,18 @@ impl<'a> Learner<'a> {
     pub(crate) fn logits(&mut self, pass: &Pass<'_>, batch: &Batch) -> Tensor<2> {
         self.tokens += batch.computed_tokens();
         answer_logits(&pass.decoder, batch, self.base.compute().device())
+    }
+
+    /// The same logits with one more adapter on the base, without a tape and without dropout.
+    pub(crate) fn logits_beside(&self, batch: &Batch, more: AdapterRef<'_>) -> Tensor<2> {
+        let device = self.base.compute().device();
+        let values = Tensor::from_data(TensorData::new(more.1.to_vec(), [more.1.len()]), device);
+        let frozen = self.beside.iter().map(|frozen| attached(frozen.layout, &frozen.values));
+        let own = [attached(self.layout, &self.flat.values), attached(more.0, &values)];
+        let adapters: Vec<_> = frozen.chain(own).collect();
+        let base = self.base;
+        let decoder = Decoder::assemble(base.spec(), &base.tables, &base.weights, &adapters);
+        answer_logits(&decoder, batch, device)
     }
 
     /// Takes the step that `lesson` teaches, given the logits of its batch.
@@ -161,13 +243,24 @@ impl<'a> Learner<'a> {
         how: Distillation,
         lr: f64,
     ) {
+        let (loss, gradient) = self.gradient(pass, logits, lesson, how);
+        self.step(loss, gradient, lr);
+    }
+
+    /// The loss of a lesson and its gradient in the order of the layout.
+    fn gradient(
+        &self,
+        pass: Pass<'_>,
+        logits: Tensor<2>,
+        lesson: &Lesson,
+        how: Distillation,
+    ) -> (Tensor<1>, Tensor<1>) {
         let device = self.base.compute().device();
         let mut loss = cross_entropy(logits.clone(), &lesson.batch.targets, &lesson.ce_weights, device);
         if !lesson.soft.is_empty() {
             loss = loss + divergence(logits, &lesson.soft, how.kind, how.temperature, device);
         }
         let mut gradients = loss.backward();
-        self.losses.push(loss.inner());
         let parts = pass.leaves.into_iter().map(|leaf| {
             let [rows, columns] = leaf.dims();
             match leaf.grad_remove(&mut gradients) {
@@ -175,8 +268,12 @@ impl<'a> Learner<'a> {
                 None => Tensor::zeros([rows * columns], device),
             }
         });
-        let gradient = Tensor::cat(parts.collect(), 0);
-        self.flat.step(gradient, lr, &self.rule, self.decay.as_ref());
+        (loss.inner(), Tensor::cat(parts.collect(), 0))
+    }
+
+    fn step(&mut self, loss: Tensor<1>, gradient: Tensor<1>, lr: f64) {
+        self.taken.push(self.flat.step(&loss, gradient, lr, &self.rule, self.decay.as_ref()));
+        self.losses.push(loss);
     }
 
     /// The loss of the step before, read back from the device.
@@ -190,35 +287,44 @@ impl<'a> Learner<'a> {
     /// Reads values, moments and losses back.
     pub fn finish(self) -> (Trained, Progress) {
         let steps = self.losses.len() as u64;
-        let losses: Vec<f32> = match self.losses.len() {
+        let read = |scalars: Vec<Tensor<1>>| match scalars.len() {
             0 => Vec::new(),
-            _ => host(Tensor::cat(self.losses, 0)),
+            _ => host(Tensor::cat(scalars, 0)),
         };
-        let finite: Vec<f64> = losses.iter().filter(|l| l.is_finite()).map(|l| f64::from(*l)).collect();
-        let loss = (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64);
-        let progress = Progress { steps, skipped: steps - finite.len() as u64, loss, tokens: self.tokens };
+        let (losses, taken) = (read(self.losses), read(self.taken));
+        let counted: Vec<f64> = losses
+            .iter()
+            .zip(&taken)
+            .filter(|(_, taken)| **taken > 0.0)
+            .map(|(l, _)| f64::from(*l))
+            .collect();
+        let loss = (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64);
+        let progress = Progress { steps, skipped: steps - counted.len() as u64, loss, tokens: self.tokens };
         let moments =
             Moments { first: host(self.flat.first), second: host(self.flat.second), steps: self.flat.steps };
         (Trained { values: host(self.flat.values), moments }, progress)
     }
 }
 
-/// The trained tensors by name, cut out of the flat buffer.
-fn views(layout: &Layout, flat: &Tensor<1>) -> Vec<(String, Tensor<2>)> {
+/// The tensors of an adapter by name, cut out of the flat buffer.
+fn views(layout: &Layout, flat: &Tensor<1>) -> BTreeMap<String, Tensor<2>> {
     let cut =
         |offset: usize, shape: [usize; 2]| flat.clone().narrow(0, offset, shape[0] * shape[1]).reshape(shape);
     layout.entries().iter().map(|e| (e.name.clone(), cut(e.offset, e.shape))).collect()
 }
 
-/// A model for reading only: `values` are an adapter's, or `None` for the bare base.
-pub(crate) fn reader<'a>(base: &'a Base, adapter: Option<(&Layout, &[f32])>) -> Decoder<'a> {
-    let mut trained = BTreeMap::new();
-    if let Some((layout, values)) = adapter {
-        let data = TensorData::new(values.to_vec(), [values.len()]);
-        trained.extend(views(layout, &Tensor::from_data(data, base.compute().device())));
-    }
-    let layout = adapter.map(|(layout, _)| layout);
-    Decoder::assemble(base.spec(), &base.tables, &base.weights, layout, &trained)
+fn attached<'a>(layout: &'a Layout, values: &Tensor<1>) -> Attached<'a> {
+    Attached { layout, tensors: views(layout, values), dropout: None }
+}
+
+/// A model for reading only, with any number of adapters on its base.
+pub(crate) fn reader<'a>(base: &'a Base, adapters: &[AdapterRef<'_>]) -> Decoder<'a> {
+    let upload = |values: &[f32]| {
+        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), base.compute().device())
+    };
+    let attached: Vec<_> =
+        adapters.iter().map(|(layout, values)| attached(layout, &upload(values))).collect();
+    Decoder::assemble(base.spec(), &base.tables, &base.weights, &attached)
 }
 
 /// Logits of the rows of `batch` that predict an answer token, `[rows, vocab]`.

@@ -5,7 +5,7 @@
 //! | what it is about        | files |
 //! |-------------------------|-------|
 //! | text                    | [`corpus`] (invented worlds, readers), [`tokenizer`], [`align`] (token links), [`metrics`] |
-//! | a model                 | [`spec`] (shape), [`base`] (frozen weights), [`zoo`] (embedded ones), `decoder` (forward pass), [`kernels`] |
+//! | a model                 | [`spec`] (shape), [`checkpoint`] (its files), [`base`] (frozen weights), [`zoo`] (embedded ones), `decoder` (forward pass), [`kernels`] |
 //! | what is trained         | [`adapter`] (LoRA in one flat buffer), [`optimizer`] (AdamW), [`learner`] (steps), [`mutual`] (SAML) |
 //! | what is read            | [`batch`] (padding), [`generate`] (text with a cache), [`score`] (losses, soft labels) |
 //! | making a base           | [`pretrain`] |
@@ -19,6 +19,7 @@ pub mod adapter;
 pub mod align;
 pub mod base;
 pub mod batch;
+pub mod checkpoint;
 pub mod corpus;
 pub mod cost;
 mod decoder;

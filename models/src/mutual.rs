@@ -3,12 +3,11 @@
 //! `L(b ← a) = CE(b) + λ · τ² · mean_s KL(P̃_{a→b}(s) ‖ p_b(s))`, the teacher detached, over the answer positions `s`
 //! of b that have an aligned position of a.
 
-use crate::adapter::Layout;
 use crate::align::CachedAligner;
 use crate::base::Base;
 use crate::batch::{Batch, Sequence};
 use crate::kernels::head::SoftTargets;
-use crate::learner::{Distillation, Learner, Lesson, answer_logits, host, reader};
+use crate::learner::{AdapterRef, Distillation, Learner, Lesson, answer_logits, host, reader};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -69,6 +68,9 @@ pub struct Side<'s, 'a> {
     pub weight: f64,
     /// More to learn in the same step.
     pub extra: Option<Extra<'s>>,
+    /// An adapter that stands beside the trained one when this side teaches, and not when it learns (the private δ of a
+    /// device's proxy).
+    pub teaches_with: Option<AdapterRef<'s>>,
     /// Learning rate.
     pub lr: f64,
 }
@@ -112,7 +114,7 @@ pub fn mutual_step(a: Side<'_, '_>, b: Side<'_, '_>, rule: &MutualRule) {
 fn joint_batch(side: &Side<'_, '_>) -> Batch {
     let extra = side.extra.iter().flat_map(|extra| extra.sequences.iter().copied());
     let all: Vec<&Sequence> = side.sequences.iter().copied().chain(extra).collect();
-    Batch::pack(&all, side.learner.base().tokenizer().pad())
+    Batch::pack(&all, side.learner.base().pad())
 }
 
 /// What the teacher's logits say about the student's answer rows, on the sequences both share.
@@ -130,7 +132,10 @@ fn soft_from(
     };
     let mut soft = SoftTargets::default();
     if pulled {
-        let rows = host(logits.clone().inner());
+        let rows = host(match teacher.teaches_with {
+            Some(adapter) => teacher.learner.logits_beside(teacher_batch, adapter),
+            None => logits.clone().inner(),
+        });
         let vocab = teacher.learner.base().spec().vocab;
         for i in 0..student.sequences.len() {
             let span = teacher_batch.spans[i].clone();
@@ -244,14 +249,14 @@ const LABEL_ROWS: usize = 64;
 /// Calls `each(i, rows)` with the logits `[answer tokens, vocab]` of every sequence's answer.
 pub(crate) fn label(
     base: &Base,
-    adapter: Option<(&Layout, &[f32])>,
+    adapters: &[AdapterRef<'_>],
     sequences: &[&Sequence],
     mut each: impl FnMut(usize, &[f32]),
 ) {
-    let decoder = reader(base, adapter);
+    let decoder = reader(base, adapters);
     let vocab = base.spec().vocab;
     for (chunk, sequences) in sequences.chunks(LABEL_ROWS).enumerate() {
-        let batch = Batch::pack(sequences, base.tokenizer().pad());
+        let batch = Batch::pack(sequences, base.pad());
         let rows = host(answer_logits(&decoder, &batch, base.compute().device()));
         for (i, Range { start, end }) in batch.spans.iter().enumerate() {
             each(chunk * LABEL_ROWS + i, &rows[start * vocab..end * vocab]);

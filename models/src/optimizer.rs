@@ -50,12 +50,20 @@ pub(crate) struct Flat {
 impl Flat {
     /// One step along `gradient`. `decay` is 1 where weight decay applies, `None` where there is none.
     ///
-    /// A gradient whose norm is not finite leaves values and moments as they are (its factor is 0).
-    pub(crate) fn step(&mut self, gradient: Tensor<1>, lr: f64, rule: &AdamW, decay: Option<&Tensor<1>>) {
+    /// A loss or a gradient that is not finite leaves values and moments as they are. Returns 1 where the step was
+    /// taken and 0 where it was not, on the device.
+    pub(crate) fn step(
+        &mut self,
+        loss: &Tensor<1>,
+        gradient: Tensor<1>,
+        lr: f64,
+        rule: &AdamW,
+        decay: Option<&Tensor<1>>,
+    ) -> Tensor<1> {
         self.steps += 1;
         let t = self.steps as i32;
         let norm = gradient.clone().square().sum().sqrt();
-        let finite = norm.clone().is_finite();
+        let finite = (norm.clone() + loss.clone()).is_finite();
         // min(1, clip / (norm + 1e-6)), as torch's clip_grad_norm_.
         let factor = norm.add_scalar(1e-6).recip().mul_scalar(rule.clip).clamp_max(1.0);
         let gradient = gradient * factor;
@@ -76,6 +84,7 @@ impl Flat {
         self.values = keep(values, &self.values);
         self.first = keep(first, &self.first);
         self.second = keep(second, &self.second);
+        finite.float()
     }
 }
 

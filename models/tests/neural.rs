@@ -8,11 +8,9 @@ use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::learner::{Learner, Trained};
 use cotune_models::optimizer::AdamW;
-use cotune_models::score::answer_losses;
+use cotune_models::score::{answer_losses, score_ids};
 use cotune_models::spec::{DecoderSpec, Family};
 use cotune_models::tokenizer::Tokenizer;
-
-const FAMILIES: [Family; 3] = [Family::Llama, Family::Gpt2, Family::Bloom];
 
 fn tokenizer() -> Tokenizer {
     let texts = ["where do we keep the small iron lamp", "the red lamp is on the top shelf"];
@@ -22,7 +20,10 @@ fn tokenizer() -> Tokenizer {
 /// A model whose every weight is random, gains and biases too.
 fn base(family: Family) -> Base {
     let tokenizer = tokenizer();
-    let spec = DecoderSpec::of(family, tokenizer.vocab_size(), 16, 2, 2, 24, 48);
+    let mut spec = DecoderSpec::of(family, tokenizer.vocab_size(), 16, 2, 2, 24, 48);
+    if family == Family::Llama {
+        spec.kv_heads = 1;
+    }
     let host: HostWeights = spec
         .tensors()
         .into_iter()
@@ -45,8 +46,7 @@ fn everything() -> LoraSpec {
     }
 }
 
-fn random_values(layout: &Layout, base: &Base) -> Vec<f32> {
-    let _ = base;
+fn random_values(layout: &Layout) -> Vec<f32> {
     let mut stream = Stream::keyed(3, "values");
     (0..layout.total()).map(|_| (0.1 * stream.normal()) as f32).collect()
 }
@@ -60,10 +60,10 @@ fn sequences(base: &Base) -> Vec<Sequence> {
 
 #[test]
 fn gradients_match_finite_differences_in_every_family() {
-    for family in FAMILIES {
+    for family in Family::ALL {
         let base = base(family);
         let layout = Layout::lora(base.spec(), &everything());
-        let values = random_values(&layout, &base);
+        let values = random_values(&layout);
         let sequences = sequences(&base);
         let all: Vec<&Sequence> = sequences.iter().collect();
         // Plain SGD would show the gradient; AdamW's first moment after one step is (1 − β1) · gradient.
@@ -86,7 +86,7 @@ fn gradients_match_finite_differences_in_every_family() {
         );
         let rows: Vec<f64> = all.iter().map(|s| s.answer.len() as f64).collect();
         let loss = |values: &[f32]| -> f64 {
-            let losses = answer_losses(&base, Some((&layout, values)), &all);
+            let losses = answer_losses(&base, &[(&layout, values)], &all);
             losses.iter().zip(&rows).map(|(l, n)| l * n).sum::<f64>() / rows.iter().sum::<f64>()
         };
         let mut stream = Stream::keyed(5, "picks");
@@ -110,21 +110,21 @@ fn gradients_match_finite_differences_in_every_family() {
 
 #[test]
 fn generation_with_a_cache_in_a_batch_equals_one_prompt_at_a_time_without() {
-    for family in FAMILIES {
+    for family in Family::ALL {
         let base = base(family);
         let layout = Layout::lora(base.spec(), &everything());
-        let values = random_values(&layout, &base);
-        let adapter = Some((&layout, values.as_slice()));
+        let values = random_values(&layout);
+        let adapter = [(&layout, values.as_slice())];
         let prompts: Vec<Vec<u32>> = ["the lamp", "where do we keep the iron", "on", "small red shelf is"]
             .iter()
             .map(|text| base.tokenizer().encode(text))
             .collect();
-        let batched = generate(&base, adapter, &prompts, 12, &Sampling::Greedy, &|_| false);
+        let batched = generate(&base, &adapter, &prompts, 12, &Sampling::Greedy, &|_| false);
         for (prompt, batched) in prompts.iter().zip(&batched) {
             let mut tokens = Vec::new();
             for _ in 0..12 {
                 let grown: Vec<u32> = prompt.iter().chain(&tokens).copied().collect();
-                let one = generate(&base, adapter, &[grown], 1, &Sampling::Greedy, &|_| false).remove(0);
+                let one = generate(&base, &adapter, &[grown], 1, &Sampling::Greedy, &|_| false).remove(0);
                 if one.finished {
                     break;
                 }
@@ -141,7 +141,7 @@ fn training_in_two_threads_equals_training_one_after_the_other() {
     let layout = Layout::lora(base.spec(), &everything());
     let sequences = sequences(&base);
     let train = |seed: usize| {
-        let state = Trained { values: random_values(&layout, &base), ..Trained::default() };
+        let state = Trained { values: random_values(&layout), ..Trained::default() };
         let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
         for step in 0..5 {
             let batch = Batch::pack(&[&sequences[(seed + step) % 3]], base.tokenizer().pad());
@@ -163,13 +163,222 @@ fn training_lowers_the_loss() {
     let layout = Layout::lora(base.spec(), &everything());
     let sequences = sequences(&base);
     let all: Vec<&Sequence> = sequences.iter().collect();
-    let state = Trained { values: random_values(&layout, &base), ..Trained::default() };
-    let before: f64 = answer_losses(&base, Some((&layout, &state.values)), &all).iter().sum();
+    let state = Trained { values: random_values(&layout), ..Trained::default() };
+    let before: f64 = answer_losses(&base, &[(&layout, &state.values)], &all).iter().sum();
     let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
     for _ in 0..30 {
         learner.tune(Batch::pack(&all, base.tokenizer().pad()), 1e-2);
     }
     let (after, _) = learner.finish();
-    let after: f64 = answer_losses(&base, Some((&layout, &after.values)), &all).iter().sum();
+    let after: f64 = answer_losses(&base, &[(&layout, &after.values)], &all).iter().sum();
     assert!(after < before / 2.0, "{before} -> {after}");
+}
+
+/// Every linear map adapted, those of query, key and value one by one.
+fn every_map() -> LoraSpec {
+    let targets = vec![Target::Q, Target::K, Target::V, Target::O, Target::Gate, Target::Up, Target::Down];
+    LoraSpec { rank: 2, alpha: 3.0, targets, modules_to_save: Vec::new() }
+}
+
+#[test]
+fn an_adapter_says_what_a_model_says_into_whose_weights_it_is_merged() {
+    for family in Family::ALL {
+        let base = base(family);
+        let spec = base.spec();
+        let layout = Layout::lora(spec, &every_map());
+        let values = random_values(&layout);
+        let part = |name: &str| {
+            let entry = layout.entries().iter().find(|entry| entry.name == name).unwrap();
+            (&values[entry.offset..entry.offset + entry.len()], entry.shape)
+        };
+        let mut merged: HostWeights =
+            spec.tensors().into_iter().map(|(name, _)| (name.clone(), base.host_values(&name))).collect();
+        let adapted = layout.entries().iter().filter_map(|entry| entry.name.strip_suffix(".lora_a"));
+        for name in adapted {
+            let (a, [inputs, rank]) = part(&format!("{name}.lora_a"));
+            let (b, [_, outputs]) = part(&format!("{name}.lora_b"));
+            let (block, map) = name.rsplit_once('.').unwrap();
+            let [q, k, v] = spec.qkv_widths();
+            let (whole, first) = match map {
+                "q" => ("qkv", 0),
+                "k" => ("qkv", q),
+                "v" => ("qkv", q + k),
+                other => (other, 0),
+            };
+            let columns = if whole == "qkv" { q + k + v } else { outputs };
+            let weight = merged.get_mut(&format!("{block}.{whole}.weight")).unwrap();
+            for i in 0..inputs {
+                for j in 0..outputs {
+                    let sum: f32 = (0..rank).map(|r| a[i * rank + r] * b[r * outputs + j]).sum();
+                    weight[i * columns + first + j] += layout.scale() * sum;
+                }
+            }
+        }
+        let merged = Base::new("merged", spec.clone(), tokenizer(), &merged, &Compute::cpu());
+        let ids: Vec<u32> = (5..25).collect();
+        let beside = score_ids(&base, &[(&layout, &values)], &ids).logits;
+        let inside = score_ids(&merged, &[], &ids).logits;
+        let plain = score_ids(&base, &[], &ids).logits;
+        let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(distance(&beside, &inside) < 1e-4, "{family:?}: {}", distance(&beside, &inside));
+        assert!(distance(&beside, &plain) > 1e-2, "{family:?}: the adapter does something");
+    }
+}
+
+#[test]
+fn two_adapters_on_one_base_are_one_adapter_of_both_ranks() {
+    let base = base(Family::Llama);
+    let targets = [Target::Q, Target::Down];
+    let lora = |rank: usize, alpha: f64| {
+        let spec = LoraSpec { rank, alpha, targets: targets.to_vec(), modules_to_save: Vec::new() };
+        Layout::lora(base.spec(), &spec)
+    };
+    // Scale 2 everywhere, so that the joined adapter has both.
+    let (theta, delta, joined) = (lora(2, 4.0), lora(3, 6.0), lora(5, 10.0));
+    let (theta_values, delta_values) = (random_values(&theta), random_values(&delta));
+    let mut joined_values = vec![0.0; joined.total()];
+    for (index, entry) in joined.entries().iter().enumerate() {
+        let parts = [(&theta, &theta_values), (&delta, &delta_values)]
+            .map(|(layout, values)| (&layout.entries()[index], values));
+        let mut before = 0;
+        for (part, values) in parts {
+            let values = &values[part.offset..part.offset + part.len()];
+            for (i, value) in values.iter().enumerate() {
+                let (row, column) = (i / part.shape[1], i % part.shape[1]);
+                // A's parts stand beside each other, B's below each other.
+                let place = match entry.name.ends_with("lora_a") {
+                    true => row * entry.shape[1] + before + column,
+                    false => (before + row) * entry.shape[1] + column,
+                };
+                joined_values[entry.offset + place] = *value;
+            }
+            before += if entry.name.ends_with("lora_a") { part.shape[1] } else { part.shape[0] };
+        }
+    }
+    let ids: Vec<u32> = (5..25).collect();
+    let two = score_ids(&base, &[(&theta, &theta_values), (&delta, &delta_values)], &ids).logprobs;
+    let one = score_ids(&base, &[(&joined, &joined_values)], &ids).logprobs;
+    assert!(two.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5), "{two:?}\n{one:?}");
+    assert_ne!(two, score_ids(&base, &[(&theta, &theta_values)], &ids).logprobs);
+
+    // Training δ beside θ leaves θ's part of the model in place and lowers the loss.
+    let sequences = sequences(&base);
+    let all: Vec<&Sequence> = sequences.iter().collect();
+    let loss = |delta_values: &[f32]| -> f64 {
+        answer_losses(&base, &[(&theta, &theta_values), (&delta, delta_values)], &all).iter().sum()
+    };
+    let state = Trained { values: delta_values.clone(), ..Trained::default() };
+    let mut learner = Learner::new(&base, &delta, &state, AdamW::default()).beside((&theta, &theta_values));
+    for _ in 0..30 {
+        learner.tune(Batch::pack(&all, base.pad()), 1e-2);
+    }
+    let trained = learner.finish().0.values;
+    assert!(loss(&trained) < 0.7 * loss(&delta_values), "{} -> {}", loss(&delta_values), loss(&trained));
+}
+
+#[test]
+fn a_bottleneck_starts_as_nothing_and_its_gradients_match_finite_differences() {
+    for family in [Family::Llama, Family::GptNeox, Family::GptJ] {
+        let base = base(family);
+        let layout = Layout::bottleneck(base.spec(), 3);
+        let ids: Vec<u32> = (5..25).collect();
+        let fresh = layout.init(&mut Stream::keyed(1, "fresh"), |_| unreachable!("nothing of the base"));
+        let plain = score_ids(&base, &[], &ids);
+        assert_eq!(score_ids(&base, &[(&layout, &fresh)], &ids), plain, "{family:?}");
+
+        let values = random_values(&layout);
+        let sequences = sequences(&base);
+        let all: Vec<&Sequence> = sequences.iter().collect();
+        let state = Trained { values: values.clone(), ..Trained::default() };
+        let rule = AdamW { clip: 1e9, ..AdamW::default() };
+        let mut learner = Learner::new(&base, &layout, &state, rule);
+        learner.tune(Batch::pack(&all, base.pad()), 0.0);
+        let gradient: Vec<f32> =
+            learner.finish().0.moments.first.iter().map(|m| m / (1.0 - rule.beta1 as f32)).collect();
+        let rows: Vec<f64> = all.iter().map(|s| s.answer.len() as f64).collect();
+        let loss = |values: &[f32]| -> f64 {
+            let losses = answer_losses(&base, &[(&layout, values)], &all);
+            losses.iter().zip(&rows).map(|(l, n)| l * n).sum::<f64>() / rows.iter().sum::<f64>()
+        };
+        for entry in layout.entries() {
+            let of_entry = &gradient[entry.offset..entry.offset + entry.len()];
+            assert!(of_entry.iter().any(|g| *g != 0.0), "{family:?} {} receives a gradient", entry.name);
+            let i = entry.offset;
+            let nudge = |delta: f32| {
+                let mut moved = values.clone();
+                moved[i] += delta;
+                loss(&moved)
+            };
+            let expected = (nudge(1e-2) - nudge(-1e-2)) / 2e-2;
+            let got = f64::from(gradient[i]);
+            assert!(
+                (got - expected).abs() < 2e-3 + 0.02 * expected.abs(),
+                "{family:?} {}: gradient {got}, finite difference {expected}",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn dropout_changes_training_by_its_stream_alone_and_never_reading() {
+    let base = base(Family::Gpt2);
+    let layout = Layout::lora(base.spec(), &everything());
+    let state = Trained { values: random_values(&layout), ..Trained::default() };
+    let sequences = sequences(&base);
+    let all: Vec<&Sequence> = sequences.iter().collect();
+    let train = |rate: f64, path: &str| {
+        let mut learner = Learner::new(&base, &layout, &state, AdamW::default()).with_dropout(rate, 1, path);
+        for _ in 0..3 {
+            learner.tune(Batch::pack(&all, base.pad()), 1e-2);
+        }
+        learner.finish().0.values
+    };
+    assert_eq!(train(0.0, "a"), train(0.0, "b"), "a rate of zero is none");
+    assert_eq!(train(0.3, "a"), train(0.3, "a"));
+    assert_ne!(train(0.3, "a"), train(0.3, "b"));
+    assert_ne!(train(0.3, "a"), train(0.0, "a"));
+}
+
+#[test]
+fn a_batch_that_is_read_in_parts_is_one_step() {
+    let base = base(Family::Qwen2);
+    let layout = Layout::lora(base.spec(), &everything());
+    let state = Trained { values: random_values(&layout), ..Trained::default() };
+    let sequences = sequences(&base);
+    let all: Vec<&Sequence> = sequences.iter().collect();
+    let run = |parts: Vec<Batch>| {
+        let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
+        learner.tune_in_parts(parts, 1e-2);
+        learner.finish()
+    };
+    let (whole, one) = run(vec![Batch::pack(&all, base.pad())]);
+    let (parts, two) = run(vec![Batch::pack(&all[..1], base.pad()), Batch::pack(&all[1..], base.pad())]);
+    assert_eq!((one.steps, two.steps), (1, 1));
+    assert!((one.loss.unwrap() - two.loss.unwrap()).abs() < 1e-6);
+    for (a, b) in whole.moments.first.iter().zip(&parts.moments.first) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_batch_without_answers_is_no_step_and_a_loss_that_is_not_finite_changes_nothing() {
+    let base = base(Family::Opt);
+    let layout = Layout::lora(base.spec(), &everything());
+    let mut state = Trained { values: random_values(&layout), ..Trained::default() };
+    let sequences = sequences(&base);
+    let mut masked = Batch::pack(&[&sequences[0]], base.pad());
+    (masked.rows, masked.targets, masked.spans) = (Vec::new(), Vec::new(), vec![0..0]);
+    let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
+    learner.tune(masked, 1e-2);
+    let (after, progress) = learner.finish();
+    assert_eq!((after.values, progress.steps, progress.loss), (state.values.clone(), 0, None));
+
+    state.values[0] = f32::NAN;
+    let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
+    learner.tune(Batch::pack(&[&sequences[0]], base.pad()), 1e-2);
+    let (after, progress) = learner.finish();
+    assert_eq!((progress.steps, progress.skipped, progress.loss), (1, 1, None));
+    assert_eq!(after.values[1..], state.values[1..]);
+    assert!(after.moments.first.iter().all(|m| *m == 0.0));
 }

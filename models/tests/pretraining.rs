@@ -82,7 +82,7 @@ fn distillation_brings_a_proxy_nearer_to_its_teacher() {
         .map(|example| example.prompt)
         .collect();
     let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| teacher.tokenizer().encode(prompt)).collect();
-    let answers = generate(&teacher, None, &tokens, 20, &Sampling::Greedy, &|_| false);
+    let answers = generate(&teacher, &[], &tokens, 20, &Sampling::Greedy, &|_| false);
     let answers = answers.iter().map(|answer| teacher.tokenizer().decode(&answer.tokens));
     let texts: Vec<(String, String)> = prompts.into_iter().zip(answers).collect();
     let steps = DistillSteps { steps: 30, batch: 16, lr: 3e-4, seed: 1 };
@@ -93,7 +93,7 @@ fn distillation_brings_a_proxy_nearer_to_its_teacher() {
         let layout = Layout::lora(base.spec(), &nothing);
         let sequences: Vec<Sequence> =
             texts.iter().map(|(p, a)| Sequence::encode(base.tokenizer(), p, a, 96).unwrap()).collect();
-        answer_losses(base, Some((&layout, &[])), &sequences.iter().collect::<Vec<_>>()).iter().sum()
+        answer_losses(base, &[(&layout, &[])], &sequences.iter().collect::<Vec<_>>()).iter().sum()
     };
     let (before, after) = (loss(&student), loss(&distilled));
     assert!(after < before, "loss on the teacher's texts: {before} before, {after} after");

@@ -81,6 +81,7 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
         ("co-plms", co_plms("")),
         ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
+        ("co-plms with a private domain adapter", co_plms("dst = \"domain-adapter\"")),
         ("co-plms, one after the other", co_plms("saml = { update = \"alternating\" }")),
         ("co-plms, convex", co_plms("saml = { combine = { convex = 0.9 } }")),
         ("co-plms, dtw", co_plms("saml = { align = \"dtw\", fallback = \"target\" }")),

@@ -11,7 +11,7 @@ mod world;
 
 use cotune_kernel::stream::Stream;
 
-pub use source::{SOURCE_WORLD_SEED, source_text};
+pub use source::{SOURCE_WORLD_SEED, source_questions, source_text};
 
 use self::questions::{DOMAINS, Domain, HELD_OUT, SEEN};
 use self::world::World;

@@ -19,6 +19,16 @@ pub(crate) fn gelu(x: Tensor<2>) -> Tensor<2> {
     x * activation::sigmoid(inner)
 }
 
+/// GELU with the error function (Hendrycks & Gimpel 2016, equation 1).
+pub(crate) fn gelu_erf(x: Tensor<2>) -> Tensor<2> {
+    activation::gelu(x)
+}
+
+/// `max(0, x)`.
+pub(crate) fn relu(x: Tensor<2>) -> Tensor<2> {
+    activation::relu(x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,6 +54,8 @@ pub struct LabModel {
     pub base: Base,
     /// What is trained.
     pub layout: Layout,
+    /// Dropout on the inputs of its low-rank maps; 0 for none.
+    pub dropout: f64,
     /// What is charged for.
     pub shape: ModelShape,
     /// Bytes of an adapter of the billed shape; `None` where the model is billed as what it is.
@@ -113,14 +115,6 @@ pub enum LabError {
         base: String,
         /// The domains.
         unseen: String,
-    },
-    /// A switch that the language has and this version cannot carry out.
-    #[error("[models.{model}]: {what} is not available in this version")]
-    Unavailable {
-        /// The model.
-        model: String,
-        /// The switch.
-        what: String,
     },
     /// The corpus cannot be made.
     #[error("[data]: {0}")]
@@ -254,23 +248,19 @@ impl LabModel {
         corpus: &Corpus,
         held_out: &[Example],
     ) -> Result<Self, LabError> {
-        let unavailable =
-            |what: &str| LabError::Unavailable { model: name.to_string(), what: what.to_string() };
-        let lora = match &model.adapter {
-            None => LoraSpec { rank: 1, alpha: 1.0, targets: Vec::new(), modules_to_save: Vec::new() },
-            Some(written::Adapter::Lora(lora)) if lora.dropout > 0.0 => {
-                return Err(unavailable("adapter.lora.dropout"));
+        let (layout, dropout) = match &model.adapter {
+            None => (Layout::none(), 0.0),
+            Some(written::Adapter::Lora(lora)) => (Layout::lora(base.spec(), &lora_spec(lora)), lora.dropout),
+            Some(written::Adapter::Bottleneck { size }) => {
+                (Layout::bottleneck(base.spec(), *size as usize), 0.0)
             }
-            Some(written::Adapter::Lora(lora)) => lora_spec(lora),
-            Some(written::Adapter::Bottleneck { .. }) => return Err(unavailable("adapter.bottleneck")),
         };
-        let layout = Layout::lora(base.spec(), &lora);
         let own = ModelShape::of(base.spec(), &layout);
         let (shape, billed_adapter_bytes) = match &model.bill_as {
             None => (own, None),
             Some(billed) => {
-                let (shape, bytes) = billed_shape(billed, &lora);
-                (shape, Some(bytes))
+                let shape = billed_shape(billed, model.adapter.as_ref());
+                (shape, Some((4.0 * shape.trained) as u64))
             }
         };
         let encode = |examples: &[Example]| -> Vec<Sequence> {
@@ -285,7 +275,8 @@ impl LabModel {
         };
         let tokens: usize = text.private.iter().map(Sequence::len).sum();
         let mean_tokens = tokens as f64 / text.private.len().max(1) as f64;
-        Ok(Self { name: name.to_string(), base, layout, shape, billed_adapter_bytes, text, mean_tokens })
+        let name = name.to_string();
+        Ok(Self { name, base, layout, dropout, shape, billed_adapter_bytes, text, mean_tokens })
     }
 
     /// A fresh adapter: `A` random by the run's seed and the model's name, `B` zero. Every device that runs the
@@ -348,29 +339,35 @@ fn lora_spec(lora: &written::Lora) -> LoraSpec {
     }
 }
 
-/// The shape that is charged for and the bytes of its adapter in f32: `rank · (inputs + outputs)` values for every
-/// target and layer; an MLP is four times as wide as the model, as `12 · layers · width²` parameters imply.
-fn billed_shape(billed: &written::Billed, lora: &LoraSpec) -> (ModelShape, u64) {
+/// The shape that is charged for. A LoRA has `rank · (inputs + outputs)` values for every target and layer, where an MLP
+/// is four times as wide as the model, as `12 · layers · width²` parameters imply; a bottleneck has two maps with their
+/// biases at two places of every layer.
+fn billed_shape(billed: &written::Billed, adapter: Option<&written::Adapter>) -> ModelShape {
+    use written::LoraTarget as T;
     let (layers, width, kv) = (f64::from(billed.layers), f64::from(billed.width), f64::from(billed.kv_width));
-    let values: f64 = lora
-        .targets
-        .iter()
-        .map(|target| match target {
-            Target::Q | Target::O => 2.0 * width,
-            Target::K | Target::V => width + kv,
-            Target::Qkv => 2.0 * width + 2.0 * kv,
-            Target::Up | Target::Gate | Target::Down => 5.0 * width,
-        })
-        .sum();
-    let trained = lora.rank as f64 * layers * values;
-    let shape = ModelShape {
+    let trained = match adapter {
+        None => 0.0,
+        Some(written::Adapter::Lora(lora)) => {
+            let values = lora.targets.iter().map(|target| match target {
+                T::Q | T::O => 2.0 * width,
+                T::K | T::V => width + kv,
+                T::Qkv => 2.0 * width + 2.0 * kv,
+                T::Up | T::Gate | T::Down => 5.0 * width,
+            });
+            f64::from(lora.rank) * layers * values.sum::<f64>()
+        }
+        Some(written::Adapter::Bottleneck { size }) => {
+            let size = f64::from(*size);
+            2.0 * layers * (2.0 * width * size + size + width)
+        }
+    };
+    ModelShape {
         parameters: billed.params as f64,
         trained,
         layers,
         width,
         bits_per_weight: f64::from(billed.weights.bits()),
-    };
-    (shape, (4.0 * trained) as u64)
+    }
 }
 
 fn align_spec(method: &method::Method) -> AlignSpec {

@@ -67,12 +67,13 @@ fn score_anew(lab: &Lab, model: &str, values: &[f32]) -> DomainScores {
     let held_out = lab.held_out();
     let losses = LazyCell::new(|| {
         let sequences: Vec<_> = model.text.held_out.iter().collect();
-        answer_losses(&model.base, adapter, &sequences)
+        answer_losses(&model.base, adapter.as_slice(), &sequences)
     });
     let texts = LazyCell::new(|| {
         let prompts: Vec<_> = model.text.held_out.iter().map(|sequence| sequence.prompt.clone()).collect();
         let tokens = evaluation.max_tokens as usize;
-        let texts = generate(&model.base, adapter, &prompts, tokens, &Sampling::Greedy, &|_| false);
+        let texts =
+            generate(&model.base, adapter.as_slice(), &prompts, tokens, &Sampling::Greedy, &|_| false);
         let scored = texts.iter().zip(held_out).map(|(text, example)| {
             metrics::score(&model.base.tokenizer().decode(&text.tokens), &example.answers, true)
         });

@@ -15,6 +15,7 @@
 //!
 //! What they share is the library of this package.
 
+mod adapters;
 mod arrows;
 mod book;
 mod commands;

@@ -25,12 +25,19 @@ pub fn source_text(
     n: usize,
     unseen_domains: &[String],
 ) -> Result<impl Iterator<Item = Example> + use<>, CorpusError> {
-    let domains = seen_domains(unseen_domains)?;
-    if domains.is_empty() {
-        return Err(CorpusError::NothingSeen);
-    }
-    let source = World::draw(&mut Stream::keyed(SOURCE_WORLD_SEED, "corpus/source-world"));
-    Ok(SourceText { stream, source, domains, next: 0 }.take(n))
+    Ok(SourceText::new(stream, SOURCE_SHARE, unseen_domains)?.take(n))
+}
+
+/// Like [`source_text`], all of it about the source world.
+///
+/// # Errors
+/// [`CorpusError::UnknownDomain`], [`CorpusError::NothingSeen`].
+pub fn source_questions(
+    stream: Stream,
+    n: usize,
+    unseen_domains: &[String],
+) -> Result<impl Iterator<Item = Example> + use<>, CorpusError> {
+    Ok(SourceText::new(stream, 1.0, unseen_domains)?.take(n))
 }
 
 /// The domains that pretraining sees, with their numbers.
@@ -45,7 +52,20 @@ struct SourceText {
     stream: Stream,
     source: World,
     domains: Vec<(u16, &'static Domain)>,
+    share: f64,
     next: u32,
+}
+
+impl SourceText {
+    /// `share` of the text is about the source world.
+    fn new(stream: Stream, share: f64, unseen_domains: &[String]) -> Result<Self, CorpusError> {
+        let domains = seen_domains(unseen_domains)?;
+        if domains.is_empty() {
+            return Err(CorpusError::NothingSeen);
+        }
+        let source = World::draw(&mut Stream::keyed(SOURCE_WORLD_SEED, "corpus/source-world"));
+        Ok(Self { stream, source, domains, share, next: 0 })
+    }
 }
 
 impl Iterator for SourceText {
@@ -54,7 +74,7 @@ impl Iterator for SourceText {
     fn next(&mut self) -> Option<Example> {
         let stream = &mut self.stream;
         let (number, domain) = self.domains[pick(stream, self.domains.len())];
-        let own_world = stream.uniform() >= SOURCE_SHARE;
+        let own_world = stream.uniform() >= self.share;
         let drawn = own_world.then(|| World::draw(stream));
         let combination = pick(stream, domain.combinations());
         let wording = SEEN.start + pick(stream, SEEN.len());

@@ -21,7 +21,7 @@ use crate::talk;
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,
-    family: &'static str,
+    family: String,
     parameters: usize,
     digest: &'a str,
     spec: &'a DecoderSpec,
@@ -100,9 +100,9 @@ pub fn generate(typed: &ModelGenerate) -> Result<Exit, Failure> {
     let stream = |_: usize| Stream::keyed(typed.seed, "model/generate");
     let sampling = match typed.temperature {
         None => Sampling::Greedy,
-        Some(temperature) => Sampling::Temperature { temperature, stream: &stream },
+        Some(temperature) => Sampling::Temperature { temperature, top_p: 1.0, stream: &stream },
     };
-    let texts = generate::generate(&base, None, &[prompt], typed.max_tokens.get(), &sampling, &|_| false);
+    let texts = generate::generate(&base, &[], &[prompt], typed.max_tokens.get(), &sampling, &|_| false);
     for text in texts {
         talk::print(base.tokenizer().decode(&text.tokens) + "\n")?;
     }

@@ -51,7 +51,10 @@ fn make(
         let left = begun.elapsed().mul_f64((steps - step) as f64 / step as f64);
         talk.say(format_args!("  step {step:>5} of {steps}, loss {loss:.3}, {} left", HumanDuration(left)));
     };
-    Ok(pretrain::pretrain(recipe, directory, compute, &resolve, &mut progress)?)
+    let mut card = pretrain::pretrain(recipe, directory, compute, &resolve, &mut progress)?;
+    card.seconds = Some(begun.elapsed().as_secs_f64().round());
+    card.write(directory)?;
+    Ok(card)
 }
 
 fn describe(card: &Card, talk: Talk) {
@@ -63,4 +66,6 @@ fn describe(card: &Card, talk: Talk) {
         "  {}: {} steps, {} tokens, loss {:.3}",
         card.corpus, card.steps, card.tokens, card.loss
     ));
+    let scores: Vec<String> = card.exact_match.iter().map(|(domain, em)| format!("{domain} {em}")).collect();
+    talk.say(format_args!("  exact match: {}", scores.join(", ")));
 }

@@ -2,6 +2,7 @@
 
 use super::{LabError, Site};
 use cotune_models::base::{Base, BaseError};
+use cotune_models::checkpoint::CheckpointError;
 use cotune_models::corpus::Corpus as Examples;
 use cotune_models::device::Compute;
 use cotune_models::pretrain::{self, DistillSteps, PretrainError, Recipe};
@@ -97,7 +98,10 @@ fn made(
         if let Err(source) = renamed {
             drop(std::fs::remove_dir_all(&partial));
             if !directory.join("card.json").is_file() {
-                return Err(PretrainError::Base(BaseError::Io { path: directory, source }));
+                return Err(PretrainError::Base(BaseError::Checkpoint(CheckpointError::Io {
+                    path: directory,
+                    source,
+                })));
             }
         }
     }

@@ -8,8 +8,8 @@
 //! for round t = 1..R:
 //!   cloud → invited devices: θ^t
 //!   device i:  θ_i ← θ^t
-//!     DST : E_d steps of CE on D_i               α_i, θ_i or both
-//!     SAML: E_m steps of L(P_i ← S_i) + L(S_i ← P_i) on D_i, training (θ_i, α_i)
+//!     DST : E_d steps of CE on D_i               α_i, θ_i, both, or δ_i on P_i ⊕ δ_i
+//!     SAML: E_m steps of L(P_i ← S_i) + L(S_i ← P_i [⊕ δ_i]) on D_i, training (θ_i, α_i)
 //!     device → cloud: θ_i, n_i
 //!   cloud: θ ← Σ (n_i/Σn) θ_i
 //!     SAML: E_s steps of L(P ← M_L) + L(M_L ← P) on D_s, training (θ, ω)
@@ -26,7 +26,7 @@ use crate::payload::{Part, Payload};
 use cotune_models::batch::Sequence;
 use cotune_models::corpus::Example;
 use cotune_models::kernels::head::{Divergence, SoftTargets};
-use cotune_models::learner::{Distillation, Learner, Trained};
+use cotune_models::learner::{AdapterRef, Distillation, Learner, Trained};
 use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update as Order, mutual_step};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, Delivery, DomainTuning, Guard, Relay, SamlData};
@@ -48,11 +48,6 @@ pub struct CoPlms {
 impl CoPlms {
     pub(super) fn new(table: &written::CoPlms) -> Result<Self, Refusal> {
         let refuse = |problem: &str| Refusal { method: "co-plms", problem: problem.to_string() };
-        if table.dst == DomainTuning::DomainAdapter {
-            return Err(refuse(
-                "dst = \"domain-adapter\" is not available in this version: write slm, proxy, both or off",
-            ));
-        }
         if table.cloud == table.proxy {
             return Err(refuse("cloud and proxy are the same model: give the proxy a model of its own"));
         }
@@ -120,6 +115,7 @@ impl CoPlms {
             to_proxy,
             lrs,
             mut relay,
+            proxy_teaches_with,
         } = pair;
         let from_proxy = lab.aligner(&self.table.proxy, student_model);
         let from_student = lab.aligner(student_model, &self.table.proxy);
@@ -147,6 +143,7 @@ impl CoPlms {
                 from_other: &from_proxy,
                 weight: to_student,
                 extra,
+                teaches_with: None,
                 lr: lrs.0,
             };
             let proxy_side = Side {
@@ -155,6 +152,7 @@ impl CoPlms {
                 from_other: &from_student,
                 weight: to_proxy,
                 extra: None,
+                teaches_with: proxy_teaches_with,
                 lr: lrs.1,
             };
             mutual_step(student_side, proxy_side, &rule);
@@ -170,6 +168,16 @@ impl CoPlms {
 
     fn tunes_student(&self) -> bool {
         matches!(self.table.dst, DomainTuning::Slm | DomainTuning::Both)
+    }
+
+    /// The key of δ in a device's state.
+    fn domain_adapter(&self) -> String {
+        format!("{}/domain", self.table.proxy)
+    }
+
+    /// Whether the proxy is tuned on a device before mutual learning, be it in θ or in δ.
+    fn works_on_proxy(&self) -> bool {
+        self.tunes_proxy() || self.table.dst == DomainTuning::DomainAdapter
     }
 
     fn tunes_proxy(&self) -> bool {
@@ -209,6 +217,8 @@ struct Pair<'s, 'l> {
     to_proxy: f64,
     lrs: (f64, f64),
     relay: Option<RelaySource<'s>>,
+    /// δ, with which the proxy teaches.
+    proxy_teaches_with: Option<AdapterRef<'s>>,
 }
 
 impl Method for CoPlms {
@@ -226,7 +236,12 @@ impl Method for CoPlms {
     }
 
     fn start_device(&self, lab: &Lab, model: &str) -> State {
-        State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
+        let seed = lab.scenario().seed;
+        let mut state = State::from([(model.to_string(), lab.model(model).fresh(seed))]);
+        if self.table.dst == DomainTuning::DomainAdapter {
+            state.insert(self.domain_adapter(), lab.model(&self.table.proxy).fresh(seed));
+        }
+        state
     }
 
     /// θ^t, and with `delivery = "send"` room for the prompts of the relay set.
@@ -269,9 +284,9 @@ impl Method for CoPlms {
             (private_text(lab, own, task.device), private_text(lab, proxy, task.device));
 
         // θ_i ← θ^t; the proxy's optimizer starts anew, the device's own goes on.
-        let mut student = learner(own, alpha, &table.optimizer);
+        let mut student = learner(lab, own, alpha, &table.optimizer, &path);
         let start = Trained { values: theta.to_vec(), ..Trained::default() };
-        let mut travelling = learner(proxy, &start, &table.optimizer);
+        let mut travelling = learner(lab, proxy, &start, &table.optimizer, &path);
 
         // DST
         let (steps, batch) = (table.device_steps.tune, table.batch);
@@ -283,6 +298,14 @@ impl Method for CoPlms {
             let mut batches = Batches::new(&training, seed, &format!("{path}/dst/proxy"));
             tune(&mut travelling, &proxy_text, &mut batches, steps, batch, lr);
         }
+        let delta = state.get(&self.domain_adapter()).map(|delta| {
+            let path = format!("{path}/dst/domain");
+            let mut batches = Batches::new(&training, seed, &path);
+            let mut domain =
+                learner(lab, proxy, delta, &table.optimizer, &path).beside((&proxy.layout, theta));
+            tune(&mut domain, &proxy_text, &mut batches, steps, batch, lr);
+            domain.finish()
+        });
 
         // SAML
         let ask = RelayAsk { round: task.round, theta, student: own, adapter: alpha, labelled, path: &path };
@@ -302,17 +325,23 @@ impl Method for CoPlms {
             to_proxy: table.saml.weight.edge_to_proxy,
             lrs: (lr, lr),
             relay: relay.map(|(source, _)| source),
+            proxy_teaches_with: delta.as_ref().map(|(delta, _)| (&proxy.layout, delta.values.as_slice())),
         };
         let batches = Batches::new(&indices, seed, &format!("{path}/saml"));
         self.saml(lab, pair, table.device_steps.mutual, batches);
 
         let (alpha, own_progress) = student.finish();
         let (theta, proxy_progress) = travelling.finish();
+        let mut trained = own_progress.and(proxy_progress);
         state.insert(task.model.clone(), alpha);
+        if let Some((delta, progress)) = delta {
+            state.insert(self.domain_adapter(), delta);
+            trained = trained.and(progress);
+        }
         DeviceOutcome {
             state,
             update: Payload::adapter(&table.proxy, &theta.values),
-            trained: own_progress.and(proxy_progress),
+            trained,
             relay: relay_count,
         }
     }
@@ -331,9 +360,9 @@ impl Method for CoPlms {
         let lr = learning_rates(&table.optimizer, task.progress).1;
         let path = format!("cloud/round/{}", task.round);
         let (omega, theta) = (&state[&table.cloud], &state[&table.proxy]);
-        let mut student = learner(llm, omega, &table.optimizer);
+        let mut student = learner(lab, llm, omega, &table.optimizer, &path);
         let start = Trained { values: theta.values.clone(), ..Trained::default() };
-        let mut travelling = learner(proxy, &start, &table.optimizer);
+        let mut travelling = learner(lab, proxy, &start, &table.optimizer, &path);
         let (held, training) = self.held_for_guard(llm.text.public.len());
         let ask = RelayAsk {
             round: task.round,
@@ -356,6 +385,7 @@ impl Method for CoPlms {
             to_proxy: table.saml.weight.cloud_to_proxy,
             lrs: (lr, lr),
             relay: relay.map(|(source, _)| source),
+            proxy_teaches_with: None,
         };
         let batches = Batches::new(&training, lab.scenario().seed, &format!("{path}/saml"));
         self.saml(lab, pair, table.cloud_steps.mutual, batches);
@@ -375,7 +405,7 @@ impl Method for CoPlms {
         let mut load = self.pair_load(
             model,
             tuning(self.tunes_student()),
-            tuning(self.tunes_proxy()),
+            tuning(self.works_on_proxy()),
             steps.mutual,
             relay,
         );

@@ -70,13 +70,13 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
     let opening = tokenizer.encode(template.opening());
     let stop = |tokens: &[u32]| tokenizer.decode_continuation(tokens).ends_with(template.boundary());
     let stream = |i: usize| Stream::keyed(seed, &format!("relay/round/{round}/prompt/{i}"));
-    let sampling = Sampling::Temperature { temperature: 1.0, stream: &stream };
+    let sampling = Sampling::Temperature { temperature: 1.0, top_p: 1.0, stream: &stream };
     let openings = vec![opening; relay.prompts as usize];
     // A prompt that runs on into the next is no prompt: none has more lines than those everybody may see.
     let lines = |prompt: &str| prompt.matches('\n').count();
     let shown = lab.public().iter().map(|example| lines(&example.prompt)).max();
     let most_lines = shown.unwrap_or_else(|| lines(&template.prompt("")));
-    let sampled = generate(&proxy.base, None, &openings, PROMPT_TOKENS, &sampling, &stop);
+    let sampled = generate(&proxy.base, &[], &openings, PROMPT_TOKENS, &sampling, &stop);
     let prompts: BTreeSet<String> = sampled
         .iter()
         .filter(|text| text.finished)
@@ -86,7 +86,7 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
     let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
     let adapter = Some((&proxy.layout, values));
     let longest = relay.max_tokens as usize;
-    let answers = generate(&proxy.base, adapter, &tokens, longest, &Sampling::Greedy, &|_| false);
+    let answers = generate(&proxy.base, adapter.as_slice(), &tokens, longest, &Sampling::Greedy, &|_| false);
     let fits = |prompt: &str, answer: &str| {
         lab.models().all(|model| {
             let (tokenizer, most) = (model.base.tokenizer(), model.base.spec().max_positions);
@@ -125,7 +125,7 @@ pub(crate) fn lessons(
         let aligner = lab.aligner(&proxy.name, &student.name);
         let soft = soft_labels(
             &proxy.base,
-            Some((&proxy.layout, values)),
+            &[(&proxy.layout, values)],
             &teacher_text.iter().collect::<Vec<_>>(),
             &sequences.iter().collect::<Vec<_>>(),
             &aligner,
@@ -161,7 +161,7 @@ pub(crate) fn passing(
     receiver: (&LabModel, &[f32]),
 ) -> Vec<u32> {
     let losses = |(model, values): (&LabModel, &[f32]), text: &[&Sequence]| -> Vec<f64> {
-        let mean = answer_losses(&model.base, Some((&model.layout, values)), text);
+        let mean = answer_losses(&model.base, &[(&model.layout, values)], text);
         mean.iter().zip(text).map(|(loss, sequence)| loss * sequence.answer.len() as f64).collect()
     };
     let (of_proxy, of_receiver) = (losses(proxy, &labelled.proxy), losses(receiver, &labelled.receiver));

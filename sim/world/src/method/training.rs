@@ -68,9 +68,20 @@ pub(crate) fn learning_rates(optimizer: &Optimizer, progress: f64) -> (f64, f64)
     (adamw.lr * factor, adamw.cloud_lr * factor)
 }
 
-/// A learner on a model of the lab.
-pub(crate) fn learner<'l>(model: &'l LabModel, state: &Trained, optimizer: &Optimizer) -> Learner<'l> {
-    Learner::new(&model.base, &model.layout, state, rule(optimizer))
+/// A learner on a model of the lab; `path` is that of its dropout, if it has any.
+pub(crate) fn learner<'l>(
+    lab: &Lab,
+    model: &'l LabModel,
+    state: &Trained,
+    optimizer: &Optimizer,
+    path: &str,
+) -> Learner<'l> {
+    let path = format!("{path}/dropout/{}", model.name);
+    Learner::new(&model.base, &model.layout, state, rule(optimizer)).with_dropout(
+        model.dropout,
+        lab.scenario().seed,
+        &path,
+    )
 }
 
 /// `steps` steps of cross-entropy on the answers of `text`.
@@ -101,7 +112,7 @@ pub(crate) fn tuned(
 ) -> (Trained, Progress) {
     let model = lab.model(model);
     let text = text(model);
-    let mut learner = learner(model, state, plan.optimizer);
+    let mut learner = learner(lab, model, state, plan.optimizer, plan.path);
     let mut batches = Batches::new(&all(&text), lab.scenario().seed, plan.path);
     tune(&mut learner, &text, &mut batches, plan.steps, plan.batch, plan.lr);
     learner.finish()
