@@ -155,7 +155,9 @@ impl<'a> Keys<'a> {
                 original: inner.number_or(&["original_max_position_embeddings"], 8192.0)?,
             },
             other => {
-                return Err(format!("rope_type `{other}` is not implemented: default, linear and llama3 are"));
+                return Err(format!(
+                    "rope_type `{other}` is not implemented: default, linear and llama3 are"
+                ));
             }
         };
         let width = (head_width as f64 * share) as usize;

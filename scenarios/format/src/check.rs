@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
 use crate::fleet::Fleet;
-use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, unknown_model};
+use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, WarmUp, unknown_model};
 use crate::models::{Init, Model};
 use crate::node::Place;
 use crate::reader::Problems;
@@ -273,6 +273,12 @@ impl Check<'_> {
                 let help = "write rounds under [budget], or schedule = \"constant\"";
                 let path = ["budget", "rounds"];
                 self.add(codes::SCHEDULE, message, &path, "falls over the share of this budget used", help);
+            }
+            if matches!(adamw.warm_up, Some(WarmUp::Fraction(_))) {
+                let message = "the warm-up is a fraction of the steps of all rounds, and the budget has no number of rounds";
+                let path = ["method", method.name(), "optimizer", "adamw", "warm_up"];
+                let help = "write rounds under [budget], or a whole number of steps";
+                self.add(codes::CONFLICT, message.to_owned(), &path, "of how many?", help);
             }
             return;
         };

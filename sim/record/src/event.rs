@@ -269,6 +269,9 @@ pub enum EventKind {
         /// Whether only learned values caused it (a diverged loss). Such a warning has no schedule form, and
         /// repeats the key of the event that caused it, so that no later `seq` depends on learning.
         learned: bool,
+        /// Optimizer steps it is about: skipped, for their loss or gradient was not finite.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        skipped: u64,
     },
     /// The last event of every run that was not interrupted.
     RunEnded {
@@ -281,6 +284,10 @@ pub enum EventKind {
         #[serde(with = "real")]
         idle_joules: f64,
     },
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One model's mean training loss.

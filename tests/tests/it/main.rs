@@ -7,6 +7,7 @@
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
+//! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
@@ -22,6 +23,7 @@ mod commands;
 mod corpora;
 mod determinism;
 mod methods;
+mod optimizer;
 mod plain_fedavg;
 mod rounds;
 mod transfers;

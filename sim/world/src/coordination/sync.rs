@@ -245,7 +245,7 @@ impl CloudCore {
         let cost_usd = price.map_or(0.0, |price| price.compute_usd_per_second * cost.seconds);
         self.compute_usd += cost_usd;
         let (mut losses, mut state, mut kept) = (Vec::new(), None, None);
-        let mut effects = Vec::new();
+        let (mut effects, mut warnings) = (Vec::new(), Vec::new());
         match outcome {
             Outcome::Cloud(done) => {
                 losses = done
@@ -255,6 +255,9 @@ impl CloudCore {
                         progress.loss.map(|value| Loss { name: name.clone(), value })
                     })
                     .collect();
+                warnings.extend(done.trained.iter().filter_map(|(model, progress)| {
+                    Effect::skipped_steps(&format!("{model} at the cloud"), round, progress)
+                }));
                 state = Some(digest_of(&done.state));
                 kept = done.relay.map(|(_, kept)| kept);
                 self.state = Arc::new(done.state);
@@ -278,6 +281,7 @@ impl CloudCore {
             losses,
             state,
         }));
+        effects.extend(warnings);
         effects.extend(self.finish(false, view));
         effects
     }
