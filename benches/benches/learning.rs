@@ -61,6 +61,7 @@ fn mutual(criterion: &mut Criterion) {
                         from_other: &to_a,
                         weight: 0.5,
                         extra: None,
+                        teaches_with: None,
                         lr: 1e-2,
                     };
                     let side_b = Side {
@@ -69,6 +70,7 @@ fn mutual(criterion: &mut Criterion) {
                         from_other: &to_b,
                         weight: 0.1,
                         extra: None,
+                        teaches_with: None,
                         lr: 1e-2,
                     };
                     mutual_step(side_a, side_b, &rule);
@@ -95,10 +97,10 @@ fn writing(criterion: &mut Criterion) {
     for name in ["llm-small", "dpm-small", "slm-gpt2-small", "slm-bloom-small"] {
         let pupil = Pupil::new(name, &questions);
         let prompts: Vec<Vec<u32>> = pupil.text().iter().map(|sequence| sequence.prompt.clone()).collect();
-        let adapter = Some(pupil.adapter());
+        let adapter = [pupil.adapter()];
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                generate(pupil.base(), adapter, black_box(&prompts), 16, &Sampling::Greedy, &|_| false)
+                generate(pupil.base(), &adapter, black_box(&prompts), 16, &Sampling::Greedy, &|_| false)
             });
         });
     }

@@ -73,3 +73,11 @@ impl Pupil {
         Learner::new(&self.base, &self.layout, &self.start, AdamW::default())
     }
 }
+
+/// Memory that this process holds now \[MiB\]; 0 where the system does not say.
+pub fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}

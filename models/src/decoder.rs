@@ -10,7 +10,7 @@ use crate::kernels::attention::{
     AttentionShape, CachedKeys, PositionTables, Positions, cached_attention, causal_attention,
 };
 use crate::kernels::dropout::{Dropout, dropout};
-use crate::kernels::frozen::{frozen_matmul, frozen_rows};
+use crate::kernels::frozen::{frozen_matmul, frozen_rows, product};
 use crate::kernels::norm::{layer_norm, rms_norm};
 use crate::spec::{Activation, DecoderSpec, Position, Residual};
 use burn::tensor::{Device, Int, Tensor};
@@ -324,14 +324,14 @@ impl LowRank {
             Some(rule) => dropout(x, rule),
             None => x,
         };
-        x.matmul(self.a.clone()).mul_scalar(self.scale).matmul(self.b.clone())
+        product(product(x, self.a.clone()).mul_scalar(self.scale), self.b.clone())
     }
 }
 
 impl Bottleneck {
     fn forward(&self, h: Tensor<2>) -> Tensor<2> {
-        let inner = gelu(h.clone().matmul(self.down.clone()) + self.down_bias.clone());
-        h + inner.matmul(self.up.clone()) + self.up_bias.clone()
+        let inner = gelu(product(h.clone(), self.down.clone()) + self.down_bias.clone());
+        h + product(inner, self.up.clone()) + self.up_bias.clone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Causal self-attention over a fused query-key-value map.
 
+use crate::kernels::frozen::product;
 use crate::spec::{DecoderSpec, Position, Rotary, Scaling};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 
@@ -161,10 +162,10 @@ fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Tensor<4>) -> Tensor<4
     let stacked = [batch, kv_heads, heads / kv_heads * time];
     let regroup = |x: Tensor<4>, to: [usize; 4]| if heads == kv_heads { x } else { x.reshape(to) };
     let q = regroup(q, [stacked[0], stacked[1], stacked[2], width]);
-    let scores = regroup(q.matmul(k.swap_dims(2, 3)), [batch, heads, time, slots]);
+    let scores = regroup(product(q, k.swap_dims(2, 3)), [batch, heads, time, slots]);
     let weights = softmax(scores.mul_scalar(scale) + bias, 3);
     let weights = regroup(weights, [stacked[0], stacked[1], stacked[2], slots]);
-    regroup(weights.matmul(v), [batch, heads, time, width])
+    regroup(product(weights, v), [batch, heads, time, width])
 }
 
 /// Self-attention of whole sequences that start at position zero, `[batch · time, (heads + 2 kv_heads) · head_width]

@@ -16,9 +16,31 @@ use half::{bf16, f16};
 /// unless it is f32.
 pub(crate) fn frozen_matmul(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
     if w.dtype() == DType::F32 {
-        return x.matmul(w);
+        return product(x, w);
     }
     Tensor::from_dispatch(<Dispatch as FrozenOps>::half_matmul(x.into_dispatch(), w.into_dispatch()))
+}
+
+/// `x · w`, the last two axes of each. Every product of a forward pass is taken here, so that tests can count them.
+pub(crate) fn product<const D: usize>(x: Tensor<D>, w: Tensor<D>) -> Tensor<D> {
+    #[cfg(test)]
+    MULTIPLIED.with(|sum| {
+        let (x, w) = (x.dims(), w.dims());
+        let rows: usize = x[..D - 1].iter().product();
+        sum.set(sum.get() + 2.0 * (rows * x[D - 1] * w[D - 1]) as f64);
+    });
+    x.matmul(w)
+}
+
+#[cfg(test)]
+thread_local! {
+    static MULTIPLIED: std::cell::Cell<f64> = const { std::cell::Cell::new(0.0) };
+}
+
+/// FLOPs of the products this thread has taken so far.
+#[cfg(test)]
+pub(crate) fn multiplied() -> f64 {
+    MULTIPLIED.with(std::cell::Cell::get)
 }
 
 /// Rows of a table by their numbers, as f32: `[rows, width]`.

@@ -363,9 +363,13 @@ fn billed_shape(billed: &written::Billed, adapter: Option<&written::Adapter>) ->
     };
     ModelShape {
         parameters: billed.params as f64,
+        multiplied: billed.params as f64,
+        first: width * (width + 2.0 * kv),
         trained,
         layers,
         width,
+        attention_width: width,
+        kv_width: kv,
         bits_per_weight: f64::from(billed.weights.bits()),
     }
 }

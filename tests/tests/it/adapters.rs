@@ -30,7 +30,7 @@ fn dropout_is_part_of_the_run_and_the_same_for_any_number_of_threads() {
     };
     let (with, without) = (lora("0.2"), lora("0.0"));
     assert!(with.digest != without.digest);
-    assert!(with.schedule_digest == without.schedule_digest);
+    assert_eq!(with.events.len(), without.events.len(), "learning does not move the schedule");
 }
 
 #[test]
