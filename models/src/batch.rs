@@ -19,7 +19,7 @@ impl Sequence {
     ///
     /// Returns `None` if the answer alone is too long.
     pub fn encode(tokenizer: &Tokenizer, prompt: &str, answer: &str, longest: usize) -> Option<Self> {
-        let mut answer = tokenizer.encode(answer);
+        let mut answer = tokenizer.encode_continuation(answer);
         answer.push(tokenizer.eos());
         let room = longest.checked_sub(answer.len()).filter(|room| *room > 0)?;
         Some(Self { prompt: last(tokenizer.encode(prompt), room), answer })

@@ -2,24 +2,24 @@
 //!
 //! [`domains()`] invents a world and asks about it; [`read()`] and [`assemble()`] do the same for files. What
 //! models are pretrained on comes from [`source_text()`] or from the source half of files, and never shares a
-//! fact with the world a scenario asks about. Every prompt reads `Q: …\nA:` and every answer starts with a
-//! space, so that prompt and answer can be tokenized apart.
+//! fact with the world a scenario asks about. A [`Template`] says what stands around a question and before an
+//! answer; by default a prompt reads `Q: …\nA:` and an answer starts with a space, so that the two can be
+//! tokenized apart.
 
 mod assemble;
 mod domains;
 mod error;
 mod read;
+mod template;
 
 pub use assemble::{Amount, Parts, assemble};
 pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_questions, source_text};
 pub use error::CorpusError;
-pub use read::{Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, read, read_file};
-
-/// How every prompt opens.
-pub const PROMPT_OPENING: &str = "Q:";
-
-/// How every prompt ends: the answer follows.
-pub const PROMPT_BOUNDARY: &str = "\nA:";
+pub use read::{
+    Fields, Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, TaskDomain, TaskFile, read, read_file,
+    task_files,
+};
+pub use template::Template;
 
 /// One question and what counts as an answer.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -28,9 +28,9 @@ pub struct Example {
     pub id: u32,
     /// Index into [`Corpus::domains`].
     pub domain: u16,
-    /// `Q: …\nA:`.
+    /// The question inside its [`Template`].
     pub prompt: String,
-    /// References, each with its leading space. The first is what models are trained on; there is at least
+    /// References, each as it follows the prompt. The first is what models are trained on; there is at least
     /// one.
     pub answers: Vec<String>,
 }
@@ -79,11 +79,23 @@ impl Corpus {
         let [private, public, validation, test] = parts;
         Self { domains, private, public, validation, test }
     }
-}
 
-/// The prompt around a question.
-fn prompt(question: &str) -> String {
-    format!("{PROMPT_OPENING} {question}{PROMPT_BOUNDARY}")
+    /// The same questions and answers inside another template.
+    ///
+    /// # Panics
+    /// An example is not inside `from`.
+    #[must_use]
+    pub fn reworded(mut self, from: &Template, to: &Template) -> Self {
+        let parts = [&mut self.private, &mut self.public, &mut self.validation, &mut self.test];
+        for example in parts.into_iter().flatten() {
+            let question = from.question(&example.prompt).expect("a prompt is inside its template");
+            example.prompt = to.prompt(question);
+            for answer in &mut example.answers {
+                *answer = to.answer(from.bare_answer(answer).expect("an answer begins as its template says"));
+            }
+        }
+        self
+    }
 }
 
 #[cfg(test)]

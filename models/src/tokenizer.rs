@@ -7,12 +7,15 @@
 //! every time it is made.
 
 mod gpt2;
+mod specials;
 mod surface;
 mod train;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use tokenizers::PostProcessorWrapper;
 
 pub use surface::Surface;
 
@@ -51,12 +54,18 @@ pub enum TokenizerError {
     },
     /// No known end-of-sequence token is in the vocabulary.
     #[error(
-        "the tokenizer has none of the end-of-sequence tokens {tried:?}: \
-         name its id with `from_json_with_specials`"
+        "nothing says which token ends a text, and the tokenizer has none of {tried:?}: name it as `eos_token` \
+         in tokenizer_config.json or as `eos_token_id` in generation_config.json or config.json"
     )]
     NoEndOfSequence {
         /// The names that were tried.
         tried: Vec<&'static str>,
+    },
+    /// A special token was named that the vocabulary lacks.
+    #[error("the tokenizer has no token {}", wanted.join(", "))]
+    NoSuchToken {
+        /// The token, or all that would do.
+        wanted: Vec<String>,
     },
     /// A special id lies outside the vocabulary.
     #[error("special token id {id} lies outside a vocabulary of {vocab_size}")]
@@ -194,15 +203,7 @@ impl Tokenizer {
         let surface = Surface::of(&json).map_err(TokenizerError::format)?;
         let tokens = tokens(&model, surface);
 
-        let find = |names: &[&str]| names.iter().find_map(|name| model.token_to_id(name));
-        let (eos, pad) = match specials {
-            Some(ids) => ids,
-            None => {
-                let eos = find(&KNOWN_EOS)
-                    .ok_or_else(|| TokenizerError::NoEndOfSequence { tried: KNOWN_EOS.to_vec() })?;
-                (eos, find(&KNOWN_PAD).unwrap_or(eos))
-            }
-        };
+        let (eos, pad) = specials.map_or_else(|| Self::recognised(&model), Ok)?;
         let vocab_size = tokens.len();
         for id in [eos, pad] {
             if id as usize >= vocab_size {
@@ -214,12 +215,21 @@ impl Tokenizer {
             tokens[id as usize].bytes = Box::default();
             tokens[id as usize].special = true;
         }
-        let unknown = find(&[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
+        let unknown = first_of(&model, &[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
         let digest = blake3::hash(format!("{eos} {pad} {json}").as_bytes()).to_hex().to_string();
+        // Encoding adds no special tokens, so all that a post-processor would do is trim spaces from offsets.
+        model.with_post_processor(None::<PostProcessorWrapper>);
         let mut inner =
             Inner { model, surface, tokens, eos, pad, unknown, prepends_space: false, json, digest };
         inner.prepends_space = inner.concatenate(&inner.encode("a")).starts_with(b" ");
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// End and padding of well-known names.
+    fn recognised(model: &tokenizers::Tokenizer) -> Result<(u32, u32), TokenizerError> {
+        let eos = first_of(model, &KNOWN_EOS)
+            .ok_or_else(|| TokenizerError::NoEndOfSequence { tried: KNOWN_EOS.to_vec() })?;
+        Ok((eos, first_of(model, &KNOWN_PAD).unwrap_or(eos)))
     }
 
     /// Token ids of a text; no special token is added or recognised.
@@ -242,6 +252,22 @@ impl Tokenizer {
             _ => &bytes,
         };
         String::from_utf8_lossy(text).into_owned()
+    }
+
+    /// Token ids of a text that follows another, such as an answer: a tokenizer that puts a space before every text
+    /// takes the text's own first space for it.
+    pub fn encode_continuation(&self, text: &str) -> Vec<u32> {
+        match text.strip_prefix(' ') {
+            Some(rest) if self.inner.prepends_space && !rest.is_empty() && !rest.starts_with(' ') => {
+                self.encode(rest)
+            }
+            _ => self.encode(text),
+        }
+    }
+
+    /// The text of token ids that follow others: as [`Tokenizer::decode`], with the space that begins it.
+    pub fn decode_continuation(&self, ids: &[u32]) -> String {
+        String::from_utf8_lossy(&self.inner.concatenate(ids)).into_owned()
     }
 
     /// The bytes token `id` stands for; empty for special tokens and ids outside the vocabulary.
@@ -351,7 +377,10 @@ impl Inner {
                 })
                 .collect()
         } else {
-            encoding.get_offsets().iter().map(|offsets| offsets.1).collect()
+            // Where the next token starts, so that what a normalizer took out belongs to the token before it.
+            let starts =
+                encoding.get_offsets().iter().skip(1).map(|offsets| text.ceil_char_boundary(offsets.0));
+            starts.chain([text.len()]).collect()
         };
         let mut ranges: Vec<Range<usize>> = ends
             .into_iter()
@@ -368,6 +397,11 @@ impl Inner {
     }
 }
 
+/// The first of some tokens that a vocabulary has.
+fn first_of(model: &tokenizers::Tokenizer, names: &[&str]) -> Option<u32> {
+    names.iter().find_map(|name| model.token_to_id(name))
+}
+
 fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {
     let vocabulary = model.get_vocab(true);
     let size = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
@@ -382,5 +416,7 @@ fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {
     tokens
 }
 
+#[cfg(test)]
+mod layouts;
 #[cfg(test)]
 mod tests;

@@ -18,13 +18,28 @@ fn metaspace(vocab_size: usize) -> Tokenizer {
 }
 
 fn answer(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    let mut ids = tokenizer.encode(text);
+    let mut ids = tokenizer.encode_continuation(text);
     ids.push(tokenizer.eos());
     ids
 }
 
 fn spec(align: Align, vocab: Vocab, fallback: Fallback) -> AlignSpec {
     AlignSpec { align, vocab, fallback }
+}
+
+/// LLaMA 2's layout: '▁' is put before every text, and letters outside the alphabet fall to bytes.
+fn llama_2() -> Tokenizer {
+    let mut file: serde_json::Value = serde_json::from_str(metaspace(150).to_json()).unwrap();
+    file["pre_tokenizer"] = serde_json::Value::Null;
+    file["normalizer"] = serde_json::json!({"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    ]});
+    file["model"]["byte_fallback"] = true.into();
+    for (id, byte) in (150..).zip(0..=u8::MAX) {
+        file["model"]["vocab"][format!("<0x{byte:02X}>")] = serde_json::json!(id);
+    }
+    Tokenizer::from_json(file.to_string()).unwrap()
 }
 
 fn assert_increasing(pairs: &[(usize, usize)]) {
@@ -52,6 +67,31 @@ proptest! {
         // Both ends always match.
         prop_assert_eq!(alignment.pairs.first(), Some(&(0, 0)));
         prop_assert_eq!(alignment.pairs.last(), Some(&(a.len() - 1, b.len() - 1)));
+    }
+
+    #[test]
+    fn llama_and_bloom_like_tokenizers_match_bytes_both_ways(text in " [a-zé€A-Z0-9,.]{1,8}( [a-z é]{0,12}){0,3}") {
+        let (llama, bloom) = (llama_2(), byte_level(330));
+        for (teacher, student) in [(&llama, &bloom), (&bloom, &llama)] {
+            let aligner = Aligner::new(teacher, student, AlignSpec::default());
+            let (a, b) = (answer(teacher, &text), answer(student, &text));
+            let alignment = aligner.align(&a, &b);
+            // Forward on both sides: no row of either is matched twice.
+            assert_increasing(&alignment.pairs);
+            let ends = |tokenizer: &Tokenizer, ids: &[u32]| -> Vec<usize> {
+                let lengths = ids.iter().map(|id| tokenizer.token_bytes(*id).len());
+                [0].into_iter().chain(lengths.scan(0, |end, length| { *end += length; Some(*end) })).collect()
+            };
+            let (ends_a, ends_b) = (ends(teacher, &a), ends(student, &b));
+            prop_assert_eq!(ends_a.last(), ends_b.last(), "both spell {:?}", text);
+            for (row_a, row_b) in &alignment.pairs {
+                prop_assert_eq!(ends_a[*row_a], ends_b[*row_b]);
+            }
+            // And no two rows that have consumed the same are left apart.
+            let rows_a = &ends_a[..a.len()];
+            let common = rows_a.iter().filter(|end| ends_b[..b.len()].contains(end)).count();
+            prop_assert_eq!(alignment.pairs.len(), common);
+        }
     }
 
     #[test]
@@ -177,6 +217,21 @@ fn recorded_warps_come_out() {
         let ours = serde_json::json!([path.cost, path.links]);
         assert_eq!(ours, file[key], "{key}");
     }
+}
+
+#[test]
+fn the_papers_sentence_warps_both_ways() {
+    // METHODS §2.1: "utilize" in two pieces and in one; "ize" falls to "the".
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let llama = words("we util ize the dynamic programming approach to align tokens");
+    let bloom = words("we utilize the dynamic programming approach to align tokens");
+    let singles = |from: usize, to: usize| (from..to).map(|j| vec![j]).collect::<Vec<_>>();
+    let to_bloom = warp(&llama, &bloom);
+    let expected = [vec![vec![0], vec![1], vec![2, 3]], singles(4, 10)].concat();
+    assert_eq!((to_bloom.cost, to_bloom.links), (5, expected));
+    let to_llama = warp(&bloom, &llama);
+    let expected = [vec![vec![0], vec![1], vec![2], vec![2]], singles(3, 9)].concat();
+    assert_eq!((to_llama.cost, to_llama.links), (5, expected));
 }
 
 /// GPT-2's 50,257 tokens, or none where the reference data are not there.

@@ -15,7 +15,7 @@ pub use source::{SOURCE_WORLD_SEED, source_questions, source_text};
 
 use self::questions::{DOMAINS, Domain, HELD_OUT, SEEN};
 use self::world::World;
-use super::{Corpus, CorpusError, Parts, Row, prompt};
+use super::{Corpus, CorpusError, Parts, Row, Template};
 
 /// What to draw of the builtin corpus.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -142,10 +142,11 @@ impl Draw<'_> {
 
     fn row(&self, combination: usize, wording: usize) -> Row {
         let (question, answer) = self.domain.ask(self.world, combination, wording);
+        let template = Template::default();
         Row {
             domain: self.domain.name.to_owned(),
-            prompt: prompt(&question),
-            answers: vec![format!(" {answer}")],
+            prompt: template.prompt(&question),
+            answers: vec![template.answer(&answer)],
         }
     }
 

@@ -115,12 +115,31 @@ pub enum CorpusError {
         /// The option.
         option: &'static str,
     },
+    /// A template without its places.
+    #[error("the template {template:?} {rule}")]
+    Template {
+        /// The template.
+        template: String,
+        /// What it has to be like.
+        rule: &'static str,
+    },
+    /// A folder without the task asked for, or without any.
+    #[error(
+        "{folder} has no task{}: tasks are JSON files whose name, or whose folder's name, begins with `task`",
+        task.as_ref().map(|task| format!(" `{task}`")).unwrap_or_default(), folder = folder.display()
+    )]
+    NoTask {
+        /// The folder.
+        folder: PathBuf,
+        /// The task; none where any would do.
+        task: Option<String>,
+    },
     /// Not one row of a source fits.
     #[error("nothing is left of the source of domain `{domain}`: {report}")]
     NothingKept {
         /// The domain.
         domain: String,
         /// What happened to its rows.
-        report: super::ReadReport,
+        report: Box<super::ReadReport>,
     },
 }

@@ -3,6 +3,7 @@
 //! [`read`] is pure on text; [`read_file`] opens the file first. Every row is either kept or counted in the
 //! report under the reason it was not.
 
+mod fields;
 mod jsonl;
 mod report;
 mod scan;
@@ -13,9 +14,12 @@ mod table;
 
 use std::path::PathBuf;
 
-use super::CorpusError;
+use super::template::fill;
+use super::{CorpusError, Template};
+pub use fields::Fields;
 pub use report::ReadReport;
 use report::Reason;
+pub use sni::{TaskDomain, TaskFile, task_files};
 
 /// The form of a file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,7 +29,7 @@ pub enum SourceKind {
     /// words.
     Scan,
     /// A table with a header; the answer is the label in lower case, '_' spelled as a space and '?' left out
-    /// (Banking77).
+    /// (Banking77). For answers that are not labels there is [`SourceKind::Table`].
     Csv {
         /// Column of the question.
         text: String,
@@ -35,21 +39,26 @@ pub enum SourceKind {
     /// JSON list of `{userInput: {text}, labels: [{slot, valueSpan}]}` (PolyAI's restaurant8k and dstc8). The
     /// answer is `slot = value` of the first label.
     Spans,
-    /// Lines of `{"prompt", "answer" | "references", "domain"?}`. A prompt that already reads `Q: …\nA:` is
-    /// left alone.
+    /// A table with a header whose columns are [`SourceSpec::fields`]; answers stay as they are.
+    Table,
+    /// Lines of JSON objects whose keys are [`SourceSpec::fields`]. A prompt that already is inside the
+    /// template is left alone.
     Jsonl,
-    /// One task of Super-NaturalInstructions: `{Definition, Instances: [{input, output}]}`.
-    Sni,
+    /// One task of Super-NaturalInstructions: `{Definition, Domains, Categories, Instances: [{input, output}]}`.
+    Sni {
+        /// What decides an instance's domain.
+        domain: TaskDomain,
+    },
 }
 
 impl SourceKind {
     fn name(&self) -> &'static str {
         match self {
             Self::Scan => "scan",
-            Self::Csv { .. } => "csv",
+            Self::Csv { .. } | Self::Table => "csv",
             Self::Spans => "spans",
             Self::Jsonl => "jsonl",
-            Self::Sni => "sni",
+            Self::Sni { .. } => "sni",
         }
     }
 }
@@ -65,21 +74,27 @@ pub enum Half {
     Target,
 }
 
-/// One file of one domain, as `[[data.source]]` describes it.
+/// One file, as `[[data.source]]` describes it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SourceSpec {
-    /// The domain its rows belong to, unless a row names its own.
-    pub domain: String,
+    /// The domain of its rows, unless a row names its own; none where every row has to.
+    pub domain: Option<String>,
     /// The form of the file.
     pub kind: SourceKind,
     /// The file.
     pub path: PathBuf,
-    /// What a question opens with; by default `robot: ` for SCAN, nothing for jsonl and sni, the domain and
-    /// `: ` otherwise.
-    pub prompt_prefix: Option<String>,
+    /// Names of the fields of [`SourceKind::Jsonl`] and [`SourceKind::Table`].
+    pub fields: Fields,
+    /// How a question is put: text with `{prompt}` in it, for sni with `{definition}` and `{input}`. By
+    /// default `robot: {prompt}` for SCAN, `{definition}\n\nInput: {input}` for sni, the question alone for
+    /// [`Fields`], the domain, `: ` and the question otherwise.
+    pub wording: Option<String>,
+    /// What stands around the question so put, and before answers.
+    pub template: Template,
     /// The most actions of a SCAN answer; none for no limit.
     pub max_actions: Option<usize>,
-    /// The most characters of a question, prefix aside; none for no limit.
+    /// The most characters of a question, wording aside (of sni: instruction and input together); none for no
+    /// limit.
     pub max_chars: Option<usize>,
     /// How many labels of a table are kept, chosen by a stream of the domain's name; none for all.
     pub labels: Option<usize>,
@@ -98,10 +113,12 @@ impl SourceSpec {
         let max_chars = (kind == SourceKind::Spans).then_some(70);
         let max_actions = (kind == SourceKind::Scan).then_some(8);
         Self {
-            domain: domain.into(),
+            domain: Some(domain.into()),
             kind,
             path: path.into(),
-            prompt_prefix: None,
+            fields: Fields::default(),
+            wording: None,
+            template: Template::default(),
             max_actions,
             max_chars,
             labels: None,
@@ -111,21 +128,25 @@ impl SourceSpec {
         }
     }
 
-    fn prefix(&self) -> String {
-        match (&self.prompt_prefix, &self.kind) {
-            (Some(prefix), _) => prefix.clone(),
-            (None, SourceKind::Scan) => "robot: ".to_owned(),
-            (None, SourceKind::Jsonl | SourceKind::Sni) => String::new(),
-            (None, _) => format!("{}: ", self.domain),
+    /// The question as it is put; instructions were put in by their reader.
+    fn put(&self, question: String) -> String {
+        match (&self.wording, &self.kind) {
+            (_, SourceKind::Sni { .. }) => question,
+            (Some(wording), _) => fill(wording, &[("prompt", &question)]),
+            (None, SourceKind::Scan) => format!("robot: {question}"),
+            (None, SourceKind::Jsonl | SourceKind::Table) => question,
+            (None, SourceKind::Csv { .. } | SourceKind::Spans) => format!("{}: {question}", self.name()),
         }
     }
 
+    /// How errors and streams call it: by its domain, or else by its file.
+    fn name(&self) -> String {
+        let file = || self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        self.domain.clone().or_else(file).unwrap_or_default()
+    }
+
     fn format_error(&self, reason: impl ToString) -> CorpusError {
-        CorpusError::Format {
-            domain: self.domain.clone(),
-            kind: self.kind.name(),
-            reason: reason.to_string(),
-        }
+        CorpusError::Format { domain: self.name(), kind: self.kind.name(), reason: reason.to_string() }
     }
 }
 
@@ -134,9 +155,9 @@ impl SourceSpec {
 pub struct Row {
     /// Name of its domain.
     pub domain: String,
-    /// `Q: …\nA:`.
+    /// The question inside its [`Template`].
     pub prompt: String,
-    /// References with their leading spaces.
+    /// References, each as it follows the prompt.
     pub answers: Vec<String>,
 }
 
@@ -149,7 +170,7 @@ pub struct SourceRows {
     pub report: ReadReport,
 }
 
-/// A row as a file has it: the question without prefix, the answers without leading spaces.
+/// A row as a file has it: the bare question and the bare answers.
 struct Raw {
     domain: Option<String>,
     question: String,
@@ -167,8 +188,9 @@ pub fn read(spec: &SourceSpec, text: &str) -> Result<SourceRows, CorpusError> {
         SourceKind::Scan => scan::rows(text, spec.max_actions),
         SourceKind::Csv { text: question, label } => table::rows(spec, text, question, label)?,
         SourceKind::Spans => spans::rows(spec, text)?,
-        SourceKind::Jsonl => jsonl::rows(text),
-        SourceKind::Sni => sni::rows(spec, text)?,
+        SourceKind::Table => fields::rows(spec, text)?,
+        SourceKind::Jsonl => jsonl::rows(&spec.fields, text),
+        SourceKind::Sni { domain } => sni::rows(spec, *domain, text)?,
     };
     let mut report = ReadReport { read: found.len(), ..ReadReport::default() };
     let mut raw: Vec<Raw> = Vec::new();
@@ -177,6 +199,7 @@ pub fn read(spec: &SourceSpec, text: &str) -> Result<SourceRows, CorpusError> {
             Ok(row) if spec.max_chars.is_some_and(|most| row.question.chars().count() > most) => {
                 report.count(Reason::TooLong, 1);
             }
+            Ok(row) if row.domain.is_none() && spec.domain.is_none() => report.count(Reason::NoDomain, 1),
             Ok(row) => raw.push(row),
             Err(reason) => report.count(reason, 1),
         }
@@ -189,16 +212,16 @@ pub fn read(spec: &SourceSpec, text: &str) -> Result<SourceRows, CorpusError> {
     if spec.permute_labels {
         match spec.kind {
             SourceKind::Scan => scan::permute(&mut raw),
-            SourceKind::Csv { .. } => table::permute(&spec.domain, &mut raw),
+            SourceKind::Csv { .. } => table::permute(&spec.name(), &mut raw),
             SourceKind::Spans => spans::permute(&mut raw),
-            SourceKind::Jsonl | SourceKind::Sni => {}
+            SourceKind::Table | SourceKind::Jsonl | SourceKind::Sni { .. } => {}
         }
     }
     let rows = raw.into_iter().map(|row| finish(spec, row)).collect();
     let rows = select::select(rows, spec.half, spec.limit, &mut report);
     report.kept = rows.len();
     if rows.is_empty() {
-        return Err(CorpusError::NothingKept { domain: spec.domain.clone(), report });
+        return Err(CorpusError::NothingKept { domain: spec.name(), report: Box::new(report) });
     }
     Ok(SourceRows { rows, report })
 }
@@ -215,7 +238,7 @@ pub fn read_file(spec: &SourceSpec) -> Result<SourceRows, CorpusError> {
 
 fn refuse_meaningless_options(spec: &SourceSpec) -> Result<(), CorpusError> {
     let is_table = matches!(spec.kind, SourceKind::Csv { .. });
-    let has_labels = !matches!(spec.kind, SourceKind::Jsonl | SourceKind::Sni);
+    let has_labels = matches!(spec.kind, SourceKind::Scan | SourceKind::Csv { .. } | SourceKind::Spans);
     let refused = [
         ("max_actions", spec.max_actions.is_some() && spec.kind != SourceKind::Scan),
         ("labels", spec.labels.is_some() && !is_table),
@@ -223,19 +246,24 @@ fn refuse_meaningless_options(spec: &SourceSpec) -> Result<(), CorpusError> {
     ];
     match refused.into_iter().find(|(_, refused)| *refused) {
         Some((option, _)) => {
-            Err(CorpusError::NoSuchOption { domain: spec.domain.clone(), kind: spec.kind.name(), option })
+            Err(CorpusError::NoSuchOption { domain: spec.name(), kind: spec.kind.name(), option })
         }
         None => Ok(()),
     }
 }
 
-/// Puts prefix and template around a question and a space before its answers.
-fn finish(spec: &SourceSpec, raw: Raw) -> Row {
-    let whole = raw.question.starts_with("Q: ") && raw.question.ends_with("\nA:");
-    let prompt =
-        if whole { raw.question } else { super::prompt(&format!("{}{}", spec.prefix(), raw.question)) };
-    let answers = raw.answers.iter().map(|answer| format!(" {}", answer.trim_start())).collect();
-    Row { domain: raw.domain.unwrap_or_else(|| spec.domain.clone()), prompt, answers }
+/// Puts wording and template around a question and a lead before its answers. The key is the prompt inside the
+/// default template: by it halves are cut, which must not depend on a scenario's template.
+fn finish(spec: &SourceSpec, raw: Raw) -> (String, Row) {
+    let template = &spec.template;
+    let inside = template.question(&raw.question).filter(|_| !template.is_bare());
+    let question = match inside {
+        Some(question) => question.to_owned(),
+        None => spec.put(raw.question),
+    };
+    let domain = raw.domain.or_else(|| spec.domain.clone()).expect("rows without a domain were left out");
+    let answers = raw.answers.iter().map(|answer| template.answer(answer)).collect();
+    (Template::default().prompt(&question), Row { domain, prompt: template.prompt(&question), answers })
 }
 
 /// A text on one line, each run of white space one space.

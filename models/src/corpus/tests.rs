@@ -241,15 +241,113 @@ fn lines_of_json_may_name_domains_and_several_references() {
     assert_eq!((rows.report.unanswered, rows.report.malformed), (1, 1));
 }
 
+fn sni(domain: TaskDomain) -> SourceSpec {
+    SourceSpec::new("task001_sums", SourceKind::Sni { domain }, "task001_sums/train.json")
+}
+
 #[test]
 fn a_task_asks_its_instruction_and_its_input() {
     let task = r#"{
-        "Definition": ["Add the\nnumbers."],
-        "Instances": [{"input": "2 and 2", "output": ["4", "four"]}]
+        "Definition": ["Add the\nnumbers {input}."], "Domains": ["Mathematics -> Sums", "News"],
+        "Categories": "Question Answering",
+        "Instances": [{"input": " 2 and 2", "output": ["4", "four"]}, {"input": "x", "output": "y"},
+                      {"input": "silence", "output": []}, {"output": "4"}]
     }"#;
-    let rows = read(&SourceSpec::new("sums", SourceKind::Sni, "task.json"), task).unwrap();
-    assert_eq!(rows.rows[0].prompt, "Q: Add the numbers. 2 and 2\nA:");
-    assert_eq!(rows.rows[0].answers, [" 4", " four"]);
+    let template = Template::new("{prompt}\nOutput:", " {answer}").unwrap();
+    let published = SourceSpec { template, ..sni(TaskDomain::Domain) };
+    let rows = read(&published, task).unwrap();
+    let sum = rows.rows.iter().find(|row| row.answers.len() == 2).unwrap();
+    assert_eq!(sum.prompt, "Add the\nnumbers {input}.\n\nInput: 2 and 2\nOutput:");
+    assert_eq!(
+        (sum.domain.as_str(), &*sum.answers),
+        ("Mathematics", &[" 4".to_owned(), " four".to_owned()][..])
+    );
+    assert_eq!((rows.report.kept, rows.report.unanswered, rows.report.malformed), (2, 1, 1));
+
+    let of = |domain| read(&sni(domain), task).unwrap().rows[0].domain.clone();
+    assert_eq!([of(TaskDomain::Category), of(TaskDomain::Task)], ["Question Answering", "task001_sums"]);
+    let wording = Some("{input} ({definition})".to_owned());
+    let rows = read(&SourceSpec { wording, ..sni(TaskDomain::Task) }, task).unwrap();
+    assert!(rows.rows.iter().any(|row| row.prompt == "Q: x (Add the\nnumbers {input}.)\nA:"));
+}
+
+#[test]
+fn tasks_are_found_by_the_names_of_files_and_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in
+        ["task2_b.json", "task1_a/test.json", "task1_a/train.json", "splits/default.json", "task3.txt"]
+    {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "{}").unwrap();
+    }
+    let found = |tasks: &[&str]| {
+        let tasks: Vec<String> = tasks.iter().map(|task| (*task).to_owned()).collect();
+        task_files(folder.path(), &tasks)
+            .map(|files| files.into_iter().map(|file| file.task).collect::<Vec<_>>())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(found(&[]).unwrap(), ["task1_a", "task1_a", "task2_b"]);
+    assert_eq!(found(&["task2_b"]).unwrap(), ["task2_b"]);
+    let error = found(&["task2_b", "task9"]).unwrap_err();
+    assert!(error.contains("`task9`") && error.contains("begins with `task`"), "{error}");
+}
+
+#[test]
+fn fields_have_the_names_they_are_given() {
+    let fields = Fields {
+        prompt: "description".to_owned(),
+        answer: "code".to_owned(),
+        references: "also".to_owned(),
+        domain: "platform".to_owned(),
+    };
+    let own = SourceSpec { domain: None, fields, ..SourceSpec::new("", SourceKind::Jsonl, "tldr.jsonl") };
+    let lines = r#"{"description": "List", "code": "ls", "also": ["dir", "ls"], "platform": "linux"}
+{"description": "Sum", "code": 4, "platform": "common"}
+{"description": "Nowhere", "code": "x"}"#;
+    let rows = read(&own, lines).unwrap();
+    let of = |domain: &str| rows.rows.iter().find(|row| row.domain == domain).unwrap();
+    assert_eq!(of("linux").answers, [" ls", " dir"]);
+    assert_eq!(of("common").answers, [" 4"]);
+    assert_eq!(rows.report.to_string(), "2 of 3 rows kept, 1 without a domain");
+
+    let table = "platform,description,also\nlinux,List,\"[\"\"ls\"\", \"\"dir\"\"]\"\ncommon,\"A, b\",[x\nosx,None,\n";
+    let csv = SourceSpec { kind: SourceKind::Table, ..own.clone() };
+    let rows = read(&csv, table).unwrap();
+    let of = |domain: &str| rows.rows.iter().find(|row| row.domain == domain).unwrap();
+    assert_eq!(of("linux").answers, [" ls", " dir"]);
+    assert_eq!(
+        (of("common").prompt.as_str(), &*of("common").answers),
+        ("Q: A, b\nA:", &[" [x".to_owned()][..])
+    );
+    assert_eq!(rows.report.unanswered, 1);
+    let error = read(&csv, "description,platform\n").unwrap_err().to_string();
+    assert!(error.contains("`code or also`") && error.contains("description, platform"), "{error}");
+    let error = read(&csv, "description,code\n").unwrap_err().to_string();
+    assert!(error.contains("`platform`"), "a source without a domain needs the column: {error}");
+}
+
+#[test]
+fn a_template_changes_the_words_and_not_the_halves() {
+    let lines: String = (0..30).map(|n| format!("{{\"prompt\": \"p{n}\", \"answer\": \"a\"}}\n")).collect();
+    let standard = SourceSpec {
+        half: Some(Half::Source),
+        wording: Some("say {prompt}".to_owned()),
+        ..SourceSpec::new("own", SourceKind::Jsonl, "own.jsonl")
+    };
+    let template = Template::new("<{prompt}>\n", "={answer}").unwrap();
+    let other = SourceSpec { template: template.clone(), ..standard.clone() };
+    let (a, b) = (read(&standard, &lines).unwrap().rows, read(&other, &lines).unwrap().rows);
+    assert_eq!((a.len(), b.len()), (10, 10));
+    for (a, b) in a.iter().zip(&b) {
+        let question = Template::default().question(&a.prompt).unwrap().to_owned();
+        assert!(question.starts_with("say p"), "{question}");
+        assert_eq!((&b.prompt, &b.answers[0]), (&template.prompt(&question), &"=a".to_owned()));
+    }
+    let builtin = domains(&spec(1, parts(2, 1, 1, 1), 1.0)).unwrap();
+    let reworded = builtin.clone().reworded(&Template::default(), &template);
+    assert!(all(&reworded).iter().all(|e| e.prompt.starts_with('<') && e.answer().starts_with('=')));
+    assert_eq!(reworded.reworded(&template, &Template::default()), builtin);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn texts() -> Vec<&'static str> {
+pub(super) fn texts() -> Vec<&'static str> {
     vec![
         "Q: Where do we keep the tiny copper lamp?\nA: red aisle shelf 4 top",
         "Q: Where do we keep the large iron table?\nA: blue aisle shelf 7 back",
@@ -10,7 +10,7 @@ fn texts() -> Vec<&'static str> {
     ]
 }
 
-fn both() -> [Tokenizer; 2] {
+pub(super) fn both() -> [Tokenizer; 2] {
     [Tokenizer::train_byte_level(texts(), 330).unwrap(), Tokenizer::train_metaspace(texts(), 160).unwrap()]
 }
 
@@ -122,13 +122,13 @@ fn llama_2s_layout_gives_text_and_bytes_back() {
 fn a_file_without_a_known_end_token_is_refused_until_it_is_named() {
     let json = both()[0].to_json().replace("<eos>", "<fin>");
     let error = Tokenizer::from_json(&json).unwrap_err().to_string();
-    assert!(error.contains("from_json_with_specials"), "{error}");
+    assert!(error.contains("`eos_token_id`"), "{error}");
     assert_eq!(Tokenizer::from_json_with_specials(&json, 0, 1).unwrap().eos(), 0);
     let error = Tokenizer::from_json_with_specials(&json, 999, 1).unwrap_err().to_string();
     assert!(error.contains("999") && error.contains("330"), "{error}");
 }
 
-fn assert_tiles(text: &str, offsets: &[Range<usize>]) {
+pub(super) fn assert_tiles(text: &str, offsets: &[Range<usize>]) {
     let mut end = 0;
     for range in offsets {
         assert_eq!(range.start, end, "a gap in {offsets:?}");

@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
 use crate::fleet::Fleet;
-use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, unknown_model};
+use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, WarmUp, unknown_model};
 use crate::models::{Init, Model};
 use crate::node::Place;
 use crate::reader::Problems;
@@ -39,6 +39,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
         check.held_out(data, parts.evaluation, parts.method);
         if let Some(method) = parts.method {
             check.public(data, method, parts.models);
+            check.relay(data, method);
         }
     }
     if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
@@ -250,6 +251,17 @@ impl Check<'_> {
         }
     }
 
+    /// A prompt that is sampled ends at the boundary.
+    fn relay(&self, data: &Data, method: &Method) {
+        let has_relay = matches!(method, Method::CoPlms(method) if method.relay.is_some());
+        if has_relay && data.template.boundary().is_empty() {
+            let message =
+                "the relay samples prompts, and the template does not say where they end".to_owned();
+            let help = "write a boundary behind {prompt}, such as \"{prompt}\\nA:\", or leave the relay out";
+            self.add(codes::CONFLICT, message, &["data", "template", "prompt"], "no boundary", help);
+        }
+    }
+
     fn rounds(&self, method: &Method, budget: &Budget) {
         let Some(Optimizer::AdamW(adamw)) = method.optimizer() else { return };
         let Some(rounds) = budget.rounds else {
@@ -261,6 +273,12 @@ impl Check<'_> {
                 let help = "write rounds under [budget], or schedule = \"constant\"";
                 let path = ["budget", "rounds"];
                 self.add(codes::SCHEDULE, message, &path, "falls over the share of this budget used", help);
+            }
+            if matches!(adamw.warm_up, Some(WarmUp::Fraction(_))) {
+                let message = "the warm-up is a fraction of the steps of all rounds, and the budget has no number of rounds";
+                let path = ["method", method.name(), "optimizer", "adamw", "warm_up"];
+                let help = "write rounds under [budget], or a whole number of steps";
+                self.add(codes::CONFLICT, message.to_owned(), &path, "of how many?", help);
             }
             return;
         };

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Data {
     /// Where examples come from.
     pub corpus: Corpus,
+    /// The words around questions and before answers.
+    #[serde(default, skip_serializing_if = "Template::is_default")]
+    pub template: Template,
     /// Examples that the cloud may see. Default: 5 % (chosen: the share of the shipped example).
     pub public: Portion,
     /// Examples held out for guards and model selection. Default: 5 % (chosen).
@@ -70,8 +73,10 @@ impl Portion {
 pub enum Corpus {
     /// A generated world.
     Builtin(Builtin),
-    /// Files, one domain each (a domain may have several).
+    /// Files (a domain may have several, a file several domains).
     Sources(Vec<Source>),
+    /// A folder of Super-NaturalInstructions tasks.
+    Sni(Tasks),
 }
 
 /// A generated corpus.
@@ -97,71 +102,6 @@ pub struct Builtin {
 pub enum BuiltinName {
     /// The invented worlds: shop, med, law, lang, cal, unit, intent, edit.
     Domains,
-}
-
-/// One file of examples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Source {
-    /// The domain of every example of the file.
-    pub domain: String,
-    /// How the file is laid out.
-    pub layout: Layout,
-    /// Path as written; `data:X` lies under the data folder.
-    pub path: String,
-    /// Prompt template; `{prompt}` is the example's text. Default: `{prompt}`.
-    pub prompt: String,
-    /// At most this many examples.
-    pub limit: Option<u64>,
-    /// SCAN: keep commands of at most this many actions.
-    pub max_actions: Option<u32>,
-    /// CSV: keep this many labels, chosen by the scenario's seed.
-    pub labels: Option<u32>,
-    /// Keep examples whose text has at most this many characters.
-    pub max_chars: Option<u32>,
-    /// JSONL and CSV: the field that holds the text. Default: `prompt` (JSONL), `text` (CSV).
-    pub text_column: String,
-    /// JSONL and CSV: the field that holds the answer. Default: `answer` (JSONL), `category` (CSV).
-    pub label_column: String,
-    /// Which of two disjoint halves of the file's texts. Default: target.
-    pub half: Half,
-    /// Permute the labels (by the scenario's seed), so that a base cannot know them. Default: false.
-    pub permute_labels: bool,
-}
-
-/// The layout of a source file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// One JSON object per line.
-    Jsonl,
-    /// Comma-separated, with a header line.
-    Csv,
-    /// SCAN: `IN: … OUT: …` lines.
-    Scan,
-    /// PolyAI span extraction: a JSON list of texts with labelled spans.
-    Spans,
-}
-
-impl Layout {
-    /// Its key in `[[data.source]]`.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Jsonl => "jsonl",
-            Self::Csv => "csv",
-            Self::Scan => "scan",
-            Self::Spans => "spans",
-        }
-    }
-}
-
-/// The two disjoint halves of a source's texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Half {
-    /// What bases are pretrained on.
-    Source,
-    /// What scenarios learn.
-    Target,
 }
 
 /// How private examples are dealt to devices (METHODS §7).
@@ -243,5 +183,11 @@ pub enum Quantity {
 pub const BUILTIN_DOMAINS: &[&str] = &["shop", "med", "law", "lang", "cal", "unit", "intent", "edit"];
 
 mod read;
+mod source;
+mod tasks;
+mod template;
 
 pub(crate) use read::read;
+pub use source::{Fields, Half, Layout, Source};
+pub use tasks::{TaskDomain, Tasks};
+pub use template::Template;

@@ -67,6 +67,7 @@ const NAMES: &[&str] = &[
     "round.duration.mean_seconds",
     "round.duration.p95_seconds",
     "updates.accepted",
+    "steps.skipped",
     "updates.offline",
     "updates.refused-memory",
     "updates.battery",

@@ -26,6 +26,8 @@ pub enum FileKind {
     Recipe,
     /// Examples of a domain.
     Examples,
+    /// A folder of tasks.
+    Tasks,
     /// Which device has which example.
     Split,
     /// When devices are there.
@@ -41,6 +43,7 @@ impl FileKind {
             Self::Checkpoint => "the checkpoint",
             Self::Recipe => "the recipe",
             Self::Examples => "the source",
+            Self::Tasks => "the tasks",
             Self::Split => "the split",
             Self::Trace => "the trace",
             Self::Samples => "the samples",
@@ -61,11 +64,15 @@ impl Scenario {
                 Base::Pretrain(path) => add(FileKind::Recipe, path, format!("models.{name:?}.base")),
             }
         }
-        if let Corpus::Sources(sources) = &self.data.corpus {
-            for (index, source) in sources.iter().enumerate() {
-                let layout = source.layout.key();
-                add(FileKind::Examples, &source.path, format!("data.source.{index}.{layout}"));
+        match &self.data.corpus {
+            Corpus::Builtin(_) => {}
+            Corpus::Sources(sources) => {
+                for (index, source) in sources.iter().enumerate() {
+                    let layout = source.layout.key();
+                    add(FileKind::Examples, &source.path, format!("data.source.{index}.{layout}"));
+                }
             }
+            Corpus::Sni(tasks) => add(FileKind::Tasks, &tasks.dir, "data.corpus.sni.dir".to_owned()),
         }
         if let Split::File { path } = &self.data.split {
             add(FileKind::Split, path, "data.split.file".to_owned());

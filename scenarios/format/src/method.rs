@@ -216,10 +216,27 @@ pub struct AdamW {
     pub schedule: Schedule,
     /// Final learning rate as a fraction of the first, in [0, 1]. Default: 0.15.
     pub floor: f64,
-    /// Decay of the first and second moments. Default: 0.9 and 0.98.
+    /// Decay of the first and second moments, β1 and β2. Default: 0.9 and 0.98 (METHODS §8; PyTorch has 0.9 and 0.999).
     pub betas: [f64; 2],
-    /// Added to the root of the second moment. Default: 1e-8.
+    /// Added to the root of the second moment. Default: 1e-8 (PyTorch).
     pub eps: f64,
+    /// The first steps, over which the rate rises in a line to what the schedule says. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
+    /// Examples whose gradient is computed at once in a step on cross-entropy alone: a step sums over its micro-batches,
+    /// in their order, each with its share of the mean. Default: all of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
+}
+
+/// The first steps of a party.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarmUp {
+    /// So many steps, counted as if the party took part in every round.
+    Steps(u32),
+    /// This fraction of the steps of all rounds of the budget, in (0, 1).
+    Fraction(f64),
 }
 
 /// The learning rate over the budget's rounds.

@@ -76,11 +76,14 @@ impl Scenario {
     fn shrink_data(&mut self) {
         let most = PRIVATE_PER_DEVICE * self.fleet.devices;
         self.data.private = Some(self.data.private.unwrap_or(most).min(most));
-        if let Corpus::Sources(sources) = &mut self.data.corpus {
-            // Enough to leave private examples beside the held-out parts, whatever these are.
-            for source in sources {
-                source.limit = Some(source.limit.unwrap_or(most * 10).min(most * 10));
-            }
+        // Enough to leave private examples beside the held-out parts, whatever these are.
+        let shrink = |limit: &mut Option<u64>| *limit = Some(limit.unwrap_or(most * 10).min(most * 10));
+        match &mut self.data.corpus {
+            Corpus::Builtin(_) => {}
+            Corpus::Sources(sources) => sources.iter_mut().for_each(|source| shrink(&mut source.limit)),
+            Corpus::Sni(tasks) => shrink(&mut tasks.limit),
+        }
+        if !matches!(self.data.corpus, Corpus::Builtin(_)) {
             for part in [&mut self.data.public, &mut self.data.validation, &mut self.data.test] {
                 if let Portion::Count(count) = part {
                     *count = (*count).min(most);

@@ -41,7 +41,7 @@ pub(crate) const AGGREGATE: Choices = Choices {
 };
 
 pub(crate) const CORPUS: Choices =
-    Choices { what: "a corpus", available: &["builtin", "sources"], planned: &["sni"], plain: &[] };
+    Choices { what: "a corpus", available: &["builtin", "sources", "sni"], planned: &[], plain: &[] };
 
 pub(crate) const SPLIT: Choices = Choices {
     what: "a split",

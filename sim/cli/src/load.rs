@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cotune_models::corpus::task_files;
+use cotune_scenario::data::{Corpus, Data};
 use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
@@ -91,7 +93,7 @@ fn unreadable(file: &Path, error: &io::Error) -> Diagnostics {
 fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Vec<Diagnostic> {
     let mut missing = Vec::new();
     for file in scenario.files() {
-        match digest(&file, site) {
+        match digest(&file, &scenario.data, site) {
             Ok(digest) => {
                 scenario.file_digests.insert(file.path, digest.to_hex().to_string());
             }
@@ -103,26 +105,33 @@ fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Ve
     missing
 }
 
-/// BLAKE3 of a file, or over the digests of a checkpoint's three files.
-fn digest(file: &FileReference, site: &Site) -> Result<blake3::Hash, (PathBuf, io::Error)> {
+/// BLAKE3 of a file, or over the digests of a checkpoint's three files or of a folder's tasks.
+fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
     let path = site.resolve(&file.path);
-    if file.kind != FileKind::Checkpoint {
-        return digest_file(path);
-    }
+    let parts: Vec<PathBuf> = match (file.kind, &data.corpus) {
+        (FileKind::Checkpoint, _) => {
+            ["config.json", "model.safetensors", "tokenizer.json"].map(|part| path.join(part)).to_vec()
+        }
+        (FileKind::Tasks, Corpus::Sni(tasks)) => {
+            let files = task_files(&path, &tasks.tasks).map_err(|error| (path, error.to_string()))?;
+            files.into_iter().map(|file| file.path).collect()
+        }
+        _ => return digest_file(path),
+    };
     let mut whole = blake3::Hasher::new();
-    for part in ["config.json", "model.safetensors", "tokenizer.json"] {
-        whole.update(digest_file(path.join(part))?.as_bytes());
+    for part in parts {
+        whole.update(digest_file(part)?.as_bytes());
     }
     Ok(whole.finalize())
 }
 
-fn digest_file(path: PathBuf) -> Result<blake3::Hash, (PathBuf, io::Error)> {
+fn digest_file(path: PathBuf) -> Result<blake3::Hash, (PathBuf, String)> {
     let read = || {
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(fs::File::open(&path)?)?;
         Ok(hasher.finalize())
     };
-    read().map_err(|error| (path.clone(), error))
+    read().map_err(|error: io::Error| (path.clone(), error.to_string()))
 }
 
 #[cfg(test)]

@@ -284,6 +284,9 @@ pub enum EventKind {
         /// Whether only learned values caused it (a diverged loss). Such a warning has no schedule form, and
         /// repeats the key of the event that caused it, so that no later `seq` depends on learning.
         learned: bool,
+        /// Optimizer steps it is about: skipped, for their loss or gradient was not finite.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        skipped: u64,
     },
     /// The last event of every run that was not interrupted.
     RunEnded {
@@ -301,6 +304,10 @@ pub enum EventKind {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_fresh(staleness: &u32) -> bool {
     *staleness == 0
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One model's mean training loss.

@@ -137,7 +137,7 @@ pub fn summarize(
         metrics.insert(score.name(), score.value); // later rounds replace earlier ones
     }
     metrics.extend(system_metrics(tables));
-    let mut warnings: Vec<String> = tables.warnings.iter().map(|warning| warning.text.clone()).collect();
+    let mut warnings = warnings(tables);
     metrics.retain(|name, value| {
         if !value.is_finite() {
             warnings.push(format!("{name} is not a finite number at the end: a model diverged"));
@@ -163,6 +163,22 @@ pub fn summarize(
     }
 }
 
+/// What to read before trusting the result. A learning rate that is too high makes a warning of every job: those about
+/// skipped steps become one line, with the first of them.
+fn warnings(tables: &Tables) -> Vec<String> {
+    let (skipping, others): (Vec<_>, Vec<_>) =
+        tables.warnings.iter().partition::<Vec<_>, _>(|warning| warning.skipped > 0);
+    let skipped = match skipping[..] {
+        [] => None,
+        [only] => Some(only.text.clone()),
+        [first, ..] => {
+            let steps: u64 = skipping.iter().map(|warning| warning.skipped).sum();
+            Some(format!("{} ({steps} steps in {} jobs altogether)", first.text, skipping.len()))
+        }
+    };
+    skipped.into_iter().chain(others.into_iter().map(|warning| warning.text.clone())).collect()
+}
+
 /// Everything but the scores.
 fn system_metrics(tables: &Tables) -> Vec<(String, f64)> {
     let run = &tables.run;
@@ -177,6 +193,7 @@ fn system_metrics(tables: &Tables) -> Vec<(String, f64)> {
         ("virtual.seconds", run.seconds),
         ("rounds", durations.len() as f64),
         ("updates.accepted", tables.count(Outcome::Accepted) as f64),
+        ("steps.skipped", tables.warnings.iter().map(|warning| warning.skipped).sum::<u64>() as f64),
     ];
     if !durations.is_empty() {
         metrics.push(("round.duration.mean_seconds", mean(&durations)));

@@ -295,6 +295,8 @@ pub struct WarningRow {
     pub time_s: f64,
     /// What to read before trusting the result.
     pub text: String,
+    /// Optimizer steps it is about, that were skipped.
+    pub skipped: u64,
 }
 
 /// Everything that summary and report are made of, besides the [`crate::Fleet`].

@@ -158,8 +158,8 @@ impl Tabulator {
                 let detail = detail.clone();
                 self.faults.push(FaultRow { time_s: now, kind: *kind, device: *device, detail });
             }
-            EventKind::Warning { text, .. } => {
-                self.warnings.push(WarningRow { time_s: now, text: text.clone() });
+            EventKind::Warning { text, skipped, .. } => {
+                self.warnings.push(WarningRow { time_s: now, text: text.clone(), skipped: *skipped });
             }
             EventKind::RunEnded { reason, cost_usd, idle_joules } => {
                 run.ended = Some(*reason);

@@ -189,13 +189,8 @@ impl DeviceCore {
                     *loss = done.trained.loss;
                     *update = Some(Digest::from_bytes(*done.update.digest().as_bytes()));
                 }
-                if done.trained.skipped > 0 {
-                    let text = format!(
-                        "device {} skipped {} of {} steps in round {round}: their loss was not finite",
-                        self.device, done.trained.skipped, done.trained.steps
-                    );
-                    warning = Some(Effect::Record(EventKind::Warning { text, learned: true }));
-                }
+                let party = format!("device {}", self.device);
+                warning = Effect::skipped_steps(&party, round, &done.trained);
                 self.memory.state = done.state;
                 payload = Arc::new(done.update);
                 kept = done.relay.map(|(_, kept)| kept);

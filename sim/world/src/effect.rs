@@ -9,6 +9,7 @@ use crate::method::State;
 use crate::payload::Payload;
 use crate::plan::Plan;
 use cotune_kernel::{VirtualDuration, VirtualTime};
+use cotune_models::learner::Progress;
 use cotune_record::{EndReason, EventKind, Scope};
 use std::sync::Arc;
 
@@ -189,4 +190,17 @@ pub enum Effect {
     Passivate,
     /// The run is over.
     End(EndReason),
+}
+
+impl Effect {
+    /// The warning that `party` skipped steps of its work in a round, if it did. It is to follow the event of the work.
+    pub(crate) fn skipped_steps(party: &str, round: u32, trained: &Progress) -> Option<Self> {
+        let Progress { steps, skipped, .. } = *trained;
+        (skipped > 0).then(|| {
+            let text = format!(
+                "{party} skipped {skipped} of {steps} steps in round {round}: their loss or gradient was not finite"
+            );
+            Self::Record(EventKind::Warning { text, learned: true, skipped })
+        })
+    }
 }

@@ -5,6 +5,7 @@
 
 mod bases;
 mod corpus;
+mod intake;
 
 use crate::memo::Memo;
 use crate::score::DomainScores;
@@ -13,7 +14,7 @@ use cotune_models::adapter::{Layout, LoraSpec, Module, Target};
 use cotune_models::align::{Align, AlignSpec, Aligner, CachedAligner, Fallback, Vocab};
 use cotune_models::base::Base;
 use cotune_models::batch::Sequence;
-use cotune_models::corpus::{Corpus, Example};
+use cotune_models::corpus::{Corpus, Example, Template};
 use cotune_models::cost::ModelShape;
 use cotune_models::device::Compute;
 use cotune_models::learner::Trained;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use crate::site::Site;
+pub use intake::{Fit, Intake, SourceRead};
 
 /// Everything a job reads.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Lab {
     scenario: Scenario,
     models: BTreeMap<String, LabModel>,
     corpus: Corpus,
+    template: Template,
+    intake: Intake,
     /// Private examples of each device, as indices.
     assignment: Vec<Vec<u32>>,
     /// Each device's share of every domain in its private examples.
@@ -92,6 +96,14 @@ pub enum LabError {
         /// Why.
         source: cotune_models::pretrain::PretrainError,
     },
+    /// A base whose tokenizer lacks the tokens that the scenario names.
+    #[error("[models.{model}]: {source}, which data.template names")]
+    Tokens {
+        /// The model.
+        model: String,
+        /// What it lacks.
+        source: cotune_models::tokenizer::TokenizerError,
+    },
     /// A base that saw what the scenario says no base has seen.
     #[error(
         "[models.{model}]: {base} saw the domains {unseen} in pretraining, which data.corpus.builtin.unseen_domains rules out: write base = \"pretrain:FILE.toml\" with a recipe whose [corpus.builtin] has these unseen_domains"
@@ -128,11 +140,8 @@ impl Lab {
         talk: &mut dyn FnMut(&str),
     ) -> Result<Self, LabError> {
         let mut bases = bases::open(scenario, site, compute, talk)?;
-        let mut corpus = corpus::make(scenario, site)?;
-        let dropped = corpus::drop_unreadable(&mut corpus, bases.values());
-        if dropped > 0 {
-            talk(&format!("{dropped} examples are too long for a model of the scenario and are left out"));
-        }
+        let corpus::Made { mut corpus, sources } = corpus::make(scenario, site)?;
+        let intake = Intake::fit(sources, &mut corpus, &bases);
         bases::distill(&mut bases, scenario, &corpus, talk)?;
         let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
         let devices = u32::try_from(scenario.fleet.devices)
@@ -152,6 +161,8 @@ impl Lab {
             scenario: scenario.clone(),
             models,
             corpus,
+            template: corpus::template(&scenario.data)?,
+            intake,
             assignment,
             shares,
             align: align_spec(&scenario.method),
@@ -200,6 +211,16 @@ impl Lab {
         &self.corpus.test
     }
 
+    /// The words around questions and before answers.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// What became of the data on its way into the models.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
     /// Indices of a device's private examples.
     pub fn examples_of(&self, device: u32) -> &[u32] {
         &self.assignment[device as usize]
@@ -245,7 +266,7 @@ impl LabModel {
         let encode = |examples: &[Example]| -> Vec<Sequence> {
             let longest = base.spec().max_positions;
             let one = |e: &Example| Sequence::encode(base.tokenizer(), &e.prompt, e.answer(), longest);
-            examples.iter().map(|e| one(e).expect("unreadable examples were dropped")).collect()
+            examples.iter().map(|e| one(e).expect("examples that do not fit were left out")).collect()
         };
         let text = Texts {
             private: encode(&corpus.private),

@@ -2,7 +2,7 @@
 
 use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError};
-use crate::lab::{Lab, LabModel};
+use crate::lab::{Intake, Lab, LabModel};
 use crate::method::{self, Load, Method, Refusal};
 use crate::payload::{Part, Payload};
 use cotune_kernel::Stream;
@@ -274,6 +274,7 @@ impl Plan {
             classes: classes.collect(),
             drawn: self.fleet.asked_against_drawn(),
             domains: domains.collect(),
+            intake: self.lab.intake().clone(),
             split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
             updates_per_round: self.coordination().updates_per_round(u64::from(self.fleet.devices())),
@@ -373,6 +374,8 @@ pub struct Overview {
     pub drawn: Vec<Asked>,
     /// Every domain of the corpus.
     pub domains: Vec<DomainOverview>,
+    /// What became of the data on its way into the models.
+    pub intake: Intake,
     /// Share of every domain in each device's private examples.
     pub split: Vec<Vec<f64>>,
     /// Devices at work at the same time.

@@ -8,7 +8,9 @@
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
+//! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
+//! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
@@ -22,10 +24,12 @@ mod arrows;
 mod book;
 mod buffered;
 mod commands;
+mod corpora;
 mod determinism;
 mod faults;
 mod methods;
 mod oracles;
+mod optimizer;
 mod plain_fedavg;
 mod rounds;
 mod told;

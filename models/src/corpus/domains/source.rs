@@ -4,7 +4,7 @@ use cotune_kernel::stream::Stream;
 
 use super::questions::{DOMAINS, Domain, SEEN};
 use super::world::{World, pick};
-use crate::corpus::{CorpusError, Example, domain_names, prompt};
+use crate::corpus::{CorpusError, Example, Template, domain_names};
 
 /// The seed of the one world that base models know. It has a stream path of its own, so no scenario's seed
 /// can draw the same world. Chosen.
@@ -81,6 +81,8 @@ impl Iterator for SourceText {
         let (question, answer) = domain.ask(drawn.as_ref().unwrap_or(&self.source), combination, wording);
         let id = self.next;
         self.next += 1;
-        Some(Example { id, domain: number, prompt: prompt(&question), answers: vec![format!(" {answer}")] })
+        let template = Template::default();
+        let (prompt, answers) = (template.prompt(&question), vec![template.answer(&answer)]);
+        Some(Example { id, domain: number, prompt, answers })
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 pub(super) enum Reason {
     Malformed,
     Unanswered,
+    NoDomain,
     TooLong,
     OtherLabel,
     Duplicate,
@@ -25,6 +26,8 @@ pub struct ReadReport {
     pub malformed: usize,
     /// Rows without an answer.
     pub unanswered: usize,
+    /// Rows that name no domain, in a source that has none.
+    pub no_domain: usize,
     /// Questions or answers over the limit.
     pub too_long: usize,
     /// Rows of labels that were not chosen.
@@ -42,6 +45,7 @@ impl ReadReport {
         *match reason {
             Reason::Malformed => &mut self.malformed,
             Reason::Unanswered => &mut self.unanswered,
+            Reason::NoDomain => &mut self.no_domain,
             Reason::TooLong => &mut self.too_long,
             Reason::OtherLabel => &mut self.other_label,
             Reason::Duplicate => &mut self.duplicate,
@@ -51,10 +55,11 @@ impl ReadReport {
     }
 
     /// The counts of rows that were not kept, with their names.
-    pub fn dropped(&self) -> [(&'static str, usize); 7] {
+    pub fn dropped(&self) -> [(&'static str, usize); 8] {
         [
             ("malformed", self.malformed),
             ("unanswered", self.unanswered),
+            ("without a domain", self.no_domain),
             ("too long", self.too_long),
             ("of other labels", self.other_label),
             ("duplicate", self.duplicate),

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use super::report::{ReadReport, Reason};
 use super::{Half, Row};
 
-/// Keeps distinct prompts (the first wins) of one half, at most `limit`. The order is that of the prompts'
+/// Keeps rows of distinct keys (the first wins) of one half, at most `limit`. The order is that of the keys'
 /// BLAKE3 digests: it depends on neither the seed nor the order of the file, so pretraining and scenarios cut
 /// alike.
 pub(super) fn select(
-    rows: Vec<Row>,
+    rows: Vec<(String, Row)>,
     half: Option<Half>,
     limit: Option<usize>,
     report: &mut ReadReport,
 ) -> Vec<Row> {
     let found = rows.len();
     let mut by_digest: BTreeMap<[u8; 32], Row> = BTreeMap::new();
-    for row in rows {
-        by_digest.entry(*blake3::hash(row.prompt.as_bytes()).as_bytes()).or_insert(row);
+    for (key, row) in rows {
+        by_digest.entry(*blake3::hash(key.as_bytes()).as_bytes()).or_insert(row);
     }
     let mut rows: Vec<Row> = by_digest.into_values().collect();
     report.count(Reason::Duplicate, found - rows.len());

@@ -18,16 +18,8 @@ pub(super) fn rows(
     question: &str,
     label: &str,
 ) -> Result<Vec<Result<Raw, Reason>>, CorpusError> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| spec.format_error(error))?.clone();
-    let column = |name: &str| {
-        header.iter().position(|own| own == name).ok_or_else(|| CorpusError::NoColumn {
-            domain: spec.domain.clone(),
-            column: name.to_owned(),
-            found: header.iter().map(str::to_owned).collect(),
-        })
-    };
-    let (question, label) = (column(question)?, column(label)?);
+    let (mut reader, header) = open(spec, text)?;
+    let (question, label) = (column(spec, &header, question)?, column(spec, &header, label)?);
     reader
         .records()
         .map(|record| {
@@ -36,6 +28,29 @@ pub(super) fn rows(
             Ok(cell(question).and_then(|text| row(text, cell(label)?)))
         })
         .collect()
+}
+
+/// A reader of the table and its header.
+pub(super) fn open<'t>(
+    spec: &SourceSpec,
+    text: &'t str,
+) -> Result<(csv::Reader<&'t [u8]>, csv::StringRecord), CorpusError> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| spec.format_error(error))?.clone();
+    Ok((reader, header))
+}
+
+/// Where the header has `name`.
+pub(super) fn column(
+    spec: &SourceSpec,
+    header: &csv::StringRecord,
+    name: &str,
+) -> Result<usize, CorpusError> {
+    header.iter().position(|own| own == name).ok_or_else(|| CorpusError::NoColumn {
+        domain: spec.name(),
+        column: name.to_owned(),
+        found: header.iter().map(str::to_owned).collect(),
+    })
 }
 
 fn row(text: &str, label: &str) -> Result<Raw, Reason> {
@@ -50,9 +65,9 @@ fn row(text: &str, label: &str) -> Result<Raw, Reason> {
 pub(super) fn keep_labels(spec: &SourceSpec, rows: &mut Vec<Raw>, wanted: usize) -> Result<(), CorpusError> {
     let mut labels = labels(rows);
     if labels.len() < wanted {
-        return Err(CorpusError::TooFewLabels { domain: spec.domain.clone(), wanted, found: labels.len() });
+        return Err(CorpusError::TooFewLabels { domain: spec.name(), wanted, found: labels.len() });
     }
-    Stream::keyed(LABEL_SEED, &format!("corpus/labels/{}", spec.domain)).shuffle(&mut labels);
+    Stream::keyed(LABEL_SEED, &format!("corpus/labels/{}", spec.name())).shuffle(&mut labels);
     let chosen: BTreeSet<String> = labels.into_iter().take(wanted).collect();
     rows.retain(|row| row.answers.iter().any(|answer| chosen.contains(answer)));
     Ok(())

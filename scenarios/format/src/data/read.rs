@@ -9,6 +9,7 @@ use crate::words;
 
 pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
     let corpus = corpus(&view, seed);
+    let template = template::read(view.table_or_empty("template"), corpus.as_ref());
     let part = |key, default| {
         let read =
             |node: &Node, path: &str| portion(node, path).map_err(|error| view.problems.add(error)).ok();
@@ -18,10 +19,10 @@ pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
     let private = view.count("private", 1).optional();
     let split = view.choice("split", &words::SPLIT).optional().and_then(split).unwrap_or(Split::Iid);
     let data = corpus.and_then(|corpus| {
-        let data = Data { corpus, public, validation, test, private, split };
+        let data = Data { corpus, template, public, validation, test, private, split };
         match &data.corpus {
             Corpus::Builtin(builtin) => resolve(builtin.examples, &data, &view),
-            Corpus::Sources(_) => Some(data),
+            Corpus::Sources(_) | Corpus::Sni(_) => Some(data),
         }
     });
     view.finish();
@@ -29,15 +30,17 @@ pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
 }
 
 fn corpus(view: &View, seed: u64) -> Option<Corpus> {
-    let sources: Vec<Source> = view.tables("source").into_iter().filter_map(source).collect();
+    let sources: Vec<Source> = view.tables("source").into_iter().filter_map(source::read).collect();
     let (name, corpus) = view.choice("corpus", &words::CORPUS).required(view.problems)?;
-    if name == "builtin" {
-        if view.has("source") {
-            let warning = Diagnostic::new(codes::UNUSED_SOURCES, "[[data.source]] is not read");
-            let warning = warning.label(view.key_place("source"), "not read");
-            view.problems.add(warning.help("choose corpus.sources = {}, or remove the sources"));
-        }
-        return builtin(corpus, seed);
+    if name != "sources" && view.has("source") {
+        let warning = Diagnostic::new(codes::UNUSED_SOURCES, "[[data.source]] is not read");
+        let warning = warning.label(view.key_place("source"), "not read");
+        view.problems.add(warning.help("choose corpus.sources = {}, or remove the sources"));
+    }
+    match name {
+        "builtin" => return builtin(corpus, seed),
+        "sni" => return tasks::read(corpus).map(Corpus::Sni),
+        _ => {}
     }
     corpus.finish();
     if !view.has("source") {
@@ -120,83 +123,6 @@ fn builtin(view: View, seed: u64) -> Option<Corpus> {
     }
     view.finish();
     Some(Corpus::Builtin(Builtin { name, examples: examples?, seed, overlap, unseen_domains }))
-}
-
-fn source(view: View) -> Option<Source> {
-    const LAYOUTS: &[(&str, Layout)] =
-        &[("jsonl", Layout::Jsonl), ("csv", Layout::Csv), ("scan", Layout::Scan), ("spans", Layout::Spans)];
-    let domain = view.string("domain", "\"banking\"").required(view.problems);
-    let files: Vec<(Layout, &str, Option<String>)> = LAYOUTS
-        .iter()
-        .map(|(key, layout)| (*layout, *key, view.string(key, "").optional()))
-        .filter(|(_, key, _)| view.has(key))
-        .collect();
-    if files.len() != 1 {
-        let message = match files.len() {
-            0 => format!("`{}` names no file", view.path),
-            _ => format!("`{}` names several files", view.path),
-        };
-        let place = files.get(1).and_then(|(_, key, _)| view.key_place(key)).or(view.at.clone());
-        let error = Diagnostic::new(codes::CONFLICT, message).label(place, "which one?");
-        view.problems.add(
-            error.help("write exactly one of jsonl, csv, scan and spans, and a [[data.source]] per file"),
-        );
-    }
-    let layout = files.first().map(|(layout, _, _)| *layout);
-    let (text, label) = match layout {
-        Some(Layout::Csv) => ("text", "category"),
-        _ => ("prompt", "answer"),
-    };
-    let source = (
-        view.string("prompt", "\"{prompt}\"").or("{prompt}".to_owned()),
-        view.count("limit", 1).optional(),
-        view.count("max_actions", 1).optional(),
-        view.count("labels", 2).optional(),
-        view.count("max_chars", 1).optional(),
-        view.string("text_column", "\"text\"").or(text.to_owned()),
-        view.string("label_column", "\"category\"").or(label.to_owned()),
-        view.word("half", &[("target", Half::Target), ("source", Half::Source)]).or(Half::Target),
-        view.boolean("permute_labels").or(false),
-    );
-    let (prompt, limit, max_actions, labels, max_chars, text_column, label_column, half, permute_labels) =
-        source;
-    if !prompt.contains("{prompt}") {
-        let error =
-            Diagnostic::new(codes::CONFLICT, format!("`{}.prompt` has no place for the text", view.path));
-        view.problems.add(
-            error.label(view.place("prompt"), "every prompt would be the same").help("write {prompt} in it"),
-        );
-    }
-    for (key, fits) in [
-        ("max_actions", &[Layout::Scan][..]),
-        ("labels", &[Layout::Csv]),
-        ("text_column", &[Layout::Csv, Layout::Jsonl]),
-        ("label_column", &[Layout::Csv, Layout::Jsonl]),
-    ] {
-        if view.has(key) && layout.is_some_and(|layout| !fits.contains(&layout)) {
-            let names = LAYOUTS.iter().filter(|(_, layout)| fits.contains(layout)).map(|(name, _)| *name);
-            let error =
-                Diagnostic::new(codes::CONFLICT, format!("`{}.{key}` has no meaning here", view.path));
-            let help = format!("it goes with {}", words::list(names));
-            view.problems.add(error.label(view.key_place(key), "not for this layout").help(help));
-        }
-    }
-    view.finish();
-    let path = files.into_iter().next()?.2?;
-    Some(Source {
-        domain: domain?,
-        layout: layout?,
-        path,
-        prompt,
-        limit,
-        max_actions,
-        labels,
-        max_chars,
-        text_column,
-        label_column,
-        half,
-        permute_labels,
-    })
 }
 
 fn split((name, view): (&str, View)) -> Option<Split> {

@@ -207,6 +207,8 @@ fn optimizer(view: &View) -> Optimizer {
         floor: 0.15,
         betas: [0.9, 0.98],
         eps: 1e-8,
+        warm_up: None,
+        micro_batch: None,
     };
     let Some((_, view)) = view.choice("optimizer", &words::OPTIMIZER).optional() else {
         return Optimizer::AdamW(adamw);
@@ -243,7 +245,25 @@ fn optimizer(view: &View) -> Optimizer {
             }
         }
     }
+    for (beta, key) in adamw.betas.iter_mut().zip(["beta1", "beta2"]) {
+        if view.has(key) && view.has("betas") {
+            let message = format!("`{}.{key}` says again what `betas` says", view.path);
+            let error = Diagnostic::new(codes::CONFLICT, message).label(view.key_place(key), "once more");
+            view.problems.add(error.label(view.key_place("betas"), "both").help("keep one of them"));
+        }
+        *beta = view.number(key, Bound::BelowOne).or(*beta);
+    }
     adamw.eps = view.number("eps", Bound::Positive).or(adamw.eps);
+    let warm_up = |node: &Node, path: &str| {
+        let read = match node.value {
+            Value::Integer(_) => reader::whole(node, path, 1).map(WarmUp::Steps),
+            _ => reader::number(node, path, Bound::BelowOne).map(WarmUp::Fraction),
+        };
+        let help = "write a whole number of steps, or a fraction of all steps below 1";
+        read.map_err(|error| view.problems.add(error.help(help))).ok()
+    };
+    adamw.warm_up = view.part("warm_up", "100", warm_up).optional();
+    adamw.micro_batch = view.count("micro_batch", 1).optional();
     view.finish();
     Optimizer::AdamW(adamw)
 }

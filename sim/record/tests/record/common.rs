@@ -59,11 +59,11 @@ pub fn run() -> Vec<Event> {
         },
     );
     at(15.0, EventKind::RoundClosed { round: 1, accepted: 2, invited: 3, void: false, duration_s: 15.0 });
-    at(15.0, EventKind::Warning { text: "device 2 diverged".into(), learned: true });
+    at(15.0, EventKind::Warning { text: "device 2 diverged".into(), learned: true, skipped: 3 });
     at(15.0, EventKind::RoundOpened { round: 2, invited: vec![3] });
     at(15.0, not(2, 3, Reason::Offline, 0, 0.0));
     at(20.0, EventKind::RoundClosed { round: 2, accepted: 0, invited: 1, void: true, duration_s: 5.0 });
-    at(20.0, EventKind::Warning { text: "round 2 is void".into(), learned: false });
+    at(20.0, EventKind::Warning { text: "round 2 is void".into(), learned: false, skipped: 0 });
     for device in 0..2 {
         at(20.0, score(2, Scope::Edge, Some(device), "rouge-l", None, 50.0 + 10.0 * f64::from(device)));
         at(20.0, score(2, Scope::Edge, Some(device), "rouge-l", Some("med"), 45.0));

@@ -161,6 +161,7 @@ fn the_metrics_have_the_documented_names_and_values() {
     );
     assert_eq!(summary.ended.as_deref(), Some("rounds"));
     assert_eq!(summary.warnings, ["device 2 diverged", "round 2 is void"]);
+    assert_eq!(summary.metrics["steps.skipped"], 3.0);
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub fn synthetic(name: &str, devices: u32, rounds: u32, cohort: u32) -> Syntheti
     }
     let text =
         "rounds 7 and 19 closed with too few updates: the deadline is short for the slowest links".to_owned();
-    log.at(now, EventKind::Warning { text, learned: false });
+    log.at(now, EventKind::Warning { text, learned: false, skipped: 0 });
     let idle_joules = now * f64::from(devices) * 0.9;
     log.at(now + 0.001, EventKind::RunEnded { reason: EndReason::Rounds, cost_usd: 3.41, idle_joules });
 

@@ -292,7 +292,7 @@ impl Server {
         let cost_usd = compute_usd(cost.seconds, view);
         self.compute_usd += cost_usd;
         let (mut losses, mut state, mut kept) = (Vec::new(), None, None);
-        let mut effects = Vec::new();
+        let (mut effects, mut warnings) = (Vec::new(), Vec::new());
         match outcome {
             Outcome::Cloud(done) => {
                 losses = done
@@ -302,6 +302,9 @@ impl Server {
                         progress.loss.map(|value| Loss { name: name.clone(), value })
                     })
                     .collect();
+                warnings.extend(done.trained.iter().filter_map(|(model, progress)| {
+                    Effect::skipped_steps(&format!("{model} at the cloud"), round, progress)
+                }));
                 state = Some(digest_of(&done.state));
                 kept = done.relay.map(|(_, kept)| kept);
                 self.state = Arc::new(done.state);
@@ -325,6 +328,7 @@ impl Server {
             losses,
             state,
         }));
+        effects.extend(warnings);
         effects
     }
 

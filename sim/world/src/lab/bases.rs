@@ -7,7 +7,7 @@ use cotune_models::corpus::Corpus as Examples;
 use cotune_models::device::Compute;
 use cotune_models::pretrain::{self, DistillSteps, PretrainError, Recipe};
 use cotune_scenario::Scenario;
-use cotune_scenario::data::Corpus;
+use cotune_scenario::data::{Corpus, Template};
 use cotune_scenario::models::{Base as Written, Init};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) fn open(
     let mut bases = BTreeMap::new();
     let unseen = match &scenario.data.corpus {
         Corpus::Builtin(builtin) => builtin.unseen_domains.as_slice(),
-        Corpus::Sources(_) => &[],
+        Corpus::Sources(_) | Corpus::Sni(_) => &[],
     };
     for (name, model) in &scenario.models {
         let base_error = |source| LabError::Base { model: name.clone(), source };
@@ -46,9 +46,28 @@ pub(super) fn open(
                 made(&recipe, &place, site, compute, talk).map_err(pretrain_error)?
             }
         };
-        bases.insert(name.clone(), base);
+        bases.insert(name.clone(), speaking(base, name, &scenario.data.template)?);
     }
     Ok(bases)
+}
+
+/// The base with the end and padding tokens that the scenario names, if it names any.
+fn speaking(base: Base, model: &str, template: &Template) -> Result<Base, LabError> {
+    if template.end.is_empty() && template.pad.is_empty() {
+        return Ok(base);
+    }
+    let tokenizer = base
+        .tokenizer()
+        .with_tokens(&template.end, &template.pad)
+        .map_err(|source| LabError::Tokens { model: model.to_owned(), source })?;
+    if tokenizer == *base.tokenizer() {
+        return Ok(base);
+    }
+    let host = base.spec().tensors().into_iter().map(|(name, _)| {
+        let values = base.host_values(&name);
+        (name, values)
+    });
+    Ok(Base::new(base.name(), base.spec().clone(), tokenizer, &host.collect(), base.compute()))
 }
 
 /// The base of a recipe, from the cache or made now. The cache's key is the recipe with the digests of its files.

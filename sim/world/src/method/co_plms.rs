@@ -16,7 +16,7 @@
 //! ```
 
 use super::relay::{Labelled, RelayLessons, RelaySet, lessons, passing, relay_set};
-use super::training::{Batches, all, learner, learning_rates, pick, private_text, tune};
+use super::training::{Batches, Pace, Rate, all, learner, pick, private_text, tune};
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, GenerationLoad, Load, Method, Refusal, State,
     Subject, TrainingLoad, Update, subject,
@@ -30,7 +30,7 @@ use cotune_models::kernels::head::{Divergence, SoftTargets};
 use cotune_models::learner::{AdapterRef, Distillation, Learner, Trained};
 use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update as Order, mutual_step};
 use cotune_record::Scope;
-use cotune_scenario::method::{self as written, Delivery, DomainTuning, Guard, Relay, SamlData};
+use cotune_scenario::method::{self as written, Delivery, DomainTuning, Guard, Relay, SamlData, Steps};
 use std::sync::Arc;
 
 /// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
@@ -114,14 +114,14 @@ impl CoPlms {
             proxy_text,
             to_student,
             to_proxy,
-            lrs,
+            rate,
             mut relay,
             proxy_teaches_with,
         } = pair;
         let from_proxy = lab.aligner(&self.table.proxy, student_model);
         let from_student = lab.aligner(student_model, &self.table.proxy);
         let rule = self.rule();
-        for _ in 0..steps {
+        for step in 0..steps {
             let batch = batches.next(self.table.batch);
             if batch.is_empty() {
                 return;
@@ -145,7 +145,7 @@ impl CoPlms {
                 weight: to_student,
                 extra,
                 teaches_with: None,
-                lr: lrs.0,
+                lr: rate.at(step),
             };
             let proxy_side = Side {
                 learner: &mut *proxy,
@@ -154,7 +154,7 @@ impl CoPlms {
                 weight: to_proxy,
                 extra: None,
                 teaches_with: proxy_teaches_with,
-                lr: lrs.1,
+                lr: rate.at(step),
             };
             mutual_step(student_side, proxy_side, &rule);
         }
@@ -216,7 +216,7 @@ struct Pair<'s, 'l> {
     proxy_text: &'s [Sequence],
     to_student: f64,
     to_proxy: f64,
-    lrs: (f64, f64),
+    rate: Rate,
     relay: Option<RelaySource<'s>>,
     /// δ, with which the proxy teaches.
     proxy_teaches_with: Option<AdapterRef<'s>>,
@@ -272,7 +272,8 @@ impl Method for CoPlms {
         let (own, proxy) = (lab.model(&task.model), lab.model(&table.proxy));
         let path = format!("device/{}/round/{}", task.device, task.round);
         let seed = lab.scenario().seed;
-        let lr = learning_rates(&table.optimizer, task.progress).0;
+        let Steps { tune: tuning, mutual } = table.device_steps;
+        let rate = Rate::of_device(lab, &table.optimizer, task, tuning + mutual);
         let theta = received.values(&table.proxy).expect("the broadcast carries the proxy's adapter");
         let alpha = &state[&task.model];
         let relay = self.relay_at(task.round, |relay| relay.from_round.device);
@@ -290,21 +291,21 @@ impl Method for CoPlms {
         let mut travelling = learner(lab, proxy, &start, &table.optimizer, &path);
 
         // DST
-        let (steps, batch) = (table.device_steps.tune, table.batch);
+        let pace = Pace::new(&table.optimizer, table.batch, rate);
         if self.tunes_student() {
             let mut batches = Batches::new(&training, seed, &format!("{path}/dst/slm"));
-            tune(&mut student, &own_text, &mut batches, steps, batch, lr);
+            tune(&mut student, &own_text, &mut batches, tuning, pace);
         }
         if self.tunes_proxy() {
             let mut batches = Batches::new(&training, seed, &format!("{path}/dst/proxy"));
-            tune(&mut travelling, &proxy_text, &mut batches, steps, batch, lr);
+            tune(&mut travelling, &proxy_text, &mut batches, tuning, pace);
         }
         let delta = state.get(&self.domain_adapter()).map(|delta| {
             let path = format!("{path}/dst/domain");
             let mut batches = Batches::new(&training, seed, &path);
             let mut domain =
                 learner(lab, proxy, delta, &table.optimizer, &path).beside((&proxy.layout, theta));
-            tune(&mut domain, &proxy_text, &mut batches, steps, batch, lr);
+            tune(&mut domain, &proxy_text, &mut batches, tuning, pace);
             domain.finish()
         });
 
@@ -324,12 +325,12 @@ impl Method for CoPlms {
             proxy_text: proxy_shared,
             to_student: table.saml.weight.proxy_to_edge,
             to_proxy: table.saml.weight.edge_to_proxy,
-            lrs: (lr, lr),
+            rate: rate.after(tuning),
             relay: relay.map(|(source, _)| source),
             proxy_teaches_with: delta.as_ref().map(|(delta, _)| (&proxy.layout, delta.values.as_slice())),
         };
         let batches = Batches::new(&indices, seed, &format!("{path}/saml"));
-        self.saml(lab, pair, table.device_steps.mutual, batches);
+        self.saml(lab, pair, mutual, batches);
 
         let (alpha, own_progress) = student.finish();
         let (theta, proxy_progress) = travelling.finish();
@@ -359,7 +360,7 @@ impl Method for CoPlms {
     fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State) -> CloudOutcome {
         let table = &self.table;
         let (llm, proxy) = (lab.model(&table.cloud), lab.model(&table.proxy));
-        let lr = learning_rates(&table.optimizer, task.progress).1;
+        let rate = Rate::of_cloud(lab, &table.optimizer, task, table.cloud_steps.mutual);
         let path = format!("cloud/round/{}", task.round);
         let (omega, theta) = (&state[&table.cloud], &state[&table.proxy]);
         let mut student = learner(lab, llm, omega, &table.optimizer, &path);
@@ -385,7 +386,7 @@ impl Method for CoPlms {
             proxy_text: &proxy.text.public,
             to_student: table.saml.weight.proxy_to_cloud,
             to_proxy: table.saml.weight.cloud_to_proxy,
-            lrs: (lr, lr),
+            rate,
             relay: relay.map(|(source, _)| source),
             proxy_teaches_with: None,
         };

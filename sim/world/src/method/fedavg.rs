@@ -4,7 +4,7 @@
 //! models it runs on the proxy (`on = "proxy"`: every device tunes and serves the proxy), or within each group of
 //! devices that share an architecture (`on = "edge"`).
 
-use super::training::{TunePlan, learning_rates, private_text, tuned};
+use super::training::{Rate, TunePlan, private_text, tuned};
 use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, subject};
 use crate::aggregate::aggregate;
 use crate::lab::Lab;
@@ -73,7 +73,7 @@ impl Method for FedAvg {
             path: &format!("device/{}/round/{}/tune", task.device, task.round),
             steps: self.table.device_steps.tune,
             batch: self.table.batch,
-            lr: learning_rates(&self.table.optimizer, task.progress).0,
+            rate: Rate::of_device(lab, &self.table.optimizer, task, self.table.device_steps.tune),
         };
         let start = Trained { values: global.to_vec(), ..Trained::default() };
         let text = |model: &_| private_text(lab, model, task.device);

@@ -8,7 +8,7 @@
 use crate::lab::{Lab, LabModel};
 use cotune_kernel::Stream;
 use cotune_models::batch::Sequence;
-use cotune_models::corpus::{Example, PROMPT_BOUNDARY, PROMPT_OPENING};
+use cotune_models::corpus::Example;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::SoftTargets;
 use cotune_models::mutual::Pooling;
@@ -66,17 +66,22 @@ pub(crate) fn relay_set(
 fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, key: String) -> RelaySet {
     let tokenizer = proxy.base.tokenizer();
     let seed = lab.scenario().seed;
-    let opening = tokenizer.encode(PROMPT_OPENING);
-    let stop = |tokens: &[u32]| tokenizer.decode(tokens).ends_with(PROMPT_BOUNDARY);
+    let template = lab.template();
+    let opening = tokenizer.encode(template.opening());
+    let stop = |tokens: &[u32]| tokenizer.decode_continuation(tokens).ends_with(template.boundary());
     let stream = |i: usize| Stream::keyed(seed, &format!("relay/round/{round}/prompt/{i}"));
     let sampling = Sampling::Temperature { temperature: 1.0, top_p: 1.0, stream: &stream };
     let openings = vec![opening; relay.prompts as usize];
+    // A prompt that runs on into the next is no prompt: none has more lines than those everybody may see.
+    let lines = |prompt: &str| prompt.matches('\n').count();
+    let shown = lab.public().iter().map(|example| lines(&example.prompt)).max();
+    let most_lines = shown.unwrap_or_else(|| lines(&template.prompt("")));
     let sampled = generate(&proxy.base, &[], &openings, PROMPT_TOKENS, &sampling, &stop);
     let prompts: BTreeSet<String> = sampled
         .iter()
         .filter(|text| text.finished)
-        .map(|text| format!("{PROMPT_OPENING}{}", tokenizer.decode(&text.tokens)))
-        .filter(|prompt| prompt.ends_with(PROMPT_BOUNDARY) && prompt.matches('\n').count() == 1)
+        .map(|text| format!("{}{}", template.opening(), tokenizer.decode_continuation(&text.tokens)))
+        .filter(|prompt| prompt.ends_with(template.boundary()) && lines(prompt) <= most_lines)
         .collect();
     let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
     let adapter = Some((&proxy.layout, values));
@@ -85,15 +90,15 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
     let fits = |prompt: &str, answer: &str| {
         lab.models().all(|model| {
             let (tokenizer, most) = (model.base.tokenizer(), model.base.spec().max_positions);
-            tokenizer.encode(prompt).len() + tokenizer.encode(answer).len() < most
+            tokenizer.encode(prompt).len() + tokenizer.encode_continuation(answer).len() < most
         })
     };
     let texts = prompts
         .into_iter()
         .zip(&answers)
         .filter(|(_, answer)| answer.finished && !answer.tokens.is_empty())
-        .map(|(prompt, answer)| (prompt, tokenizer.decode(&answer.tokens)))
-        .filter(|(prompt, answer)| answer.starts_with(' ') && fits(prompt, answer))
+        .map(|(prompt, answer)| (prompt, tokenizer.decode_continuation(&answer.tokens)))
+        .filter(|(prompt, answer)| template.bare_answer(answer).is_some() && fits(prompt, answer))
         .collect();
     RelaySet { key, texts }
 }

@@ -2,7 +2,7 @@
 //!
 //! With `public = true` a device's examples are joined by the public ones (METHODS §8, "standalone + public").
 
-use super::training::{TunePlan, learning_rates, private_text, tuned};
+use super::training::{Rate, TunePlan, private_text, tuned};
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, subject,
 };
@@ -58,7 +58,7 @@ impl Method for Standalone {
             path: &format!("device/{}/round/{}/tune", task.device, task.round),
             steps: self.table.device_steps.tune,
             batch: self.table.batch,
-            lr: learning_rates(&self.table.optimizer, task.progress).0,
+            rate: Rate::of_device(lab, &self.table.optimizer, task, self.table.device_steps.tune),
         };
         let (trained, progress) = tuned(
             lab,
@@ -85,7 +85,7 @@ impl Method for Standalone {
                 path: &format!("cloud/round/{}/tune", task.round),
                 steps: self.table.cloud_steps.tune,
                 batch: self.table.batch,
-                lr: learning_rates(&self.table.optimizer, task.progress).1,
+                rate: Rate::of_cloud(lab, &self.table.optimizer, task, self.table.cloud_steps.tune),
             };
             let (llm, progress) = tuned(lab, name, &state[name], |model| model.text.public.clone(), &plan);
             state.insert(name.clone(), llm);

@@ -1,11 +1,12 @@
 //! What methods share: the order of examples, the learning rate, plain tuning.
 
+use super::{CloudTask, DeviceTask};
 use crate::lab::{Lab, LabModel};
 use cotune_kernel::Stream;
 use cotune_models::batch::{Batch, Sequence};
 use cotune_models::learner::{Learner, Progress, Trained};
 use cotune_models::optimizer::{AdamW, Schedule};
-use cotune_scenario::method::{Optimizer, Schedule as Written};
+use cotune_scenario::method::{self as written, Optimizer, Schedule as Written, WarmUp};
 
 /// Batches of indices: each example once, in random order, before any comes again.
 pub(crate) struct Batches {
@@ -56,16 +57,63 @@ pub(crate) fn rule(optimizer: &Optimizer) -> AdamW {
     }
 }
 
-/// Learning rates of device and cloud at a share of the budget.
-pub(crate) fn learning_rates(optimizer: &Optimizer, progress: f64) -> (f64, f64) {
-    let Optimizer::AdamW(adamw) = optimizer;
-    let schedule = match adamw.schedule {
-        Written::Cosine => Schedule::Cosine,
-        Written::Linear => Schedule::Linear,
-        Written::Constant => Schedule::Constant,
-    };
-    let factor = schedule.factor(progress, adamw.floor);
-    (adamw.lr * factor, adamw.cloud_lr * factor)
+/// The learning rate over the steps of one job: the schedule moves it from round to round, warm-up from step to step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// What the schedule makes of the first rate in this round.
+    scheduled: f64,
+    /// Steps that a party which missed no round has behind it.
+    taken: f64,
+    /// Steps over which the rate rises; 0 for none.
+    warm_up: f64,
+}
+
+impl Rate {
+    /// The rate of a device that takes `steps` steps in each round.
+    pub(crate) fn of_device(lab: &Lab, optimizer: &Optimizer, task: &DeviceTask, steps: u32) -> Self {
+        let Optimizer::AdamW(adamw) = optimizer;
+        Self::new(adamw, adamw.lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
+    }
+
+    /// The rate of the cloud, which takes `steps` steps in each round.
+    pub(crate) fn of_cloud(lab: &Lab, optimizer: &Optimizer, task: &CloudTask, steps: u32) -> Self {
+        let Optimizer::AdamW(adamw) = optimizer;
+        Self::new(adamw, adamw.cloud_lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
+    }
+
+    fn new(
+        adamw: &written::AdamW,
+        first: f64,
+        (round, progress): (u32, f64),
+        steps: u32,
+        rounds: Option<u64>,
+    ) -> Self {
+        let schedule = match adamw.schedule {
+            Written::Cosine => Schedule::Cosine,
+            Written::Linear => Schedule::Linear,
+            Written::Constant => Schedule::Constant,
+        };
+        let steps = f64::from(steps);
+        let warm_up = match adamw.warm_up {
+            None => 0.0,
+            Some(WarmUp::Steps(warm)) => f64::from(warm),
+            // Checked: whoever writes a fraction writes a number of rounds.
+            Some(WarmUp::Fraction(share)) => share * steps * rounds.map_or(0.0, |n| n as f64),
+        };
+        let scheduled = first * schedule.factor(progress, adamw.floor);
+        Self { scheduled, taken: f64::from(round - 1) * steps, warm_up }
+    }
+
+    /// The rate of the job's step `step`, from 0.
+    pub(crate) fn at(&self, step: u32) -> f64 {
+        let reached = self.taken + f64::from(step) + 1.0;
+        if reached < self.warm_up { self.scheduled * (reached / self.warm_up) } else { self.scheduled }
+    }
+
+    /// The same for what follows `steps` steps of the job.
+    pub(crate) fn after(self, steps: u32) -> Self {
+        Self { taken: self.taken + f64::from(steps), ..self }
+    }
 }
 
 /// A learner on a model of the lab; `path` is that of its dropout, if it has any.
@@ -90,15 +138,36 @@ pub(crate) fn tune(
     text: &[Sequence],
     batches: &mut Batches,
     steps: u32,
-    size: u32,
-    lr: f64,
+    Pace { batch, micro_batch, rate }: Pace,
 ) {
-    for _ in 0..steps {
-        let batch = batches.next(size);
+    let pad = learner.base().tokenizer().pad();
+    for step in 0..steps {
+        let batch = batches.next(batch);
         if batch.is_empty() {
             return;
         }
-        learner.tune(Batch::pack(&pick(text, &batch), learner.base().tokenizer().pad()), lr);
+        let parts = batch.chunks(micro_batch.map_or(batch.len(), |size| size as usize));
+        let parts = parts.map(|part| Batch::pack(&pick(text, part), pad)).collect();
+        learner.tune_in_parts(parts, rate.at(step));
+    }
+}
+
+/// How [`tune`] goes on from step to step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Examples a step.
+    pub batch: u32,
+    /// Examples whose gradient is computed at once; none: all of a step.
+    pub micro_batch: Option<u32>,
+    /// The learning rate.
+    pub rate: Rate,
+}
+
+impl Pace {
+    /// The pace of steps of `batch` examples.
+    pub(crate) fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
+        let Optimizer::AdamW(adamw) = optimizer;
+        Self { batch, micro_batch: adamw.micro_batch, rate }
     }
 }
 
@@ -114,7 +183,7 @@ pub(crate) fn tuned(
     let text = text(model);
     let mut learner = learner(lab, model, state, plan.optimizer, plan.path);
     let mut batches = Batches::new(&all(&text), lab.scenario().seed, plan.path);
-    tune(&mut learner, &text, &mut batches, plan.steps, plan.batch, plan.lr);
+    tune(&mut learner, &text, &mut batches, plan.steps, Pace::new(plan.optimizer, plan.batch, plan.rate));
     learner.finish()
 }
 
@@ -124,10 +193,59 @@ pub(crate) struct TunePlan<'a> {
     pub path: &'a str,
     pub steps: u32,
     pub batch: u32,
-    pub lr: f64,
+    pub rate: Rate,
 }
 
 /// A device's private examples in a model's tokens.
 pub(crate) fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequence> {
     lab.examples_of(device).iter().map(|i| model.text.private[*i as usize].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adamw(warm_up: Option<WarmUp>) -> written::AdamW {
+        written::AdamW {
+            lr: 0.5,
+            cloud_lr: 0.25,
+            weight_decay: 0.0,
+            clip: None,
+            schedule: Written::Linear,
+            floor: 0.0,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            warm_up,
+            micro_batch: None,
+        }
+    }
+
+    /// The rates of the 4 steps of every one of 3 rounds.
+    fn rates(warm_up: Option<WarmUp>) -> Vec<f64> {
+        let round = |round: u32| {
+            let rate = Rate::new(&adamw(warm_up), 0.5, (round, f64::from(round - 1) / 3.0), 4, Some(3));
+            (0..4).map(move |step| rate.at(step))
+        };
+        (1..=3).flat_map(round).collect()
+    }
+
+    #[test]
+    fn the_schedule_goes_by_rounds_and_warm_up_by_steps() {
+        let plain = rates(None);
+        assert_eq!(plain, [0.0, 1.0 / 3.0, 2.0 / 3.0].map(|progress| [0.5 * (1.0 - progress); 4]).concat());
+        let warm = rates(Some(WarmUp::Steps(8)));
+        for (step, (warm, plain)) in warm.iter().zip(&plain).enumerate() {
+            let factor = (step as f64 + 1.0).min(8.0) / 8.0;
+            assert!((warm - factor * plain).abs() < 1e-15, "step {step}: {warm}");
+        }
+        assert_eq!(rates(Some(WarmUp::Fraction(0.5))), rates(Some(WarmUp::Steps(6))));
+        assert_eq!(rates(Some(WarmUp::Steps(1))), plain);
+    }
+
+    #[test]
+    fn what_follows_goes_on_where_the_steps_before_ended() {
+        let rate = Rate::new(&adamw(Some(WarmUp::Steps(40))), 0.5, (2, 0.0), 10, None);
+        assert_eq!(rate.after(3).at(2), rate.at(5));
+        assert_eq!(rate.at(5), 0.5 * 16.0 / 40.0);
+    }
 }

@@ -3,6 +3,7 @@
 use cotune_kernel::{Bytes, Flops, VirtualDuration};
 use cotune_world::Overview;
 use cotune_world::fleet::{Asked, Quantity};
+use cotune_world::lab::{Fit, Intake};
 use cotune_world::plan::ClassOverview;
 
 use crate::columns::{columns, row};
@@ -128,7 +129,26 @@ fn in_unit(quantity: Quantity, value: f64) -> String {
     }
 }
 
+/// Counts of every domain; below them, what of the files is not among them.
 fn data(overview: &Overview) -> String {
+    let Intake { sources, left_out, fits } = &overview.intake;
+    let mut text = counts(overview);
+    if !sources.is_empty() {
+        let lines = sources.iter().map(|read| vec![read.source.clone(), read.report.to_string()]);
+        text += &format!("\n{}", columns("ll", &lines.collect::<Vec<_>>()));
+    }
+    if *left_out > 0 {
+        text += &format!("\n{left_out} more are left out, for some model cannot hold their answers\n");
+    }
+    for Fit { model, longest, unanswerable, cut } in fits {
+        text += &format!(
+            "{model} holds {longest} tokens: {unanswerable} answers do not fit, {cut} prompts lose their beginning\n"
+        );
+    }
+    text
+}
+
+fn counts(overview: &Overview) -> String {
     let head = row(&["domain", "private", "public", "held out"]);
     let mut rows = vec![head];
     let mut sums = [0; 3];
