@@ -14,8 +14,9 @@ pub(super) fn pairs(
     student: &Tokenizer,
     student_ids: &[u32],
 ) -> Vec<(usize, usize)> {
-    let teacher_at = boundaries(teacher, teacher_ids);
-    let student_at = boundaries(student, student_ids);
+    let (teacher_bytes, student_bytes) = (spelled(teacher, teacher_ids), spelled(student, student_ids));
+    let teacher_at = boundaries(teacher, teacher_ids, added(teacher, teacher_bytes, student_bytes));
+    let student_at = boundaries(student, student_ids, added(student, student_bytes, teacher_bytes));
     let row_at = |key: fn(&Boundary) -> Option<usize>| {
         let mut rows = BTreeMap::new();
         for (row, boundary) in teacher_at.iter().enumerate() {
@@ -49,21 +50,35 @@ struct Boundary {
     remaining: Option<usize>,
 }
 
-fn boundaries(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<Boundary> {
-    let length = |id: u32| (Some(id) != tokenizer.unknown()).then(|| tokenizer.token_bytes(id).len());
-    let prepended = usize::from(tokenizer.prepends_space());
+/// Bytes of a token; none of an unknown one.
+fn length(tokenizer: &Tokenizer, id: u32) -> Option<usize> {
+    (Some(id) != tokenizer.unknown()).then(|| tokenizer.token_bytes(id).len())
+}
+
+/// Bytes that tokens spell; none where one of them is unknown.
+fn spelled(tokenizer: &Tokenizer, ids: &[u32]) -> Option<usize> {
+    ids.iter().map(|id| length(tokenizer, *id)).sum()
+}
+
+/// Bytes that are in the tokens and not in the text: a tokenizer that puts a space before every text adds it to an
+/// answer that has none of its own. The other tokenizer knows.
+fn added(tokenizer: &Tokenizer, own: Option<usize>, other: Option<usize>) -> usize {
+    usize::from(tokenizer.prepends_space() && own.zip(other).is_some_and(|(own, other)| own > other))
+}
+
+fn boundaries(tokenizer: &Tokenizer, ids: &[u32], added: usize) -> Vec<Boundary> {
     let mut consumed = Some(0usize);
     let mut rows: Vec<Boundary> = ids
         .iter()
         .map(|id| {
-            let here = consumed.map(|bytes| bytes.saturating_sub(prepended));
-            consumed = consumed.zip(length(*id)).map(|(bytes, length)| bytes + length);
+            let here = consumed.map(|bytes| bytes.saturating_sub(added));
+            consumed = consumed.zip(length(tokenizer, *id)).map(|(bytes, length)| bytes + length);
             Boundary { consumed: here, remaining: None }
         })
         .collect();
     let mut remaining = Some(0usize);
     for (row, id) in rows.iter_mut().zip(ids).rev() {
-        remaining = remaining.zip(length(*id)).map(|(bytes, length)| bytes + length);
+        remaining = remaining.zip(length(tokenizer, *id)).map(|(bytes, length)| bytes + length);
         row.remaining = remaining;
     }
     rows

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::codes::{self, Code};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::files::FileReference;
+use crate::files::{FileKind, FileReference};
 use crate::merge::merge;
 use crate::node::{self, Place, SourceText, Table, Value};
 use crate::overrides::{Override, parse_path};
@@ -162,8 +162,13 @@ impl Document {
     /// The diagnostic for a file that the caller could not read.
     pub fn unreadable(&self, file: &FileReference, reason: &str) -> Diagnostic {
         let message = format!("{} `{}` cannot be read", file.kind.name(), file.path);
-        self.diagnostic(codes::FILE, &file.key, &message, reason)
-            .help("paths are relative to the scenario file; data:X lies under the data folder")
+        let help = match file.kind {
+            FileKind::Checkpoint => {
+                "a checkpoint is a folder with config.json, model.safetensors and tokenizer.json, beside the scenario file unless its path says otherwise: `huggingface-cli download OWNER/NAME --local-dir FOLDER` fetches one"
+            }
+            _ => "paths are relative to the scenario file; data:X lies under the data folder",
+        };
+        self.diagnostic(codes::FILE, &file.key, &message, reason).help(help)
     }
 
     /// Where the value at `path` is written, or else the nearest table around it.

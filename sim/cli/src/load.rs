@@ -105,12 +105,14 @@ fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Ve
     missing
 }
 
-/// BLAKE3 of a file, or over the digests of a checkpoint's three files or of a folder's tasks.
+/// BLAKE3 of a file, or over the digests of a checkpoint's files or of a folder's tasks.
 fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
     let path = site.resolve(&file.path);
     let parts: Vec<PathBuf> = match (file.kind, &data.corpus) {
         (FileKind::Checkpoint, _) => {
-            ["config.json", "model.safetensors", "tokenizer.json"].map(|part| path.join(part)).to_vec()
+            let weights = weights(&path).map_err(|error| (path.clone(), error.to_string()))?;
+            let parts = [vec!["config.json".to_owned()], weights, vec!["tokenizer.json".to_owned()]];
+            parts.concat().into_iter().map(|part| path.join(part)).collect()
         }
         (FileKind::Tasks, Corpus::Sni(tasks)) => {
             let files = task_files(&path, &tasks.tasks).map_err(|error| (path, error.to_string()))?;
@@ -123,6 +125,25 @@ fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash
         whole.update(digest_file(part)?.as_bytes());
     }
     Ok(whole.finalize())
+}
+
+/// The weight files of a checkpoint: one, or an index and what it is about.
+fn weights(folder: &Path) -> io::Result<Vec<String>> {
+    const WHOLE: &str = "model.safetensors";
+    const INDEX: &str = "model.safetensors.index.json";
+    if folder.join(WHOLE).exists() || !folder.join(INDEX).exists() {
+        return Ok(vec![WHOLE.to_owned()]);
+    }
+    let mut shards = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".safetensors") {
+            shards.push(name);
+        }
+    }
+    shards.sort();
+    shards.push(INDEX.to_owned());
+    Ok(shards)
 }
 
 fn digest_file(path: PathBuf) -> Result<blake3::Hash, (PathBuf, String)> {
@@ -150,6 +171,20 @@ mod tests {
     fn every_change_that_is_not_understood_is_named() {
         let changes = Changes { set: vec!["a".into(), "b=1".into(), "=2".into()], ..Changes::default() };
         assert_eq!(overrides(&changes, None).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn weights_in_several_files_are_all_of_them() {
+        let folder = std::env::temp_dir().join(format!("cotune-weights-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let write = |name: &str| fs::write(folder.join(name), "").unwrap();
+        assert_eq!(weights(&folder).unwrap(), ["model.safetensors"], "what is missing");
+        let parts = ["model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"];
+        parts.into_iter().rev().for_each(write);
+        assert_eq!(weights(&folder).unwrap(), parts);
+        write("model.safetensors");
+        assert_eq!(weights(&folder).unwrap(), ["model.safetensors"]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use cotune_tests::{co_plms, cotune, plan, play, relay, tiny, workspace};
+use cotune_tests::{co_plms, cotune, plan, play, relay, shipped, tiny, workspace};
 use cotune_world::Plan;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -159,6 +159,43 @@ fn a_relay_speaks_in_the_words_of_the_template() {
     let other = "{ prompt = \"Q: {prompt}\\nAnswer:\", answer = \" {answer}\" }";
     let other = play(&plan(&tiny(&method, &[("data.template", other)])), 1, true);
     assert_ne!(plain.events[1..], other.events[1..]);
+}
+
+#[test]
+fn scenarios_with_real_checkpoints_say_how_to_get_them_and_run_once_they_are_there() {
+    for (name, models) in [("smollm", &["cloud"][..]), ("pythia", &["cloud", "proxy", "laptop"])] {
+        let path = workspace().join("scenarios/real").join(name).with_extension("toml");
+        let text = fs::read_to_string(&path).expect("it ships");
+        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        assert!(head.iter().any(|line| line.contains("huggingface-cli download")), "{head:?}");
+        // Nothing but the checkpoints is missing.
+        assert!(shipped(&format!("real/{name}"), &[]).models.contains_key("proxy"));
+        let missing: Vec<String> =
+            models.iter().map(|model| format!("models.{model}.base='dir:no/such/{model}'")).collect();
+        let there: Vec<String> = models
+            .iter()
+            .map(|model| format!("models.{model}.base='dir:../../models/zoo/slm-gpt2'"))
+            .collect();
+        let run = |command: &str, changes: &[String]| {
+            let mut cotune = cotune();
+            cotune.arg(command).arg(&path);
+            changes.iter().for_each(|change| {
+                cotune.args(["--set", change]);
+            });
+            cotune
+        };
+        let output = run("plan", &missing).output().expect("cotune can be started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for model in models {
+            assert!(said.contains(&format!("no/such/{model}")), "{said}");
+        }
+        let runs = TempDir::new().expect("a folder");
+        let mut whole = run("run", &there);
+        let output =
+            whole.args(["--smoke", "-q", "--runs"]).arg(runs.path()).output().expect("cotune can be started");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub fn run() -> Vec<Event> {
         },
     );
     at(15.0, EventKind::RoundClosed { round: 1, accepted: 2, invited: 3, void: false, duration_s: 15.0 });
-    at(15.0, EventKind::Warning { text: "device 2 diverged".into(), learned: true, skipped: 3 });
+    at(15.0, EventKind::Warning { text: "device 2 diverged".into(), learned: true, skipped: 0 });
     at(15.0, EventKind::RoundOpened { round: 2, invited: vec![3] });
     at(15.0, not(2, 3, Reason::Offline, 0, 0.0));
     at(20.0, EventKind::RoundClosed { round: 2, accepted: 0, invited: 1, void: true, duration_s: 5.0 });

@@ -3,15 +3,18 @@ use std::fs;
 
 use cotune_record::scores::{gini, quantile};
 use cotune_record::{
-    EventDigest, EventKind, Expectation, Fleet, FleetRow, Outcome, Reason, Status, Summary, TableError, Wall,
-    scores, summarize, tabulate, write_metrics_csv,
+    Event, EventDigest, EventKind, Expectation, Fleet, FleetRow, Outcome, Reason, Status, Summary,
+    TableError, Wall, scores, summarize, tabulate, write_metrics_csv,
 };
 
 use crate::common::{buffered, run};
 
 fn summary(expectations: &[Expectation]) -> Summary {
-    let events = run();
-    let tables = tabulate(&events).unwrap();
+    summary_of(&run(), expectations)
+}
+
+fn summary_of(events: &[Event], expectations: &[Expectation]) -> Summary {
+    let tables = tabulate(events).unwrap();
     let mut digest = EventDigest::new();
     events.iter().for_each(|event| digest.push(event));
     summarize("demo", Status::Complete, &tables, &digest, expectations, Wall::measured(&tables, 2.0))
@@ -132,6 +135,7 @@ fn the_metrics_have_the_documented_names_and_values() {
             "round.duration.mean_seconds 10",
             "round.duration.p95_seconds 14.5",
             "rounds 2",
+            "steps.skipped 0",
             "updates.accepted 2",
             "updates.battery 0",
             "updates.crashed 0",
@@ -161,7 +165,23 @@ fn the_metrics_have_the_documented_names_and_values() {
     );
     assert_eq!(summary.ended.as_deref(), Some("rounds"));
     assert_eq!(summary.warnings, ["device 2 diverged", "round 2 is void"]);
-    assert_eq!(summary.metrics["steps.skipped"], 3.0);
+}
+
+#[test]
+fn skipped_steps_are_counted_and_told_once() {
+    let mut events = run();
+    let at = events
+        .iter()
+        .position(|event| matches!(event.kind, EventKind::Warning { learned: true, .. }))
+        .unwrap();
+    for (text, skipped) in [("device 3 diverged", 2), ("device 4 diverged", 4)] {
+        let kind = EventKind::Warning { text: text.into(), learned: true, skipped };
+        events.insert(at + 1, Event { kind, ..events[at].clone() });
+    }
+    let summary = summary_of(&events, &[]);
+    assert_eq!(summary.metrics["steps.skipped"], 6.0);
+    let told = "device 4 diverged (6 steps in 2 jobs altogether)";
+    assert_eq!(summary.warnings, [told, "device 2 diverged", "round 2 is void"]);
 }
 
 #[test]
