@@ -68,7 +68,7 @@ pub enum CheckpointError {
 /// How many problems a message lists.
 const LISTED: usize = 12;
 
-fn listed(problems: &[String]) -> String {
+pub(crate) fn listed(problems: &[String]) -> String {
     let mut text = problems.iter().take(LISTED).cloned().collect::<Vec<_>>().join("; ");
     if problems.len() > LISTED {
         text += &format!("; and {} more", problems.len() - LISTED);
@@ -91,8 +91,7 @@ impl Checkpoint<'static> {
             Some(path) => CheckpointError::Pickle { path },
             None => CheckpointError::Io { path: path.clone(), source },
         })?;
-        let config =
-            config::read(&config).map_err(|problem| CheckpointError::Malformed { path, problem })?;
+        let config = config::read(&config).map_err(|problem| CheckpointError::Malformed { path, problem })?;
         let store = TensorStore::open(folder)?;
         Self::checked(config, folder.to_path_buf(), store)
     }
@@ -101,10 +100,8 @@ impl Checkpoint<'static> {
 impl<'a> Checkpoint<'a> {
     /// A checkpoint in memory; `place` is its name in messages.
     pub(crate) fn in_memory(place: &Path, config: &[u8], model: &'a [u8]) -> Result<Self, CheckpointError> {
-        let config = config::read(config).map_err(|problem| CheckpointError::Malformed {
-            path: place.join("config.json"),
-            problem,
-        })?;
+        let config = config::read(config)
+            .map_err(|problem| CheckpointError::Malformed { path: place.join("config.json"), problem })?;
         let store = TensorStore::in_memory(&place.join("model.safetensors"), model)?;
         Self::checked(config, place.to_path_buf(), store)
     }
@@ -122,7 +119,8 @@ impl<'a> Checkpoint<'a> {
                         if info.shape != shape {
                             problems.push(format!("tensor `{found}` is {:?}, not {shape:?}", info.shape));
                         } else if Precision::of(info.dtype).is_none() {
-                            problems.push(format!("tensor `{found}` is {:?}, not F32, F16 or BF16", info.dtype));
+                            problems
+                                .push(format!("tensor `{found}` is {:?}, not F32, F16 or BF16", info.dtype));
                         }
                         wanted.insert(found.to_string());
                     }

@@ -1,7 +1,9 @@
 //! `config.json` of every family, in the spellings of transformers 4 and 5, and back.
 
 use super::values::Precision;
-use crate::spec::{Activation, Biases, DecoderSpec, Family, Norm, Position, ROTARY_BASE, Residual, Rotary, Scaling};
+use crate::spec::{
+    Activation, Biases, DecoderSpec, Family, Norm, Position, ROTARY_BASE, Residual, Rotary, Scaling,
+};
 use serde_json::{Map, Value, json};
 
 /// What `config.json` says of a model.
@@ -41,7 +43,11 @@ pub fn read(bytes: &[u8]) -> Result<Config, String> {
     if let Some(problem) = spec.problem() {
         return Err(problem);
     }
-    Ok(Config { spec, ends: keys.tokens("eos_token_id")?, pad: keys.tokens("pad_token_id")?.first().copied() })
+    Ok(Config {
+        spec,
+        ends: keys.tokens("eos_token_id")?,
+        pad: keys.tokens("pad_token_id")?.first().copied(),
+    })
 }
 
 /// The keys of a file; a key that is `null` is one that is not there.
@@ -121,7 +127,9 @@ impl<'a> Keys<'a> {
             "gelu" => Ok(Activation::GeluErf),
             "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::Gelu),
             "relu" => Ok(Activation::Relu),
-            _ => Err(format!("`{key} = \"{name}\"` is not implemented: gelu, gelu_new, gelu_fast and relu are")),
+            _ => Err(format!(
+                "`{key} = \"{name}\"` is not implemented: gelu, gelu_new, gelu_fast and relu are"
+            )),
         }
     }
 
@@ -146,7 +154,9 @@ impl<'a> Keys<'a> {
                 high: inner.number_or(&["high_freq_factor"], 4.0)?,
                 original: inner.number_or(&["original_max_position_embeddings"], 8192.0)?,
             },
-            other => return Err(format!("rope_type `{other}` is not implemented: default, linear and llama3 are")),
+            other => {
+                return Err(format!("rope_type `{other}` is not implemented: default, linear and llama3 are"));
+            }
         };
         let width = (head_width as f64 * share) as usize;
         Ok(Position::Rotary(Rotary { base, width, interleaved: false, scaling }))
@@ -179,7 +189,12 @@ fn llama(keys: Keys<'_>, family: Family) -> Result<DecoderSpec, String> {
     let attention_bias = keys.flag_or("attention_bias", false)?;
     let bias = match family {
         Family::Qwen2 => Biases { qkv: true, ..Biases::NONE },
-        _ => Biases { qkv: attention_bias, o: attention_bias, mlp: keys.flag_or("mlp_bias", false)?, head: false },
+        _ => Biases {
+            qkv: attention_bias,
+            o: attention_bias,
+            mlp: keys.flag_or("mlp_bias", false)?,
+            head: false,
+        },
     };
     let sizes = (keys.count(&["num_hidden_layers"])?, keys.count(&["intermediate_size"])?);
     Ok(DecoderSpec {
@@ -189,14 +204,23 @@ fn llama(keys: Keys<'_>, family: Family) -> Result<DecoderSpec, String> {
         position: keys.rotary(head_width, 1.0, ROTARY_BASE)?,
         bias,
         tied: keys.flag_or("tie_word_embeddings", false)?,
-        ..DecoderSpec::of(family, keys.count(&["vocab_size"])?, width, sizes.0, heads, sizes.1, longest.min(window))
+        ..DecoderSpec::of(
+            family,
+            keys.count(&["vocab_size"])?,
+            width,
+            sizes.0,
+            heads,
+            sizes.1,
+            longest.min(window),
+        )
     })
 }
 
 fn gpt2(keys: Keys<'_>) -> Result<DecoderSpec, String> {
     keys.must_be("scale_attn_weights", true, true)?;
     keys.must_be("scale_attn_by_inverse_layer_idx", false, false)?;
-    let (width, heads) = (keys.count(&["n_embd", "hidden_size"])?, keys.count(&["n_head", "num_attention_heads"])?);
+    let (width, heads) =
+        (keys.count(&["n_embd", "hidden_size"])?, keys.count(&["n_head", "num_attention_heads"])?);
     head_width(width, heads)?;
     let layers = keys.count(&["n_layer", "num_hidden_layers"])?;
     let mlp = keys.count_or(&["n_inner"], Some(4 * width))?;
@@ -231,9 +255,11 @@ fn gpt_neox(keys: Keys<'_>) -> Result<DecoderSpec, String> {
 }
 
 fn gpt_j(keys: Keys<'_>) -> Result<DecoderSpec, String> {
-    let (width, heads) = (keys.count(&["n_embd", "hidden_size"])?, keys.count(&["n_head", "num_attention_heads"])?);
+    let (width, heads) =
+        (keys.count(&["n_embd", "hidden_size"])?, keys.count(&["n_head", "num_attention_heads"])?);
     let head_width = head_width(width, heads)?;
-    let (layers, mlp) = (keys.count(&["n_layer", "num_hidden_layers"])?, keys.count_or(&["n_inner"], Some(4 * width))?);
+    let (layers, mlp) =
+        (keys.count(&["n_layer", "num_hidden_layers"])?, keys.count_or(&["n_inner"], Some(4 * width))?);
     let longest = keys.count_or(&["n_positions", "max_position_embeddings"], Some(2048))?;
     let rotary = keys.count_or(&["rotary_dim"], Some(head_width))?;
     let tied = keys.flag_or("tie_word_embeddings", false)?;
@@ -260,7 +286,15 @@ fn bloom(keys: Keys<'_>) -> Result<DecoderSpec, String> {
     Ok(DecoderSpec {
         norm_epsilon: keys.number_or(&["layer_norm_epsilon"], 1e-5)?,
         tied: keys.flag_or("tie_word_embeddings", true)?,
-        ..DecoderSpec::of(Family::Bloom, keys.count(&["vocab_size"])?, width, layers, heads, 4 * width, longest)
+        ..DecoderSpec::of(
+            Family::Bloom,
+            keys.count(&["vocab_size"])?,
+            width,
+            layers,
+            heads,
+            4 * width,
+            longest,
+        )
     })
 }
 
@@ -272,7 +306,9 @@ fn opt(keys: Keys<'_>) -> Result<DecoderSpec, String> {
     head_width(width, heads)?;
     let projected = keys.count_or(&["word_embed_proj_dim"], Some(width))?;
     if projected != width {
-        return Err(format!("embeddings of width {projected} in a model of width {width} are not implemented"));
+        return Err(format!(
+            "embeddings of width {projected} in a model of width {width} are not implemented"
+        ));
     }
     let biased = keys.flag_or("enable_bias", true)?;
     let (layers, mlp) = (keys.count(&["num_hidden_layers"])?, keys.count(&["ffn_dim"])?);

@@ -45,8 +45,7 @@ struct Index {
 impl TensorStore<'static> {
     /// The weights of a folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
     pub(crate) fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        let (single, index) =
-            (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
+        let (single, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
         let files = if single.is_file() {
             vec![single]
         } else if index.is_file() {
@@ -131,7 +130,10 @@ impl<'a> TensorStore<'a> {
             let (begin, end) = info.data_offsets;
             let bytes = (data + begin as u64, data + end as u64);
             if bytes.1 > file_length || bytes.0 > bytes.1 {
-                return Err(format!("is cut off: tensor `{name}` ends at byte {}, the file at {file_length}", bytes.1));
+                return Err(format!(
+                    "is cut off: tensor `{name}` ends at byte {}, the file at {file_length}",
+                    bytes.1
+                ));
             }
             let place =
                 TensorPlace { dtype: info.dtype, shape: info.shape.clone(), shard: self.shards.len(), bytes };
@@ -172,8 +174,7 @@ impl<'a> TensorStore<'a> {
 /// A safetensors file of tensors of one format.
 pub(crate) fn serialize(tensors: &[(String, Vec<usize>, Vec<u8>)], precision: Precision) -> Vec<u8> {
     let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view =
-            TensorView::new(precision.dtype(), shape.clone(), bytes).expect("shape and bytes agree");
+        let view = TensorView::new(precision.dtype(), shape.clone(), bytes).expect("shape and bytes agree");
         (name.as_str(), view)
     });
     // transformers refuses a file that does not say that it is PyTorch's.

@@ -96,9 +96,19 @@ impl Parts {
     pub(crate) fn alike(parts: Vec<Values>, widen: bool) -> Self {
         let all = |is: fn(&Values) -> bool| !widen && parts.iter().all(is);
         if all(|part| matches!(part, Values::F16(_))) {
-            Self::F16(parts.into_iter().filter_map(|p| if let Values::F16(v) = p { Some(v) } else { None }).collect())
+            Self::F16(
+                parts
+                    .into_iter()
+                    .filter_map(|p| if let Values::F16(v) = p { Some(v) } else { None })
+                    .collect(),
+            )
         } else if all(|part| matches!(part, Values::Bf16(_))) {
-            Self::Bf16(parts.into_iter().filter_map(|p| if let Values::Bf16(v) = p { Some(v) } else { None }).collect())
+            Self::Bf16(
+                parts
+                    .into_iter()
+                    .filter_map(|p| if let Values::Bf16(v) = p { Some(v) } else { None })
+                    .collect(),
+            )
         } else {
             Self::F32(parts.into_iter().map(Values::into_f32).collect())
         }
