@@ -97,6 +97,8 @@ struct Inner {
     unknown: Option<u32>,
     /// Whether encoding puts a space before the text (LLaMA's and T5's habit).
     prepends_space: bool,
+    /// Special tokens that the file puts before a text.
+    beginning: Vec<u32>,
     json: String,
     digest: String,
 }
@@ -216,8 +218,19 @@ impl Tokenizer {
         }
         let unknown = find(&[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
         let digest = blake3::hash(format!("{eos} {pad} {json}").as_bytes()).to_hex().to_string();
-        let mut inner =
-            Inner { model, surface, tokens, eos, pad, unknown, prepends_space: false, json, digest };
+        let beginning = beginning(&model).map_err(TokenizerError::format)?;
+        let mut inner = Inner {
+            model,
+            surface,
+            tokens,
+            eos,
+            pad,
+            unknown,
+            prepends_space: false,
+            beginning,
+            json,
+            digest,
+        };
         inner.prepends_space = inner.concatenate(&inner.encode("a")).starts_with(b" ");
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -267,6 +280,12 @@ impl Tokenizer {
     /// The end-of-sequence id.
     pub fn eos(&self) -> u32 {
         self.inner.eos
+    }
+
+    /// The special tokens that the file puts before a text, such as LLaMA's `<s>`; [`Tokenizer::encode`] leaves them
+    /// out.
+    pub fn beginning(&self) -> &[u32] {
+        &self.inner.beginning
     }
 
     /// The padding id; equal to [`Tokenizer::eos`] when the vocabulary has no padding token.
@@ -366,6 +385,14 @@ impl Inner {
         }
         (ids, ranges)
     }
+}
+
+/// What stands before a text when special tokens are added.
+fn beginning(model: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let ids = |specials| Ok::<_, tokenizers::Error>(model.encode_fast("a", specials)?.get_ids().to_vec());
+    let (with, without) = (ids(true)?, ids(false)?);
+    let start = (0..with.len()).find(|start| with[*start..].starts_with(&without)).unwrap_or(0);
+    Ok(with[..start].to_vec())
 }
 
 fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {

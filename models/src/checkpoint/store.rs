@@ -2,8 +2,8 @@
 
 use super::values::{Precision, Values};
 use super::{CheckpointError, pickle_in};
-use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensorError};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -171,15 +171,26 @@ impl<'a> TensorStore<'a> {
     }
 }
 
-/// A safetensors file of tensors of one format.
-pub(crate) fn serialize(tensors: &[(String, Vec<usize>, Vec<u8>)], precision: Precision) -> Vec<u8> {
-    let views = tensors.iter().map(|(name, shape, bytes)| {
+/// Tensors of one format on their way into a safetensors file: name, shape, bytes.
+pub(crate) type FileTensors = [(String, Vec<usize>, Vec<u8>)];
+
+fn views(tensors: &FileTensors, precision: Precision) -> impl Iterator<Item = (&str, TensorView<'_>)> {
+    tensors.iter().map(move |(name, shape, bytes)| {
         let view = TensorView::new(precision.dtype(), shape.clone(), bytes).expect("shape and bytes agree");
         (name.as_str(), view)
-    });
+    })
+}
+
+/// Writes a safetensors file.
+pub(crate) fn write(path: &Path, tensors: &FileTensors, precision: Precision) -> std::io::Result<()> {
     // transformers refuses a file that does not say that it is PyTorch's.
     let metadata = [("format".to_string(), "pt".to_string())].into();
-    safetensors::serialize(views, Some(metadata)).expect("tensors are well formed")
+    safetensors::serialize_to_file(views(tensors, precision), Some(metadata), path).map_err(|error| {
+        match error {
+            SafeTensorError::IoError(source) => source,
+            other => std::io::Error::other(other),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -196,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_cut_off_file_names_the_tensor() {
-        let whole = serialize(&[("a".to_string(), vec![4], Precision::F32.bytes(&[1.0; 4]))], Precision::F32);
+        let tensors = [("a".to_string(), vec![4], Precision::F32.bytes(&[1.0; 4]))];
+        let whole = safetensors::serialize(views(&tensors, Precision::F32), None).unwrap();
         let error = TensorStore::in_memory(Path::new("m"), &whole[..whole.len() - 1]).unwrap_err();
         assert!(error.to_string().contains("tensor `a` ends at byte"), "{error}");
         let mut store = TensorStore::in_memory(Path::new("m"), &whole).unwrap();

@@ -6,7 +6,7 @@ use super::{PREFIX, PeftError};
 use crate::adapter::{Entry, Layout, LoraSpec, Start, Target};
 use crate::checkpoint::Precision;
 use crate::checkpoint::names::{self, Names, Qkv, head_by_head, transpose};
-use crate::checkpoint::store::serialize;
+use crate::checkpoint::store;
 use crate::spec::DecoderSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -63,12 +63,10 @@ pub fn write(folder: &Path, spec: &DecoderSpec, lora: &LoraSpec, values: &[f32])
     };
 
     std::fs::create_dir_all(folder).map_err(|source| PeftError::Io { path: folder.to_path_buf(), source })?;
-    let store = |name: &str, bytes: Vec<u8>| {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).map_err(|source| PeftError::Io { path, source })
-    };
-    store("adapter_model.safetensors", serialize(&tensors, Precision::F32))?;
-    store("adapter_config.json", config.write())
+    let path = folder.join("adapter_model.safetensors");
+    store::write(&path, &tensors, Precision::F32).map_err(|source| PeftError::Io { path, source })?;
+    let path = folder.join("adapter_config.json");
+    std::fs::write(&path, config.write()).map_err(|source| PeftError::Io { path, source })
 }
 
 /// Name, shape and bytes of a tensor.
