@@ -109,7 +109,7 @@ impl Entry {
 
 impl Target {
     /// Inputs and outputs of the map, and its name inside a block; `None` if the family has no such map.
-    fn shape(self, spec: &DecoderSpec) -> Option<(usize, usize, &'static str)> {
+    pub(crate) fn shape(self, spec: &DecoderSpec) -> Option<(usize, usize, &'static str)> {
         let (d, f) = (spec.width, spec.mlp);
         let [q, k, v] = spec.qkv_widths();
         match self {
@@ -179,6 +179,15 @@ impl Layout {
         let mut layout = Self::none();
         for (name, shape) in spec.tensors() {
             layout.push(name, as_matrix(&shape), Start::Base);
+        }
+        layout
+    }
+
+    /// A layout with the given tensors, in this order.
+    pub(crate) fn of(tensors: Vec<(String, [usize; 2], Start)>, scale: f32) -> Self {
+        let mut layout = Self { entries: Vec::new(), total: 0, scale };
+        for (name, shape, start) in tensors {
+            layout.push(name, shape, start);
         }
         layout
     }

@@ -112,7 +112,7 @@ impl Base {
         let checkpoint = Checkpoint::open(folder)?;
         let path = folder.join("tokenizer.json");
         let tokenizer = match std::fs::read(&path) {
-            Ok(bytes) => Some(read_tokenizer(&bytes, &checkpoint, &path)?),
+            Ok(bytes) => Some(read_tokenizer(&bytes, &checkpoint.config, &path)?),
             Err(_) => None,
         };
         let name = folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -124,13 +124,10 @@ impl Base {
     /// # Errors
     /// The zoo has no model of that name.
     pub fn zoo(name: &str, compute: &Compute) -> Result<Self, BaseError> {
-        let Some((_, files)) = crate::zoo::MODELS.iter().find(|(known, _)| *known == name) else {
-            let known = crate::zoo::names().join(", ");
-            return Err(BaseError::UnknownZooModel { name: name.to_string(), known });
-        };
+        let files = zoo_files(name)?;
         let place = Path::new("zoo").join(name);
         let checkpoint = Checkpoint::in_memory(&place, files.config, files.model)?;
-        let tokenizer = read_tokenizer(files.tokenizer, &checkpoint, &place.join("tokenizer.json"))?;
+        let tokenizer = read_tokenizer(files.tokenizer, &checkpoint.config, &place.join("tokenizer.json"))?;
         Self::from_checkpoint(name, checkpoint, Some(tokenizer), compute)
     }
 
@@ -162,6 +159,7 @@ impl Base {
     pub fn save(&self, folder: &Path, precision: Precision) -> Result<(), BaseError> {
         let config = checkpoint::Config {
             spec: self.spec.clone(),
+            begin: self.tokenizer.as_ref().and_then(|tokenizer| tokenizer.beginning().first().copied()),
             ends: self.ends.clone(),
             pad: self.tokenizer.as_ref().map(Tokenizer::pad),
         };
@@ -218,10 +216,22 @@ impl Base {
     }
 }
 
+/// The files of a model of the zoo.
+pub(crate) fn zoo_files(name: &str) -> Result<&'static CheckpointFiles<'static>, BaseError> {
+    let found = crate::zoo::MODELS.iter().find(|(known, _)| *known == name).map(|(_, files)| files);
+    found.ok_or_else(|| BaseError::UnknownZooModel {
+        name: name.to_string(),
+        known: crate::zoo::names().join(", "),
+    })
+}
+
 /// A tokenizer that fits the model.
-fn read_tokenizer(bytes: &[u8], checkpoint: &Checkpoint<'_>, path: &Path) -> Result<Tokenizer, BaseError> {
+pub(crate) fn read_tokenizer(
+    bytes: &[u8],
+    config: &checkpoint::Config,
+    path: &Path,
+) -> Result<Tokenizer, BaseError> {
     let wrong = |problem| BaseError::Tokenizer { path: path.to_path_buf(), problem };
-    let config = &checkpoint.config;
     let tokenizer = match config.ends.first() {
         Some(end) => Tokenizer::from_json_with_specials(bytes, *end, config.pad.unwrap_or(*end)),
         None => Tokenizer::from_json(bytes),
@@ -353,6 +363,7 @@ pub fn save_checkpoint(
 ) -> Result<(), BaseError> {
     let config = checkpoint::Config {
         spec: spec.clone(),
+        begin: tokenizer.and_then(|tokenizer| tokenizer.beginning().first().copied()),
         ends: tokenizer.map(|t| vec![t.eos()]).unwrap_or_default(),
         pad: tokenizer.map(Tokenizer::pad),
     };
@@ -364,9 +375,9 @@ fn save(
     config: &checkpoint::Config,
     tokenizer: Option<&Tokenizer>,
     precision: Precision,
-    host: impl FnMut(&str) -> Vec<f32>,
+    mut host: impl FnMut(&str) -> Vec<f32>,
 ) -> Result<(), BaseError> {
-    checkpoint::write(folder, config, precision, host)?;
+    checkpoint::write(folder, config, precision, |tensor| Ok(host(tensor)))?;
     if let Some(tokenizer) = tokenizer {
         let path = folder.join("tokenizer.json");
         std::fs::write(&path, tokenizer.to_json()).map_err(|source| CheckpointError::Io { path, source })?;

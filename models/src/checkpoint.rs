@@ -8,8 +8,11 @@
 //! | `store.rs`     | safetensors files, read tensor by tensor |
 //! | `values.rs`    | tensors in f32, f16 or bf16 on their way between file and device |
 //! | `llama2c.rs`   | the format of llama2.c |
+//! | `convert.rs`   | from any of these into a folder |
 
 mod config;
+mod convert;
+mod llama2c;
 pub(crate) mod names;
 pub(crate) mod store;
 pub(crate) mod values;
@@ -22,6 +25,7 @@ use store::TensorStore;
 use values::Values;
 
 pub use config::Config;
+pub use convert::{Converted, Source, convert};
 pub use values::Precision;
 
 /// Why a checkpoint cannot be read or written.
@@ -51,6 +55,12 @@ pub enum CheckpointError {
         /// One sentence a tensor.
         problems: Vec<String>,
     },
+    /// A folder that is to be made has something in it.
+    #[error("{path} is not empty: nothing is overwritten", path = path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Weights are there, as a pickle.
     #[error(
         "{path} is a pickle, which may run any code when it is read: write safetensors with\n  python -c 'from \
@@ -68,7 +78,7 @@ pub enum CheckpointError {
 /// How many problems a message lists.
 const LISTED: usize = 12;
 
-fn listed(problems: &[String]) -> String {
+pub(crate) fn listed(problems: &[String]) -> String {
     let mut text = problems.iter().take(LISTED).cloned().collect::<Vec<_>>().join("; ");
     if problems.len() > LISTED {
         text += &format!("; and {} more", problems.len() - LISTED);
@@ -109,6 +119,12 @@ impl<'a> Checkpoint<'a> {
     /// Lists every tensor that is missing, unexpected or misshapen, or of a type that is no float.
     fn checked(config: Config, place: PathBuf, store: TensorStore<'a>) -> Result<Self, CheckpointError> {
         let names = names::of(config.spec.family);
+        // Before anything is sized after a number of the configuration.
+        let (layers, there) = (config.spec.layers, store.names().count());
+        if layers > there {
+            let problems = vec![format!("{layers} layers, and {there} tensors in all")];
+            return Err(CheckpointError::Tensors { path: place, problems });
+        }
         let mut problems = Vec::new();
         let mut wanted = BTreeSet::new();
         for (tensor, _) in config.spec.tensors() {
@@ -139,6 +155,14 @@ impl<'a> Checkpoint<'a> {
     /// The shape and switches of the model.
     pub(crate) fn spec(&self) -> &DecoderSpec {
         &self.config.spec
+    }
+
+    /// The format of its embedding.
+    pub(crate) fn precision(&self) -> Precision {
+        let names = names::of(self.config.spec.family);
+        let place = names.place(&self.config.spec, "embedding").file_tensors(&self.config.spec, "embedding");
+        let found = place.first().and_then(|(name, _)| self.store.find(name, names.optional_prefix));
+        found.and_then(|(_, info)| Precision::of(info.dtype)).unwrap_or(Precision::F32)
     }
 
     /// One tensor of [`DecoderSpec::tensors`] as its files hold it, with its place.
@@ -194,7 +218,7 @@ pub(crate) fn write(
     folder: &Path,
     config: &Config,
     precision: Precision,
-    mut value: impl FnMut(&str) -> Vec<f32>,
+    mut value: impl FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
 ) -> Result<(), CheckpointError> {
     let io = |path: &Path, source| CheckpointError::Io { path: path.to_path_buf(), source };
     std::fs::create_dir_all(folder).map_err(|source| io(folder, source))?;
@@ -202,13 +226,13 @@ pub(crate) fn write(
     let mut tensors = Vec::new();
     for (tensor, _) in config.spec.tensors() {
         let place = names.place(&config.spec, &tensor);
-        let parts = place.take_apart(&config.spec, &tensor, &value(&tensor));
+        let parts = place.take_apart(&config.spec, &tensor, &value(&tensor)?);
         for ((name, shape), values) in place.file_tensors(&config.spec, &tensor).into_iter().zip(parts) {
             tensors.push((name, shape, precision.bytes(&values)));
         }
     }
     let path = folder.join("model.safetensors");
-    std::fs::write(&path, store::serialize(&tensors, precision)).map_err(|source| io(&path, source))?;
+    store::write(&path, &tensors, precision).map_err(|source| io(&path, source))?;
     let path = folder.join("config.json");
     std::fs::write(&path, config::write(config, precision)).map_err(|source| io(&path, source))
 }

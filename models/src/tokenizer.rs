@@ -106,6 +106,8 @@ struct Inner {
     unknown: Option<u32>,
     /// Whether encoding puts a space before the text (LLaMA's and T5's habit).
     prepends_space: bool,
+    /// Special tokens that the file puts before a text.
+    beginning: Vec<u32>,
     json: String,
     digest: String,
 }
@@ -217,10 +219,21 @@ impl Tokenizer {
         }
         let unknown = first_of(&model, &[UNK_TOKEN, "[UNK]"]).filter(|id| tokens[*id as usize].special);
         let digest = blake3::hash(format!("{eos} {pad} {json}").as_bytes()).to_hex().to_string();
+        let beginning = beginning(&model).map_err(TokenizerError::format)?;
         // Encoding adds no special tokens, so all that a post-processor would do is trim spaces from offsets.
         model.with_post_processor(None::<PostProcessorWrapper>);
-        let mut inner =
-            Inner { model, surface, tokens, eos, pad, unknown, prepends_space: false, json, digest };
+        let mut inner = Inner {
+            model,
+            surface,
+            tokens,
+            eos,
+            pad,
+            unknown,
+            prepends_space: false,
+            beginning,
+            json,
+            digest,
+        };
         inner.prepends_space = inner.concatenate(&inner.encode("a")).starts_with(b" ");
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -293,6 +306,12 @@ impl Tokenizer {
     /// The end-of-sequence id.
     pub fn eos(&self) -> u32 {
         self.inner.eos
+    }
+
+    /// The special tokens that the file puts before a text, such as LLaMA's `<s>`; [`Tokenizer::encode`] leaves them
+    /// out.
+    pub fn beginning(&self) -> &[u32] {
+        &self.inner.beginning
     }
 
     /// The padding id; equal to [`Tokenizer::eos`] when the vocabulary has no padding token.
@@ -400,6 +419,14 @@ impl Inner {
 /// The first of some tokens that a vocabulary has.
 fn first_of(model: &tokenizers::Tokenizer, names: &[&str]) -> Option<u32> {
     names.iter().find_map(|name| model.token_to_id(name))
+}
+
+/// What stands before a text when special tokens are added.
+fn beginning(model: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let ids = |specials| Ok::<_, tokenizers::Error>(model.encode_fast("a", specials)?.get_ids().to_vec());
+    let (with, without) = (ids(true)?, ids(false)?);
+    let start = (0..with.len()).find(|start| with[*start..].starts_with(&without)).unwrap_or(0);
+    Ok(with[..start].to_vec())
 }
 
 fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {

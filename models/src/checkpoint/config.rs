@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 pub struct Config {
     /// Shape and switches.
     pub spec: DecoderSpec,
+    /// The token before every text.
+    pub begin: Option<u32>,
     /// Tokens that end a text.
     pub ends: Vec<u32>,
     /// The padding token.
@@ -43,12 +45,27 @@ pub fn read(bytes: &[u8]) -> Result<Config, String> {
     if let Some(problem) = spec.problem() {
         return Err(problem);
     }
-    Ok(Config {
-        spec,
-        ends: keys.tokens("eos_token_id")?,
-        pad: keys.tokens("pad_token_id")?.first().copied(),
-    })
+    if spec.max_positions > MOST_POSITIONS {
+        return Err(format!(
+            "{} positions are more than the {MOST_POSITIONS} that are implemented",
+            spec.max_positions
+        ));
+    }
+    // A token outside the vocabulary never comes; some files have -1, or the size of the vocabulary, for none.
+    let tokens = |key| -> Result<Vec<u32>, String> {
+        Ok(keys.tokens(key)?.into_iter().filter(|id| (*id as usize) < spec.vocab).collect())
+    };
+    let first = |key| tokens(key).map(|ids| ids.first().copied());
+    let (begin, ends, pad) = (first("bos_token_id")?, tokens("eos_token_id")?, first("pad_token_id")?);
+    Ok(Config { spec, begin, ends, pad })
 }
+
+/// The largest size: sums of products of two stay below 2⁶⁴.
+const LARGEST: u64 = i32::MAX as u64;
+
+/// The longest texts: what the tables of rotary angles take is in proportion, and comes from a number that no tensor
+/// confirms.
+const MOST_POSITIONS: usize = 1 << 20;
 
 /// The keys of a file; a key that is `null` is one that is not there.
 #[derive(Clone, Copy)]
@@ -72,7 +89,7 @@ impl<'a> Keys<'a> {
         match (self.get(spellings), default) {
             (Some(value), _) => value
                 .as_u64()
-                .filter(|n| *n <= u64::from(u32::MAX))
+                .filter(|n| *n <= LARGEST)
                 .map(|n| n as usize)
                 .ok_or_else(|| format!("`{}` is {value}, not a whole number", spellings[0])),
             (None, Some(default)) => Ok(default),
@@ -108,11 +125,11 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// One token, several, or none.
+    /// One token, several, or none; a number that cannot be one is `u32::MAX`.
     fn tokens(self, key: &str) -> Result<Vec<u32>, String> {
-        let one = |value: &Value| {
-            let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-            id.ok_or_else(|| format!("`{key}` is {value}, not a token id"))
+        let one = |value: &Value| -> Result<u32, String> {
+            let id = value.as_i64().ok_or_else(|| format!("`{key}` is {value}, not a token id"))?;
+            Ok(u32::try_from(id).unwrap_or(u32::MAX))
         };
         match self.get(&[key]) {
             None => Ok(Vec::new()),
@@ -325,7 +342,7 @@ fn opt(keys: Keys<'_>) -> Result<DecoderSpec, String> {
 
 /// Writes a `config.json` that transformers 4 and 5 read.
 pub(crate) fn write(config: &Config, precision: Precision) -> Vec<u8> {
-    let Config { spec, ends, pad } = config;
+    let Config { spec, begin, ends, pad } = config;
     let (kind, class, own) = match spec.family {
         Family::Llama => ("llama", "LlamaForCausalLM", llama_keys(spec)),
         Family::Qwen2 => ("qwen2", "Qwen2ForCausalLM", llama_keys(spec)),
@@ -345,7 +362,7 @@ pub(crate) fn write(config: &Config, precision: Precision) -> Vec<u8> {
         "architectures": [class],
         "vocab_size": spec.vocab,
         "tie_word_embeddings": spec.tied,
-        "bos_token_id": null,
+        "bos_token_id": begin,
         "eos_token_id": end,
         "pad_token_id": pad,
         "torch_dtype": precision.torch_name(),
@@ -482,7 +499,7 @@ mod tests {
                     ..Rotary::whole(16, 5e5)
                 });
             }
-            let config = Config { spec, ends: vec![0, 3], pad: Some(1) };
+            let config = Config { spec, begin: Some(2), ends: vec![0, 3], pad: Some(1) };
             assert_eq!(read(&write(&config, Precision::F16)).unwrap(), config, "{family:?}");
         }
     }

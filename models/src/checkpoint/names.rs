@@ -2,6 +2,7 @@
 //!
 //! One table serves import, export and PEFT adapters.
 
+use crate::adapter::Target;
 use crate::spec::{DecoderSpec, Family};
 
 /// The names of a family. A block's parts stand behind `block` and the block's number.
@@ -148,6 +149,20 @@ pub(crate) enum Place {
 }
 
 impl Names {
+    /// The linear maps of a block as the files have them, in the order of [`Target`].
+    pub(crate) fn maps(&self, spec: &DecoderSpec) -> Vec<(Target, &'static str)> {
+        let mut maps = match self.qkv {
+            Qkv::Apart([q, k, v]) => vec![(Target::Q, q), (Target::K, k), (Target::V, v)],
+            Qkv::Beside(name) | Qkv::PerHead(name) => vec![(Target::Qkv, name)],
+        };
+        maps.push((Target::O, self.o));
+        if spec.gated() {
+            maps.push((Target::Gate, self.gate));
+        }
+        maps.extend([(Target::Up, self.up), (Target::Down, self.down)]);
+        maps
+    }
+
     /// Where the tensor `tensor` of [`DecoderSpec::tensors`] is kept.
     pub(crate) fn place(&self, spec: &DecoderSpec, tensor: &str) -> Place {
         let (module, kind) = tensor.rsplit_once('.').unwrap_or((tensor, "weight"));
@@ -238,11 +253,7 @@ impl Place {
     pub(crate) fn stack<T: Copy>(&self, spec: &DecoderSpec, tensor: &str, mut parts: Vec<Vec<T>>) -> Vec<T> {
         match self {
             Self::Same(_) | Self::Turned(_) => parts.swap_remove(0),
-            Self::PerHead(_) => {
-                let row = spec.head_width * inputs(spec, tensor);
-                let chunks: Vec<&[T]> = parts[0].chunks_exact(row).collect();
-                (0..3).flat_map(|part| chunks[part..].iter().step_by(3).copied()).flatten().copied().collect()
-            }
+            Self::PerHead(_) => part_by_part(&parts[0], spec.head_width * inputs(spec, tensor)),
             Self::Apart(_) => parts.concat(),
         }
     }
@@ -263,19 +274,23 @@ impl Place {
                 cut.to_vec()
             }
             Self::PerHead(_) => {
-                let rows = rows();
-                let chunks: Vec<&[f32]> = rows.chunks_exact(spec.head_width * inputs).collect();
-                let heads = spec.heads;
-                vec![
-                    (0..heads)
-                        .flat_map(|h| (0..3).flat_map(move |p| [p * heads + h]))
-                        .flat_map(|i| chunks[i])
-                        .copied()
-                        .collect(),
-                ]
+                vec![head_by_head(&rows(), spec.head_width * inputs)]
             }
         }
     }
+}
+
+/// Rows `[heads, 3, head_width]` as `[3, heads, head_width]`; a head's rows are `head` values.
+pub(crate) fn part_by_part<T: Copy>(rows: &[T], head: usize) -> Vec<T> {
+    let chunks: Vec<&[T]> = rows.chunks_exact(head).collect();
+    (0..3).flat_map(|part| chunks[part..].iter().step_by(3).copied()).flatten().copied().collect()
+}
+
+/// The inverse of [`part_by_part`].
+pub(crate) fn head_by_head<T: Copy>(rows: &[T], head: usize) -> Vec<T> {
+    let chunks: Vec<&[T]> = rows.chunks_exact(head).collect();
+    let heads = chunks.len() / 3;
+    (0..heads).flat_map(|h| chunks[h..].iter().step_by(heads).copied()).flatten().copied().collect()
 }
 
 fn shape(spec: &DecoderSpec, tensor: &str) -> Vec<usize> {
@@ -292,7 +307,7 @@ fn inputs(spec: &DecoderSpec, tensor: &str) -> usize {
 }
 
 /// `[rows, columns]` read column by column.
-fn transpose<T: Copy + Default>(values: &[T], columns: usize) -> Vec<T> {
+pub(crate) fn transpose<T: Copy + Default>(values: &[T], columns: usize) -> Vec<T> {
     if columns == 1 {
         return values.to_vec();
     }

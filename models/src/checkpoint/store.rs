@@ -3,11 +3,11 @@
 use super::values::{Precision, Values};
 use super::{CheckpointError, pickle_in};
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The longest header that is read, as in the reference implementation \[B\].
@@ -171,20 +171,61 @@ impl<'a> TensorStore<'a> {
     }
 }
 
-/// A safetensors file of tensors of one format.
-pub(crate) fn serialize(tensors: &[(String, Vec<usize>, Vec<u8>)], precision: Precision) -> Vec<u8> {
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(precision.dtype(), shape.clone(), bytes).expect("shape and bytes agree");
-        (name.as_str(), view)
+/// Writes a safetensors file of tensors of one format: name, shape, bytes. It has the bytes that the reference
+/// implementation would give it, and is never in memory as a whole.
+pub(crate) fn write(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, Vec<u8>)],
+    precision: Precision,
+) -> std::io::Result<()> {
+    let mut sorted: Vec<_> = tensors.iter().collect();
+    sorted.sort_by_key(|(name, ..)| name);
+    let mut end = 0;
+    let infos = sorted.iter().map(|(name, shape, bytes)| {
+        let begin = end;
+        end += bytes.len();
+        (
+            name.clone(),
+            TensorInfo { dtype: precision.dtype(), shape: shape.clone(), data_offsets: (begin, end) },
+        )
     });
     // transformers refuses a file that does not say that it is PyTorch's.
-    let metadata = [("format".to_string(), "pt".to_string())].into();
-    safetensors::serialize(views, Some(metadata)).expect("tensors are well formed")
+    let about = [("format".to_string(), "pt".to_string())].into();
+    let metadata = Metadata::new(Some(about), infos.collect()).expect("shapes and bytes agree");
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for (_, _, bytes) in sorted {
+        file.write_all(bytes)?;
+    }
+    file.flush()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::tensor::TensorView;
+
+    fn written(tensors: &[(String, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        write(&path, tensors, Precision::F32).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn files_are_those_of_the_reference_implementation() {
+        let tensors =
+            [("b", vec![2, 1], [1.0, 2.0].as_slice()), ("a", vec![3], &[3.0; 3]), ("c", vec![0], &[])];
+        let tensors = tensors.map(|(name, shape, v)| (name.to_string(), shape, Precision::F32.bytes(v)));
+        let views = tensors
+            .iter()
+            .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+        let about = [("format".to_string(), "pt".to_string())].into();
+        assert_eq!(written(&tensors), safetensors::serialize(views, Some(about)).unwrap());
+    }
 
     #[test]
     fn a_file_that_lies_about_its_header_is_refused() {
@@ -196,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_cut_off_file_names_the_tensor() {
-        let whole = serialize(&[("a".to_string(), vec![4], Precision::F32.bytes(&[1.0; 4]))], Precision::F32);
+        let whole = written(&[("a".to_string(), vec![4], Precision::F32.bytes(&[1.0; 4]))]);
         let error = TensorStore::in_memory(Path::new("m"), &whole[..whole.len() - 1]).unwrap_err();
         assert!(error.to_string().contains("tensor `a` ends at byte"), "{error}");
         let mut store = TensorStore::in_memory(Path::new("m"), &whole).unwrap();

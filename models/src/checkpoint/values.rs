@@ -15,6 +15,26 @@ pub enum Precision {
     Bf16,
 }
 
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::F32, Self::F16, Self::Bf16];
+        let found = all.into_iter().find(|precision| precision.to_string() == text);
+        found.ok_or_else(|| format!("`{text}` is not a precision: write f32, f16 or bf16"))
+    }
+}
+
 impl Precision {
     /// The format of a safetensors type; `None` for types that are not read.
     pub(crate) fn of(dtype: Dtype) -> Option<Self> {

@@ -11,7 +11,7 @@ use cotune_models::device::{DeviceChoice, DeviceError};
 use crate::exit;
 use crate::talk::Talk;
 
-pub use model::{ModelAlign, ModelCommand, ModelGenerate, ModelShow, Pretrain};
+pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScore, ModelShow, Pretrain};
 pub use run::{ProgressMode, Run};
 
 /// The command line.
@@ -44,7 +44,7 @@ pub enum Command {
     /// List runs, or show one.
     #[command(subcommand, disable_help_subcommand = true)]
     Runs(RunsCommand),
-    /// Look at a model, let it write, compare tokenizers.
+    /// Look at a model, let it judge and write, convert it.
     #[command(subcommand, disable_help_subcommand = true)]
     Model(ModelCommand),
     /// Make a checkpoint from its recipe.

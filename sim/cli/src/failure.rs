@@ -117,6 +117,7 @@ macro_rules! wrong {
 wrong!(
     cotune_models::base::BaseError,
     cotune_models::device::DeviceError,
+    cotune_models::peft::PeftError,
     cotune_models::pretrain::PretrainError,
     cotune_record::LogError,
     cotune_record::RunDirectoryError,

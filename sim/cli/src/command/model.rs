@@ -1,119 +1,38 @@
-//! `cotune model`: look at a model, let it write, compare tokenizers.
+//! `cotune model`: look at a model, let it judge and write, bring it into another layout, compare tokenizers.
 
-use std::path::Path;
+mod convert;
+mod generate;
+mod score;
+mod show;
 
-use cotune_kernel::stream::Stream;
+use std::path::{Path, PathBuf};
+
+use cotune_models::adapter::Layout;
 use cotune_models::align::{AlignSpec, Aligner};
 use cotune_models::base::Base;
+use cotune_models::checkpoint::Source;
 use cotune_models::device::Compute;
-use cotune_models::generate::{self, Sampling};
+use cotune_models::learner::AdapterRef;
+use cotune_models::peft;
 use cotune_models::spec::DecoderSpec;
 use cotune_models::tokenizer::Tokenizer;
-use serde::Serialize;
 
-use crate::arguments::{ModelAlign, ModelGenerate, ModelShow};
+use crate::arguments::ModelAlign;
 use crate::columns::{columns, row};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::talk;
 
-/// What `model show --json` prints.
-#[derive(Serialize)]
-struct Shown<'a> {
-    name: &'a str,
-    family: String,
-    parameters: usize,
-    digest: &'a str,
-    spec: &'a DecoderSpec,
-    tokenizer: ShownTokenizer<'a>,
-}
-
-#[derive(Serialize)]
-struct ShownTokenizer<'a> {
-    vocab: usize,
-    surface: String,
-    eos: &'a str,
-    pad: &'a str,
-    digest: &'a str,
-}
-
-/// Prints shape, size and tokenizer of a model.
-pub fn show(typed: &ModelShow) -> Result<Exit, Failure> {
-    let base = open(&typed.model, &Compute::cpu())?;
-    let (spec, tokenizer) = (base.spec(), base.tokenizer());
-    let shown = Shown {
-        name: base.name(),
-        family: spec.family_name(),
-        parameters: spec.parameters(),
-        digest: base.digest(),
-        spec,
-        tokenizer: ShownTokenizer {
-            vocab: tokenizer.vocab_size(),
-            surface: format!("{:?}", tokenizer.surface()),
-            eos: tokenizer.token_text(tokenizer.eos()),
-            pad: tokenizer.token_text(tokenizer.pad()),
-            digest: tokenizer.digest(),
-        },
-    };
-    if typed.json {
-        talk::print(serde_json::to_string_pretty(&shown).expect("a model's shape is JSON") + "\n")?;
-    } else {
-        talk::print(in_words(&shown))?;
-    }
-    Ok(Exit::Done)
-}
-
-fn in_words(shown: &Shown) -> String {
-    let (spec, tokenizer) = (shown.spec, &shown.tokenizer);
-    format!(
-        "{} ({}), {} parameters\n  \
-         layers     {} of width {}, {} heads, MLP {}\n  \
-         positions  {} ({:?}), {:?} norm, {:?}\n  \
-         tokenizer  {} tokens, {}, end {}, padding {}\n  \
-         digest     {}\n",
-        shown.name,
-        shown.family,
-        shown.parameters,
-        spec.layers,
-        spec.width,
-        spec.heads,
-        spec.mlp,
-        spec.max_positions,
-        spec.position,
-        spec.norm,
-        spec.activation,
-        tokenizer.vocab,
-        tokenizer.surface,
-        tokenizer.eos,
-        tokenizer.pad,
-        shown.digest,
-    )
-}
-
-/// Continues a prompt, with the likeliest tokens or with drawn ones.
-pub fn generate(typed: &ModelGenerate) -> Result<Exit, Failure> {
-    let base = open(&typed.model, &Compute::open(typed.device)?)?;
-    let prompt = base.tokenizer().encode(&typed.prompt);
-    if prompt.is_empty() {
-        return Err(Failure::wrong("the prompt is empty").help("write --prompt TEXT"));
-    }
-    let stream = |_: usize| Stream::keyed(typed.seed, "model/generate");
-    let sampling = match typed.temperature {
-        None => Sampling::Greedy,
-        Some(temperature) => Sampling::Temperature { temperature, top_p: 1.0, stream: &stream },
-    };
-    let texts = generate::generate(&base, &[], &[prompt], typed.max_tokens.get(), &sampling, &|_| false);
-    for text in texts {
-        talk::print(base.tokenizer().decode(&text.tokens) + "\n")?;
-    }
-    Ok(Exit::Done)
-}
+pub use convert::convert;
+pub use generate::generate;
+pub use score::score;
+pub use show::show;
 
 /// Prints a text in the tokens of two models, a row for each run of tokens that belong together.
 pub fn align(typed: &ModelAlign) -> Result<Exit, Failure> {
     let compute = Compute::cpu();
     let (from, to) = (open(&typed.from, &compute)?, open(&typed.to, &compute)?);
-    talk::print(links(from.tokenizer(), to.tokenizer(), &typed.text))?;
+    talk::print(links(tokenizer(&from)?, tokenizer(&to)?, &typed.text))?;
     Ok(Exit::Done)
 }
 
@@ -150,12 +69,66 @@ fn links(teacher: &Tokenizer, student: &Tokenizer, text: &str) -> String {
     columns("llll", &rows) + &format!("\n{linked} of {teachers} tokens linked to {linked} of {students}\n")
 }
 
-/// `zoo:NAME`, or a folder with or without `dir:` before it.
-fn open(model: &str, compute: &Compute) -> Result<Base, Failure> {
+/// `zoo:NAME`, or a path with or without `dir:` before it.
+fn source(model: &str) -> Source<'_> {
     match model.strip_prefix("zoo:") {
-        Some(name) => Ok(Base::zoo(name, compute)?),
-        None => Ok(Base::load(Path::new(model.strip_prefix("dir:").unwrap_or(model)), compute)?),
+        Some(name) => Source::Zoo(name),
+        None => Source::Folder(Path::new(model.strip_prefix("dir:").unwrap_or(model))),
     }
+}
+
+/// A model with or without a tokenizer.
+fn open(model: &str, compute: &Compute) -> Result<Base, Failure> {
+    Ok(match source(model) {
+        Source::Zoo(name) => Base::zoo(name, compute)?,
+        Source::Folder(folder) | Source::Llama2c(folder) => Base::load_bare(folder, compute)?,
+    })
+}
+
+/// The tokenizer of a model that has one.
+fn tokenizer(base: &Base) -> Result<&Tokenizer, Failure> {
+    match base.has_tokenizer() {
+        true => Ok(base.tokenizer()),
+        false => Err(Failure::wrong(format!("{} has no tokenizer.json", base.name()))
+            .help("put the tokenizer.json of the model into its folder, or work with --ids")),
+    }
+}
+
+/// Adapters in PEFT's layout, ready to stand on their base.
+struct Adapters(Vec<(Layout, Vec<f32>)>);
+
+impl Adapters {
+    fn read(folders: &[PathBuf], spec: &DecoderSpec) -> Result<Self, Failure> {
+        Ok(Self(folders.iter().map(|folder| peft::read(folder, spec)).collect::<Result<_, _>>()?))
+    }
+
+    fn as_refs(&self) -> Vec<AdapterRef<'_>> {
+        self.0.iter().map(|(layout, values)| (layout, values.as_slice())).collect()
+    }
+}
+
+/// An error unless the model knows all ids and has places for them.
+fn check_ids(ids: &[u32], spec: &DecoderSpec) -> Result<(), Failure> {
+    if let Some(id) = ids.iter().find(|id| **id as usize >= spec.vocab) {
+        return Err(Failure::wrong(format!(
+            "the model has no token {id}: its tokens are 0 to {}",
+            spec.vocab - 1
+        )));
+    }
+    if ids.len() > spec.max_positions {
+        let (got, most) = (ids.len(), spec.max_positions);
+        return Err(Failure::wrong(format!("{got} tokens are more than the {most} that the model can read")));
+    }
+    match ids.is_empty() {
+        true => Err(Failure::wrong("there is no token").help("write --ids 1,2,3 or a text")),
+        false => Ok(()),
+    }
+}
+
+/// The ids of a text with the special tokens that the tokenizer puts before it.
+fn encode(base: &Base, text: &str) -> Result<Vec<u32>, Failure> {
+    let tokenizer = tokenizer(base)?;
+    Ok([tokenizer.beginning(), &tokenizer.encode(text)].concat())
 }
 
 #[cfg(test)]
