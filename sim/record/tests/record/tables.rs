@@ -63,7 +63,7 @@ fn a_rounds_time_is_split_along_the_device_accepted_last() {
 #[test]
 fn a_second_outcome_in_one_round_is_refused() {
     let mut events = run();
-    let accepted = |event: &cotune_record::Event| matches!(event.kind, EventKind::UpdateAccepted { .. });
+    let accepted = |event: &Event| matches!(event.kind, EventKind::UpdateAccepted { .. });
     let again = events.iter().find(|event| accepted(event)).unwrap().clone();
     events.push(again);
     let error = tabulate(&events).unwrap_err();
