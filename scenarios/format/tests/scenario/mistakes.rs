@@ -113,7 +113,9 @@ fn a_file_that_is_not_there_is_shown_where_it_is_named() {
     ·        ───────────┬──────────
     ·                   ╰── no such folder
     ╰────
-  help: paths are relative to the scenario file; data:X lies under the data folder
+  help: a checkpoint is a folder with config.json, model.safetensors and tokenizer.json, beside
+        the scenario file unless its path says otherwise: `huggingface-cli download OWNER/NAME
+        --local-dir FOLDER` fetches one
 "
     );
 }
