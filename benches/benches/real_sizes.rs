@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench real_sizes` (4 GB of disk under the temporary folder, minutes).
 
+#![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;

@@ -11,7 +11,7 @@ use crate::decoder::Weights;
 use crate::device::Compute;
 use crate::kernels::attention::PositionTables;
 use crate::spec::DecoderSpec;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 use burn::tensor::{DType, Element, Tensor, TensorData};
 use half::{bf16, f16};
 use std::collections::BTreeMap;
@@ -110,10 +110,11 @@ impl Base {
     /// As [`Base::load`], except for a missing tokenizer.
     pub fn load_bare(folder: &Path, compute: &Compute) -> Result<Self, BaseError> {
         let checkpoint = Checkpoint::open(folder)?;
+        let has = |file: &str| folder.join(file).is_file();
         let path = folder.join("tokenizer.json");
-        let tokenizer = match std::fs::read(&path) {
-            Ok(bytes) => Some(read_tokenizer(&bytes, &checkpoint.config, &path)?),
-            Err(_) => None,
+        let tokenizer = match has("tokenizer.json") || (has("vocab.json") && has("merges.txt")) {
+            true => Some(fitting(Tokenizer::from_directory(folder), &checkpoint.config, &path)?),
+            false => None,
         };
         let name = folder.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         Self::from_checkpoint(&name, checkpoint, tokenizer, compute)
@@ -150,6 +151,17 @@ impl Base {
         }
         let (ends, pad) = (checkpoint.config.ends, checkpoint.config.pad);
         Ok(loading.finish(name, spec, tokenizer, ends, pad))
+    }
+
+    /// The same weights with another tokenizer, such as one with other special tokens.
+    #[must_use]
+    pub fn with_tokenizer(mut self, tokenizer: Tokenizer) -> Self {
+        if !self.ends.contains(&tokenizer.eos()) {
+            self.ends.push(tokenizer.eos());
+        }
+        self.pad = tokenizer.pad();
+        self.tokenizer = Some(tokenizer);
+        self
     }
 
     /// Writes the base as a checkpoint folder in Hugging Face's layout.
@@ -225,17 +237,26 @@ pub(crate) fn zoo_files(name: &str) -> Result<&'static CheckpointFiles<'static>,
     })
 }
 
-/// A tokenizer that fits the model.
+/// A tokenizer in memory, with the special tokens of the configuration.
 pub(crate) fn read_tokenizer(
     bytes: &[u8],
     config: &checkpoint::Config,
     path: &Path,
 ) -> Result<Tokenizer, BaseError> {
-    let wrong = |problem| BaseError::Tokenizer { path: path.to_path_buf(), problem };
     let tokenizer = match config.ends.first() {
         Some(end) => Tokenizer::from_json_with_specials(bytes, *end, config.pad.unwrap_or(*end)),
         None => Tokenizer::from_json(bytes),
     };
+    fitting(tokenizer, config, path)
+}
+
+/// The tokenizer, unless it has tokens that the model lacks.
+fn fitting(
+    tokenizer: Result<Tokenizer, TokenizerError>,
+    config: &checkpoint::Config,
+    path: &Path,
+) -> Result<Tokenizer, BaseError> {
+    let wrong = |problem| BaseError::Tokenizer { path: path.to_path_buf(), problem };
     let tokenizer = tokenizer.map_err(|e| wrong(e.to_string()))?;
     match tokenizer.vocab_size() > config.spec.vocab {
         true => Err(wrong(format!(

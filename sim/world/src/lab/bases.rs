@@ -60,14 +60,7 @@ fn speaking(base: Base, model: &str, template: &Template) -> Result<Base, LabErr
         .tokenizer()
         .with_tokens(&template.end, &template.pad)
         .map_err(|source| LabError::Tokens { model: model.to_owned(), source })?;
-    if tokenizer == *base.tokenizer() {
-        return Ok(base);
-    }
-    let host = base.spec().tensors().into_iter().map(|(name, _)| {
-        let values = base.host_values(&name);
-        (name, values)
-    });
-    Ok(Base::new(base.name(), base.spec().clone(), tokenizer, &host.collect(), base.compute()))
+    Ok(base.with_tokenizer(tokenizer))
 }
 
 /// The base of a recipe, from the cache or made now. The cache's key is the recipe with the digests of its files.
