@@ -185,12 +185,13 @@ impl Server {
         passed: impl Fn(u32) -> bool,
     ) -> Vec<u32> {
         let (plan, seed) = (view.plan, view.plan.scenario().seed);
+        let partitioned = plan.faults().is_partitioned(view.now);
+        let reachable = |device| plan.faults().reachable(plan.fleet().device(device).class_index, view.now);
         let eligible = |device: u32| {
-            let device = plan.fleet().device(device);
-            !self.busy.contains(&device.device)
-                && !passed(device.device)
-                && plan.faults().reachable(device.class_index, view.now)
-                && device.class.availability.online(seed, device.device, view.now)
+            !self.busy.contains(&device)
+                && !passed(device)
+                && (!partitioned || reachable(device))
+                && plan.fleet().class_of(device).availability.online(seed, device, view.now)
         };
         select(seed, draw, plan.fleet().devices(), wanted, eligible)
     }
