@@ -54,6 +54,14 @@ impl Coordination {
         }
     }
 
+    /// Longest round \[s\], where there are rounds and one is written.
+    pub fn deadline_seconds(&self) -> Option<f64> {
+        match self {
+            Self::Sync(sync) => sync.deadline_seconds,
+            Self::Buffered(_) | Self::Async(_) => None,
+        }
+    }
+
     /// Devices that work for one aggregate if nothing goes wrong, of a fleet of `devices`.
     pub fn updates_per_round(&self, devices: u64) -> u64 {
         match self {

@@ -5,8 +5,10 @@
 //! | `sync.rs`     | rounds: a cohort is waited for (Bonawitz et al. 2019) |
 //! | `buffered.rs` | no waiting: every so many updates make a new model (FedBuff; with a buffer of one, asynchronous) |
 //! | `server.rs`   | what both need: invitations, the cloud's work, budgets, the end of the run |
+//! | `scores.rs`   | the scores of the cloud's models |
 
 mod buffered;
+mod scores;
 mod server;
 mod sync;
 
@@ -97,9 +99,9 @@ impl CloudCore {
                 protocol.worked(server, round, outcome, view)
             }
             Message::Done { label: Label::Score { round, scope }, outcome } => {
-                server::scored(round, scope, outcome, view)
+                scores::scored(round, scope, outcome, view)
             }
-            Message::Measure { round, .. } => server.measure(round, view),
+            Message::Measure { round, .. } => scores::measure(server.state(), round, view),
             Message::Sent(_) | Message::Cut { .. } | Message::Interrupted { .. } => {
                 unreachable!("{message:?} is for a device")
             }

@@ -113,12 +113,14 @@ impl Faults {
         partitions.chain(restarts.filter_map(|restart| from(restart.at, restart.until))).min()
     }
 
+    /// Whether anyone cannot reach the cloud because of a partition.
+    pub fn is_partitioned(&self, now: VirtualTime) -> bool {
+        self.partitions.iter().any(|partition| partition.lasts(now))
+    }
+
     /// Whether devices of a class can reach the cloud, as far as partitions are concerned.
     pub fn reachable(&self, class_index: u16, now: VirtualTime) -> bool {
-        let cut = |partition: &Partition| {
-            partition.cuts(class_index) && (partition.at..partition.until).contains(&now)
-        };
-        !self.partitions.iter().any(cut)
+        !self.partitions.iter().any(|partition| partition.cuts(class_index) && partition.lasts(now))
     }
 
     /// What becomes of a device's update of a round, and in which words; none: it is sent as it is.
@@ -154,6 +156,10 @@ impl Faults {
 impl Partition {
     fn cuts(&self, class_index: u16) -> bool {
         self.classes[usize::from(class_index)]
+    }
+
+    fn lasts(&self, now: VirtualTime) -> bool {
+        (self.at..self.until).contains(&now)
     }
 }
 
@@ -251,6 +257,7 @@ mod tests {
         }
         let reachable = [99.0, 100.0, 149.9, 150.0].map(|now| faults.reachable(0, at(now)));
         assert_eq!(reachable, [true, false, false, true]);
+        assert_eq!([99.0, 120.0, 150.0].map(|now| faults.is_partitioned(at(now))), [false, true, false]);
         assert!(faults.reachable(1, at(120.0)));
     }
 }

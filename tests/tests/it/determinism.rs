@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 use cotune_record::{EventKind, FaultKind, Reason, first_difference};
-use cotune_tests::{Played, co_plms, plan, play, play_delayed, relay, shipped, tiny};
+use cotune_tests::{Played, co_plms, plan, play, play_delayed, shipped, tiny};
 use cotune_world::Plan;
 
 fn quickstart(overrides: &[(&str, &str)]) -> Arc<Plan> {
@@ -115,7 +115,7 @@ cloud_restart = { at = "120s", outage = "15s" }
 "#;
 
 fn unsteady(actors: &str) -> Arc<Plan> {
-    let tables = format!("{}{UNSTEADY}", co_plms(&format!("aggregate = \"median\"\n{}", relay(""))));
+    let tables = format!("{}{UNSTEADY}", co_plms("aggregate = \"median\""));
     plan(&tiny(
         &tables,
         &[

@@ -5,6 +5,7 @@
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `coordination.rs` | what holds for every coordination, whatever happens in whatever order |
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
@@ -24,6 +25,7 @@ mod arrows;
 mod book;
 mod buffered;
 mod commands;
+mod coordination;
 mod corpora;
 mod determinism;
 mod faults;

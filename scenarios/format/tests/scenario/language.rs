@@ -85,6 +85,9 @@ fn every_coordination_is_read_and_none_is_larger_than_the_fleet() {
     let asynchronous = coordination("{ async = { concurrency = 2 } }");
     assert_eq!(asynchronous, Coordination::Async(buffered(2, 1, None, 0.5)));
     assert_eq!((asynchronous.invited(4), asynchronous.updates_per_round(4)), (2, 1));
+    assert_eq!(asynchronous.deadline_seconds(), None);
+    let rounds = coordination("{ sync = { deadline = '5min' } }");
+    assert_eq!((rounds.invited(4), rounds.deadline_seconds()), (4, Some(300.0)));
     let many = changed("city-clinics.toml", &[("coordination", "'buffered'")]).coordination;
     assert_eq!(many, Coordination::Buffered(buffered(100, 10, None, 0.5)), "FedBuff's buffer");
 }

@@ -8,10 +8,9 @@ use crate::gate;
 use crate::job::{Job, Outcome};
 use crate::method::{CloudTask, State, Update};
 use crate::payload::Payload;
-use crate::score::{DomainScores, scores_of};
 use crate::select::select;
 use cotune_kernel::{VirtualDuration, VirtualTime};
-use cotune_record::{Digest, EndReason, EventKind, FaultKind, Loss, Reason, Scope};
+use cotune_record::{Digest, EndReason, EventKind, FaultKind, Loss, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -186,12 +185,13 @@ impl Server {
         passed: impl Fn(u32) -> bool,
     ) -> Vec<u32> {
         let (plan, seed) = (view.plan, view.plan.scenario().seed);
+        let partitioned = plan.faults().is_partitioned(view.now);
+        let reachable = |device| plan.faults().reachable(plan.fleet().device(device).class_index, view.now);
         let eligible = |device: u32| {
-            let device = plan.fleet().device(device);
-            !self.busy.contains(&device.device)
-                && !passed(device.device)
-                && plan.faults().reachable(device.class_index, view.now)
-                && device.class.availability.online(seed, device.device, view.now)
+            !self.busy.contains(&device)
+                && !passed(device)
+                && (!partitioned || reachable(device))
+                && plan.fleet().class_of(device).availability.online(seed, device, view.now)
         };
         select(seed, draw, plan.fleet().devices(), wanted, eligible)
     }
@@ -417,17 +417,6 @@ impl Server {
         };
         vec![Effect::Record(ended), Effect::End(reason)]
     }
-
-    pub(super) fn measure(&self, round: u32, view: &View<'_>) -> Vec<Effect> {
-        let subjects = view.plan.method().cloud_subjects(&self.state).into_iter();
-        subjects
-            .map(|(scope, subject)| Effect::Train {
-                job: Job::Score(subject),
-                label: Label::Score { round, scope },
-                after: VirtualDuration::ZERO,
-            })
-            .collect()
-    }
 }
 
 /// How old the model is that an update is based on.
@@ -459,33 +448,6 @@ fn closed(open: &OpenRound, void: bool, view: &View<'_>) -> Effect {
 fn compute_usd(seconds: f64, view: &View<'_>) -> f64 {
     let price = view.plan.scenario().cloud.price.as_ref();
     price.map_or(0.0, |price| price.compute_usd_per_second * seconds)
-}
-
-/// Scores of a model at the cloud: the mean over all domains, and every domain.
-pub(super) fn scored(round: u32, scope: Scope, outcome: Outcome, view: &View<'_>) -> Vec<Effect> {
-    let Some(scores) = scores_of(outcome, view) else { return Vec::new() };
-    let domains = view.plan.lab().domains();
-    let uniform = vec![1.0; domains.len()];
-    let mut effects = Vec::new();
-    for (metric, values) in &scores.metrics {
-        let mut record = |domain: Option<String>, value| {
-            let (metric, device, weight) = (metric.clone(), None, 1.0);
-            effects.push(Effect::Record(EventKind::Evaluated {
-                round,
-                scope,
-                device,
-                metric,
-                domain,
-                value,
-                weight,
-            }));
-        };
-        record(None, DomainScores::mixed(values, &uniform));
-        for (domain, value) in domains.iter().zip(values) {
-            record(Some(domain.clone()), value.mean());
-        }
-    }
-    effects
 }
 
 fn digest_of(state: &State) -> Digest {
