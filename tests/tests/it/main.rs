@@ -10,6 +10,7 @@
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
+//! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
 //! What they share is the library of this package.
@@ -19,6 +20,7 @@ mod book;
 mod commands;
 mod determinism;
 mod methods;
+mod model;
 mod plain_fedavg;
 mod rounds;
 mod transfers;
