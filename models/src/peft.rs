@@ -38,6 +38,18 @@ pub use write::write;
 /// What stands before every tensor's name in PEFT's file.
 const PREFIX: &str = "base_model.model.";
 
+/// GPT-NeoX's head: what its checkpoints and transformers 4 call `embed_out`, transformers 5 calls `lm_head`.
+const OLD_HEAD: &str = "embed_out.";
+const HEAD: &str = "lm_head.";
+
+/// The name in PEFT's file of a tensor of a checkpoint.
+fn in_peft(name: &str) -> String {
+    match name.strip_prefix(OLD_HEAD) {
+        Some(rest) => format!("{PREFIX}{HEAD}{rest}"),
+        None => format!("{PREFIX}{name}"),
+    }
+}
+
 /// Why an adapter cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PeftError {

@@ -1,7 +1,7 @@
 //! From PEFT's tensors to a layout and its values.
 
 use super::config::Config;
-use super::{PREFIX, PeftError};
+use super::{PREFIX, PeftError, in_peft};
 use crate::adapter::{Layout, Start, as_matrix};
 use crate::checkpoint::Precision;
 use crate::checkpoint::names::{self, Names, Place, Qkv, part_by_part, transpose};
@@ -94,6 +94,8 @@ struct Saved {
     tensor: String,
     shape: Vec<usize>,
     place: Place,
+    /// The tensors of the file that it is made of.
+    parts: Vec<String>,
 }
 
 impl AdapterFile<'_> {
@@ -132,9 +134,13 @@ impl AdapterFile<'_> {
         for (tensor, shape) in untied.tensors() {
             let place = names.place(untied, &tensor);
             let files = place.file_tensors(untied, &tensor);
-            let module =
-                |name: &str| name.rsplit_once('.').map_or(String::new(), |(module, _)| module.to_string());
-            let chosen: Vec<bool> = files.iter().map(|(name, _)| config.saves(&module(name))).collect();
+            let saves = |name: &str| {
+                name.trim_start_matches(PREFIX)
+                    .rsplit_once('.')
+                    .is_some_and(|(module, _)| config.saves(module))
+            };
+            let chosen: Vec<bool> =
+                files.iter().map(|(name, _)| saves(name) || saves(&in_peft(name))).collect();
             if !chosen.contains(&true) {
                 continue;
             }
@@ -144,10 +150,14 @@ impl AdapterFile<'_> {
                 ));
                 continue;
             }
+            let mut parts = Vec::new();
             for (name, shape) in files {
-                self.want(&format!("{PREFIX}{name}"), &shape);
+                let old = format!("{PREFIX}{name}");
+                let name = if self.store.find(&old, "").is_some() { old } else { in_peft(&name) };
+                self.want(&name, &shape);
+                parts.push(name);
             }
-            saved.push(Saved { tensor, shape, place });
+            saved.push(Saved { tensor, shape, place, parts });
         }
         saved
     }
@@ -209,9 +219,7 @@ impl Map {
 
 impl Saved {
     fn read(&self, file: &mut AdapterFile<'_>, untied: &DecoderSpec) -> Result<Vec<f32>, PeftError> {
-        let names = self.place.file_tensors(untied, &self.tensor).into_iter().map(|(name, _)| name);
-        let parts: Vec<Vec<f32>> =
-            names.map(|name| file.read(&format!("{PREFIX}{name}"))).collect::<Result<_, _>>()?;
+        let parts: Vec<Vec<f32>> = self.parts.iter().map(|name| file.read(name)).collect::<Result<_, _>>()?;
         Ok(self.place.assemble(untied, &self.tensor, parts))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::read::lora_name;
-use super::{PREFIX, PeftError};
+use super::{PeftError, in_peft};
 use crate::adapter::{Entry, Layout, LoraSpec, Start, Target};
 use crate::checkpoint::Precision;
 use crate::checkpoint::names::{self, Names, Qkv, head_by_head, transpose};
@@ -149,11 +149,12 @@ impl<'a> Adapter<'a> {
             let place = self.names.place(&untied, tensor);
             let parts = place.take_apart(&untied, tensor, values);
             for ((name, shape), values) in place.file_tensors(&untied, tensor).into_iter().zip(parts) {
+                let name = in_peft(&name);
                 let module = name.rsplit('.').nth(1).expect("a module has a name").to_string();
                 if !modules.contains(&module) {
                     modules.push(module);
                 }
-                tensors.push((format!("{PREFIX}{name}"), shape, Precision::F32.bytes(&values)));
+                tensors.push((name, shape, Precision::F32.bytes(&values)));
             }
         };
         for entry in layout.entries().iter().filter(|entry| entry.start == Start::Base) {

@@ -16,6 +16,7 @@
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
+//! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
 //! What they share is the library of this package, and for a cloud that is told message by message `told.rs`.
@@ -30,6 +31,7 @@ mod corpora;
 mod determinism;
 mod faults;
 mod methods;
+mod model;
 mod optimizer;
 mod oracles;
 mod plain_fedavg;
