@@ -368,7 +368,7 @@ fn a_batch_without_answers_is_no_step_and_a_loss_that_is_not_finite_changes_noth
     let mut state = Trained { values: random_values(&layout), ..Trained::default() };
     let sequences = sequences(&base);
     let mut masked = Batch::pack(&[&sequences[0]], base.pad());
-    (masked.rows, masked.targets, masked.spans) = (Vec::new(), Vec::new(), Vec::from([0..0]));
+    (masked.rows, masked.targets, masked.spans) = (Vec::new(), Vec::new(), std::iter::once(0..0).collect());
     let mut learner = Learner::new(&base, &layout, &state, AdamW::default());
     learner.tune(masked, 1e-2);
     let (after, progress) = learner.finish();
