@@ -34,8 +34,18 @@ fn base_of(fixture: &Path) -> String {
 
 /// One checkpoint of each family, and those whose layout is special: shared keys, a shared head.
 fn checkpoints() -> Vec<Base> {
-    let names =
-        ["llama-gqa", "llama-mha", "mistral-mqa", "qwen2", "gpt2", "gpt-neox-serial", "gpt-neox-parallel", "gptj", "bloom", "opt"];
+    let names = [
+        "llama-gqa",
+        "llama-mha",
+        "mistral-mqa",
+        "qwen2",
+        "gpt2",
+        "gpt-neox-serial",
+        "gpt-neox-parallel",
+        "gptj",
+        "bloom",
+        "opt",
+    ];
     let bases: Vec<Base> = names.map(checkpoint).into();
     for family in Family::ALL {
         assert!(bases.iter().any(|base| base.spec().family == family), "{family:?} is there");

@@ -41,7 +41,9 @@ pub fn generate(typed: &ModelGenerate) -> Result<Exit, Failure> {
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let room = base.spec().max_positions - longest;
     if room == 0 {
-        return Err(Failure::wrong(format!("a prompt of {longest} tokens leaves the model no room for another")));
+        return Err(Failure::wrong(format!(
+            "a prompt of {longest} tokens leaves the model no room for another"
+        )));
     }
     let max_tokens = typed.max_tokens.get().min(room);
     let stream = |prompt: usize| Stream::keyed(typed.seed, &format!("model/generate/{prompt}"));
