@@ -22,9 +22,9 @@ pub struct AdamW {
 }
 
 impl Default for AdamW {
-    /// β = (0.9, 0.98), as the feasibility study trained with; ε as in PyTorch; no decay; clip 1.
+    /// β, ε and decay as in PyTorch; clip 1.
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.0, clip: 1.0 }
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, clip: 1.0 }
     }
 }
 

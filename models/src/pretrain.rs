@@ -88,6 +88,8 @@ pub enum PretrainError {
 
 /// Steps of linear warm-up (chosen, as in the feasibility study).
 const WARM_UP: u64 = 50;
+/// Decay of the second moment, faster than PyTorch's: there are some hundred steps (chosen, as in the feasibility study).
+const BETA2: f64 = 0.98;
 /// Where the learning rate ends, as a share of its peak (chosen, as in the feasibility study).
 const FLOOR: f64 = 0.05;
 /// Texts a tokenizer is trained on (chosen, as in the feasibility study).
@@ -118,7 +120,7 @@ pub fn pretrain(
     let layout = Layout::full(&spec);
     let values =
         layout.init(&mut Stream::keyed(recipe.seed, "pretrain/unused"), |name| base.host_values(name));
-    let rule = AdamW { weight_decay: recipe.training.weight_decay, ..AdamW::default() };
+    let rule = AdamW { beta2: BETA2, weight_decay: recipe.training.weight_decay, ..AdamW::default() };
     let mut learner = Learner::new(&base, &layout, &Trained { values, ..Trained::default() }, rule);
     let (mut tokens, mut last_losses) = (0, Vec::new());
     for step in 0..recipe.training.steps {

@@ -1,7 +1,7 @@
 //! Learning from another checkpoint's distribution.
 
 use super::recipe::DistillRecipe;
-use super::{PretrainError, Resolve, host_weights, whole_step};
+use super::{BETA2, PretrainError, Resolve, host_weights, whole_step};
 use crate::adapter::Layout;
 use crate::align::{AlignSpec, Aligner, CachedAligner};
 use crate::base::Base;
@@ -47,8 +47,8 @@ pub fn distill(
     let layout = Layout::full(student.spec());
     let values =
         layout.init(&mut Stream::keyed(how.seed, "distill/unused"), |name| student.host_values(name));
-    let mut learner =
-        Learner::new(student, &layout, &Trained { values, ..Trained::default() }, AdamW::default());
+    let rule = AdamW { beta2: BETA2, weight_decay: 0.0, ..AdamW::default() };
+    let mut learner = Learner::new(student, &layout, &Trained { values, ..Trained::default() }, rule);
     for step in 0..how.steps {
         let mut stream = Stream::keyed(how.seed, &format!("distill/step/{step}"));
         let chosen: Vec<&Sequence> = (0..how.batch).filter_map(|_| stream.choice(&sequences)).collect();

@@ -208,7 +208,7 @@ pub struct AdamW {
     pub lr: f64,
     /// Learning rate at the cloud. Default: 5e-3.
     pub cloud_lr: f64,
-    /// Decoupled weight decay. Default: 0.
+    /// Decoupled weight decay. Default: 0.01 (PyTorch).
     pub weight_decay: f64,
     /// Largest gradient norm; none: no clipping (`"off"`). Default: 1.
     pub clip: Option<f64>,
@@ -216,7 +216,7 @@ pub struct AdamW {
     pub schedule: Schedule,
     /// Final learning rate as a fraction of the first, in [0, 1]. Default: 0.15.
     pub floor: f64,
-    /// Decay of the first and second moments, β1 and β2. Default: 0.9 and 0.98 (METHODS §8; PyTorch has 0.9 and 0.999).
+    /// Decay of the first and second moments, β1 and β2. Default: 0.9 and 0.999 (PyTorch).
     pub betas: [f64; 2],
     /// Added to the root of the second moment. Default: 1e-8 (PyTorch).
     pub eps: f64,

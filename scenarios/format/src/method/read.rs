@@ -201,11 +201,11 @@ fn optimizer(view: &View) -> Optimizer {
     let mut adamw = AdamW {
         lr: 1e-2,
         cloud_lr: 5e-3,
-        weight_decay: 0.0,
+        weight_decay: 0.01,
         clip: Some(1.0),
         schedule: Schedule::Cosine,
         floor: 0.15,
-        betas: [0.9, 0.98],
+        betas: [0.9, 0.999],
         eps: 1e-8,
         warm_up: None,
         micro_batch: None,
@@ -232,7 +232,7 @@ fn optimizer(view: &View) -> Optimizer {
     adamw.schedule = view.word("schedule", SCHEDULES).or(adamw.schedule);
     adamw.floor = view.number("floor", Bound::Fraction).or(adamw.floor);
     let beta = |node: &_, path: &str| reader::number(node, path, Bound::BelowOne);
-    if let Some(betas) = view.list("betas", "[0.9, 0.98]", beta).optional() {
+    if let Some(betas) = view.list("betas", "[0.9, 0.999]", beta).optional() {
         match <[f64; 2]>::try_from(betas) {
             Ok(betas) => adamw.betas = betas,
             Err(_) => {
@@ -241,7 +241,7 @@ fn optimizer(view: &View) -> Optimizer {
                     format!("`{}.betas` is two numbers below 1", view.path),
                 );
                 view.problems
-                    .add(error.label(view.place("betas"), "not two").help("write betas = [0.9, 0.98]"));
+                    .add(error.label(view.place("betas"), "not two").help("write betas = [0.9, 0.999]"));
             }
         }
     }
