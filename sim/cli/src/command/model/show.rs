@@ -1,6 +1,9 @@
 //! `cotune model show`: what a model is.
 
+use cotune_kernel::{Bytes, Flops};
+use cotune_models::adapter::Layout;
 use cotune_models::base::Base;
+use cotune_models::cost::ModelShape;
 use cotune_models::device::Compute;
 use cotune_models::spec::{Activation, Biases, DecoderSpec, Norm, Position, Residual, Scaling};
 use serde::Serialize;
@@ -20,7 +23,18 @@ struct Shown<'a> {
     digest: &'a str,
     ends: &'a [u32],
     spec: &'a DecoderSpec,
+    cost: ShownCost,
     tokenizer: Option<ShownTokenizer<'a>>,
+}
+
+/// What work on the bare model costs, per token and without attention's share, which grows with the text.
+#[derive(Serialize)]
+struct ShownCost {
+    forward_flops: f64,
+    lora_training_flops: f64,
+    full_training_flops: f64,
+    weight_bytes_f16: f64,
+    kv_bytes: f64,
 }
 
 #[derive(Serialize)]
@@ -43,6 +57,7 @@ pub fn show(typed: &ModelShow) -> Result<Exit, Failure> {
         digest: base.digest(),
         ends: base.ends(),
         spec: base.spec(),
+        cost: shown_cost(base.spec()),
         tokenizer: base.has_tokenizer().then(|| shown_tokenizer(&base)),
     };
     talk::print(match typed.json {
@@ -50,6 +65,17 @@ pub fn show(typed: &ModelShow) -> Result<Exit, Failure> {
         false => in_words(&shown),
     })?;
     Ok(Exit::Done)
+}
+
+fn shown_cost(spec: &DecoderSpec) -> ShownCost {
+    let shape = ModelShape { bits_per_weight: 16.0, ..ModelShape::of(spec, &Layout::none()) };
+    ShownCost {
+        forward_flops: shape.forward_flops(1.0, 0.0),
+        lora_training_flops: shape.training_flops(1.0, 0.0),
+        full_training_flops: shape.full_training_flops(1.0, 0.0),
+        weight_bytes_f16: shape.weight_bytes(),
+        kv_bytes: shape.kv_bytes(1.0),
+    }
 }
 
 fn shown_tokenizer(base: &Base) -> ShownTokenizer<'_> {
@@ -87,11 +113,19 @@ fn in_words(shown: &Shown<'_>) -> String {
         ("norms", norms(spec)),
         ("biases", biases(spec.bias)),
         ("head", if spec.tied { "the embedding" } else { "its own" }.to_owned()),
+        ("a token", cost(&shown.cost)),
         ("tokenizer", tokenizer),
         ("digest", shown.digest.to_owned()),
     ];
     let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
     format!("{} ({}), {} parameters\n{rows}", shown.name, shown.family, shown.parameters)
+}
+
+fn cost(cost: &ShownCost) -> String {
+    let flops = [cost.forward_flops, cost.lora_training_flops, cost.full_training_flops].map(Flops);
+    let [forward, lora, full] = flops;
+    let kv = Bytes(cost.kv_bytes as u64);
+    format!("{forward} forward, {lora} LoRA training, {full} full training, {kv} of keys and values")
 }
 
 fn residual(residual: Residual) -> &'static str {
