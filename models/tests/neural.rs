@@ -58,53 +58,51 @@ fn sequences(base: &Base) -> Vec<Sequence> {
         .collect()
 }
 
+/// Every trained tensor of a layout receives a gradient, and a value of each has the one of finite differences.
+fn assert_gradients(base: &Base, layout: &Layout) {
+    let family = base.spec().family;
+    let values = random_values(layout);
+    let sequences = sequences(base);
+    let all: Vec<&Sequence> = sequences.iter().collect();
+    // Plain SGD would show the gradient; AdamW's first moment after one step is (1 − β1) · gradient.
+    let rule = AdamW { clip: 1e9, weight_decay: 0.0, ..AdamW::default() };
+    let state = Trained { values: values.clone(), ..Trained::default() };
+    let mut learner = Learner::new(base, layout, &state, rule);
+    learner.tune(Batch::pack(&all, base.pad()), 0.0);
+    let (after, progress) = learner.finish();
+    assert_eq!((progress.steps, progress.skipped), (1, 0));
+    assert_eq!(after.values, values, "a learning rate of zero moves nothing");
+    let gradient: Vec<f32> = after.moments.first.iter().map(|m| m / (1.0 - rule.beta1 as f32)).collect();
+    let rows: Vec<f64> = all.iter().map(|s| s.answer.len() as f64).collect();
+    let loss = |values: &[f32]| -> f64 {
+        let losses = answer_losses(base, &[(layout, values)], &all);
+        losses.iter().zip(&rows).map(|(l, n)| l * n).sum::<f64>() / rows.iter().sum::<f64>()
+    };
+    let mut stream = Stream::keyed(5, "picks");
+    for entry in layout.entries() {
+        let of_entry = &gradient[entry.offset..entry.offset + entry.len()];
+        assert!(of_entry.iter().any(|g| *g != 0.0), "{family:?} {} receives a gradient", entry.name);
+        let i = entry.offset + stream.below(entry.len() as u64) as usize;
+        let nudge = |delta: f32| {
+            let mut moved = values.clone();
+            moved[i] += delta;
+            loss(&moved)
+        };
+        let expected = (nudge(1e-2) - nudge(-1e-2)) / 2e-2;
+        let got = f64::from(gradient[i]);
+        assert!(
+            (got - expected).abs() < 2e-3 + 0.02 * expected.abs(),
+            "{family:?} {}: gradient {got}, finite difference {expected}",
+            entry.name
+        );
+    }
+}
+
 #[test]
 fn gradients_match_finite_differences_in_every_family() {
     for family in Family::ALL {
         let base = base(family);
-        let layout = Layout::lora(base.spec(), &everything());
-        let values = random_values(&layout);
-        let sequences = sequences(&base);
-        let all: Vec<&Sequence> = sequences.iter().collect();
-        // Plain SGD would show the gradient; AdamW's first moment after one step is (1 − β1) · gradient.
-        let rule = AdamW { clip: 1e9, ..AdamW::default() };
-        let state = Trained { values: values.clone(), ..Trained::default() };
-        let mut learner = Learner::new(&base, &layout, &state, rule);
-        learner.tune(Batch::pack(&all, base.tokenizer().pad()), 0.0);
-        let (after, progress) = learner.finish();
-        assert_eq!((progress.steps, progress.skipped), (1, 0));
-        assert_eq!(after.values, values, "a learning rate of zero moves nothing");
-        let gradient: Vec<f32> = after.moments.first.iter().map(|m| m / (1.0 - 0.9)).collect();
-        assert_eq!(
-            layout
-                .entries()
-                .iter()
-                .filter(|e| gradient[e.offset..e.offset + e.len()].iter().all(|g| *g == 0.0))
-                .count(),
-            0,
-            "every trained tensor of {family:?} receives a gradient"
-        );
-        let rows: Vec<f64> = all.iter().map(|s| s.answer.len() as f64).collect();
-        let loss = |values: &[f32]| -> f64 {
-            let losses = answer_losses(&base, &[(&layout, values)], &all);
-            losses.iter().zip(&rows).map(|(l, n)| l * n).sum::<f64>() / rows.iter().sum::<f64>()
-        };
-        let mut stream = Stream::keyed(5, "picks");
-        for entry in layout.entries() {
-            let i = entry.offset + stream.below(entry.len() as u64) as usize;
-            let nudge = |delta: f32| {
-                let mut moved = values.clone();
-                moved[i] += delta;
-                loss(&moved)
-            };
-            let expected = (nudge(1e-2) - nudge(-1e-2)) / 2e-2;
-            let got = f64::from(gradient[i]);
-            assert!(
-                (got - expected).abs() < 2e-3 + 0.02 * expected.abs(),
-                "{family:?} {}: gradient {got}, finite difference {expected}",
-                entry.name
-            );
-        }
+        assert_gradients(&base, &Layout::lora(base.spec(), &everything()));
     }
 }
 
@@ -285,38 +283,7 @@ fn a_bottleneck_starts_as_nothing_and_its_gradients_match_finite_differences() {
         let fresh = layout.init(&mut Stream::keyed(1, "fresh"), |_| unreachable!("nothing of the base"));
         let plain = score_ids(&base, &[], &ids);
         assert_eq!(score_ids(&base, &[(&layout, &fresh)], &ids), plain, "{family:?}");
-
-        let values = random_values(&layout);
-        let sequences = sequences(&base);
-        let all: Vec<&Sequence> = sequences.iter().collect();
-        let state = Trained { values: values.clone(), ..Trained::default() };
-        let rule = AdamW { clip: 1e9, ..AdamW::default() };
-        let mut learner = Learner::new(&base, &layout, &state, rule);
-        learner.tune(Batch::pack(&all, base.pad()), 0.0);
-        let gradient: Vec<f32> =
-            learner.finish().0.moments.first.iter().map(|m| m / (1.0 - rule.beta1 as f32)).collect();
-        let rows: Vec<f64> = all.iter().map(|s| s.answer.len() as f64).collect();
-        let loss = |values: &[f32]| -> f64 {
-            let losses = answer_losses(&base, &[(&layout, values)], &all);
-            losses.iter().zip(&rows).map(|(l, n)| l * n).sum::<f64>() / rows.iter().sum::<f64>()
-        };
-        for entry in layout.entries() {
-            let of_entry = &gradient[entry.offset..entry.offset + entry.len()];
-            assert!(of_entry.iter().any(|g| *g != 0.0), "{family:?} {} receives a gradient", entry.name);
-            let i = entry.offset;
-            let nudge = |delta: f32| {
-                let mut moved = values.clone();
-                moved[i] += delta;
-                loss(&moved)
-            };
-            let expected = (nudge(1e-2) - nudge(-1e-2)) / 2e-2;
-            let got = f64::from(gradient[i]);
-            assert!(
-                (got - expected).abs() < 2e-3 + 0.02 * expected.abs(),
-                "{family:?} {}: gradient {got}, finite difference {expected}",
-                entry.name
-            );
-        }
+        assert_gradients(&base, &layout);
     }
 }
 
