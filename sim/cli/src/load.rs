@@ -8,6 +8,7 @@ use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
 use cotune_world::Site;
+use cotune_world::files::Files;
 
 use crate::arguments::Changes;
 use crate::place;
@@ -56,7 +57,10 @@ pub fn load(
     if smoke {
         scenario.smoke();
     }
-    let missing = digest_files(&mut scenario, &document, &site);
+    let mut missing = digest_files(&mut scenario, &document, &site);
+    if missing.is_empty() {
+        missing = bad_rows(&scenario, &document, &site);
+    }
     if !missing.is_empty() {
         warnings.0.splice(0..0, missing);
         return Err(warnings);
@@ -101,6 +105,19 @@ fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Ve
         }
     }
     missing
+}
+
+/// Reads traces, samples and splits whole. Returns the files that cannot be understood, with the line that is wrong.
+fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagnostic> {
+    let mut files = Files::default();
+    let bad = |file: &FileReference| {
+        let error = files.add(file, site).err()?;
+        let line = error.line.map_or(String::new(), |line| format!("line {line} of "));
+        let message = format!("{line}{} `{}`: {}", file.kind.name(), file.path, error.problem);
+        let place = format!("named here, lies at {}", error.path.display());
+        Some(document.diagnostic(codes::BAD_ROW, &file.key, &message, &place))
+    };
+    scenario.files().iter().filter_map(bad).collect()
 }
 
 /// BLAKE3 of a file, or over the digests of a checkpoint's three files.

@@ -1,13 +1,15 @@
 //! A device as a state machine: it receives, works, sends, and may be interrupted at any point.
 
+use crate::battery::Charge;
 use crate::effect::{Effect, Interruption, Label, Message, Party, Transfer, View};
 use crate::energy::Spent;
 use crate::hazard;
 use crate::job::{Job, Outcome};
 use crate::method::{DeviceTask, State};
 use crate::score::{DomainScores, scores_of};
-use cotune_kernel::VirtualDuration;
+use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EventKind, FaultKind, Reason, Scope};
+use cotune_scenario::fleet::Power;
 use std::sync::Arc;
 
 /// What a device keeps between rounds.
@@ -15,6 +17,8 @@ use std::sync::Arc;
 pub struct DeviceMemory {
     /// The adapters it trains.
     pub state: State,
+    /// The charge of its battery after its last work; none: it never worked, or has no battery.
+    pub charge: Option<Charge>,
 }
 
 /// One device.
@@ -70,6 +74,7 @@ impl DeviceCore {
     fn received(&mut self, transfer: Transfer, view: &View<'_>) -> Vec<Effect> {
         let round = transfer.round;
         let radio = self.radio(transfer.seconds, view);
+        self.drain(transfer.seconds, |power| power.radio_watts, view);
         self.ongoing =
             Some(Ongoing { round, bytes: transfer.bytes, joules: radio, work_began: view.now.as_secs_f64() });
         let finished = EventKind::DownloadFinished {
@@ -80,6 +85,11 @@ impl DeviceCore {
             joules: radio,
             complete: true,
         };
+        if !self.is_charged(view) {
+            let mut effects = vec![Effect::Record(finished)];
+            effects.extend(self.gone(round, Reason::Battery, transfer.bytes, radio));
+            return effects;
+        }
         let cost = view.plan.device_cost(self.device, round);
         let started = EventKind::TrainingStarted {
             round,
@@ -108,7 +118,7 @@ impl DeviceCore {
         effects
     }
 
-    /// What comes first within the next `seconds`: a crash, or going offline.
+    /// What comes first within the next `seconds`: a crash, going offline, or a battery that is too low.
     fn interruption(
         &self,
         round: u32,
@@ -124,7 +134,13 @@ impl DeviceCore {
             .availability
             .goes_offline_before(seed, self.device, view.now, end)
             .map(|at| (at - view.now, Interruption::Offline));
-        [crash, offline].into_iter().flatten().min_by_key(|(after, _)| *after)
+        let battery = class.battery.as_ref().zip(self.memory.charge).and_then(|(battery, charge)| {
+            let timezone = class.availability.timezone(seed, self.device);
+            let watts = class.power.train_watts;
+            let after = battery.spent_within(seed, self.device, timezone, charge, watts, seconds)?;
+            Some((VirtualDuration::from_secs_f64(after), Interruption::Battery))
+        });
+        [crash, offline, battery].into_iter().flatten().min_by_key(|(after, _)| *after)
     }
 
     fn interrupted(&mut self, cause: Interruption, view: &View<'_>) -> Vec<Effect> {
@@ -133,6 +149,7 @@ impl DeviceCore {
         let whole = view.plan.device_cost(self.device, ongoing.round);
         let share = if whole.seconds > 0.0 { seconds / whole.seconds } else { 0.0 };
         let joules = self.train(seconds, view);
+        self.drain(seconds, |power| power.train_watts, view);
         let finished = EventKind::TrainingFinished {
             round: ongoing.round,
             device: self.device,
@@ -147,6 +164,7 @@ impl DeviceCore {
         let mut effects = vec![Effect::Record(finished)];
         let reason = match cause {
             Interruption::Offline => Reason::DroppedWhileTraining,
+            Interruption::Battery => Reason::Battery,
             Interruption::Crash => {
                 effects.push(Effect::Record(EventKind::Fault {
                     kind: FaultKind::Crash,
@@ -162,8 +180,10 @@ impl DeviceCore {
 
     /// Work is done: keep the state, send the update.
     fn worked(&mut self, round: u32, outcome: Outcome, view: &View<'_>) -> Vec<Effect> {
+        let Some(began) = self.ongoing.as_ref().map(|ongoing| ongoing.work_began) else { return Vec::new() };
+        let seconds = view.now.as_secs_f64() - began;
+        self.drain(seconds, |power| power.train_watts, view);
         let Some(ongoing) = self.ongoing.as_mut() else { return Vec::new() };
-        let seconds = view.now.as_secs_f64() - ongoing.work_began;
         let cost = view.plan.device_cost(self.device, round);
         let class = view.plan.fleet().class_of(self.device);
         let joules = Spent::training(&class.power, seconds).marginal().0;
@@ -232,6 +252,7 @@ impl DeviceCore {
 
     fn sent(&mut self, transfer: &Transfer, view: &View<'_>) -> Vec<Effect> {
         self.ongoing = None;
+        self.drain(transfer.seconds, |power| power.radio_watts, view);
         let mut effects = vec![Effect::Record(self.upload_finished(transfer, true, view))];
         effects.extend(self.idle());
         effects
@@ -240,6 +261,7 @@ impl DeviceCore {
     fn cut(&mut self, transfer: &Transfer, never_began: bool, view: &View<'_>) -> Vec<Effect> {
         let before = self.ongoing.take().map_or((0, 0.0), |ongoing| (ongoing.bytes, ongoing.joules));
         let joules = self.radio(transfer.seconds, view);
+        self.drain(transfer.seconds, |power| power.radio_watts, view);
         let (finished, lost) = if transfer.up {
             (self.upload_finished(transfer, false, view), Reason::UploadLost)
         } else {
@@ -319,6 +341,29 @@ impl DeviceCore {
             joules: self.radio(transfer.seconds, view),
             complete,
         }
+    }
+
+    /// Takes what the last `seconds` of work drew out of the battery.
+    fn drain(&mut self, seconds: f64, watts: fn(&Power) -> f64, view: &View<'_>) {
+        let class = view.plan.fleet().class_of(self.device);
+        let Some(battery) = &class.battery else { return };
+        let (seed, device) = (view.plan.scenario().seed, self.device);
+        let timezone = class.availability.timezone(seed, device);
+        let began =
+            view.now.as_nanos() - VirtualDuration::from_secs_f64(seconds).as_nanos().min(view.now.as_nanos());
+        let began = VirtualTime::from_nanos(began);
+        let before = match self.memory.charge {
+            Some(charge) => battery.after(seed, device, timezone, charge, began.max(charge.at), 0.0),
+            None => Charge { at: began, joules: battery.undisturbed(seed, device, timezone, began) },
+        };
+        let watts = watts(&class.power);
+        self.memory.charge = Some(battery.after(seed, device, timezone, before, view.now, watts));
+    }
+
+    /// Whether its battery is charged enough to train.
+    fn is_charged(&self, view: &View<'_>) -> bool {
+        let battery = view.plan.fleet().class_of(self.device).battery.as_ref();
+        battery.zip(self.memory.charge).is_none_or(|(battery, charge)| battery.allows(charge.joules))
     }
 
     /// Marginal joules of `seconds` of radio.

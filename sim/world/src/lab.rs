@@ -6,6 +6,7 @@
 mod bases;
 mod corpus;
 
+use crate::files::{FileError, Files};
 use crate::memo::Memo;
 use crate::score::DomainScores;
 use crate::split::{self, SplitError};
@@ -30,6 +31,7 @@ pub struct Lab {
     scenario: Scenario,
     models: BTreeMap<String, LabModel>,
     corpus: Corpus,
+    files: Files,
     /// Private examples of each device, as indices.
     assignment: Vec<Vec<u32>>,
     /// Each device's share of every domain in its private examples.
@@ -113,6 +115,9 @@ pub enum LabError {
     /// The corpus cannot be made.
     #[error("[data]: {0}")]
     Corpus(#[from] cotune_models::corpus::CorpusError),
+    /// A trace, samples or a split cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The corpus has too few examples.
     #[error("[data]: {0}")]
     Data(String),
@@ -133,6 +138,7 @@ impl Lab {
         compute: &Compute,
         talk: &mut dyn FnMut(&str),
     ) -> Result<Self, LabError> {
+        let files = Files::read(scenario, site)?;
         let mut bases = bases::open(scenario, site, compute, talk)?;
         let mut corpus = corpus::make(scenario, site)?;
         let dropped = corpus::drop_unreadable(&mut corpus, bases.values());
@@ -158,6 +164,7 @@ impl Lab {
             scenario: scenario.clone(),
             models,
             corpus,
+            files,
             assignment,
             shares,
             align: align_spec(&scenario.method),
@@ -184,6 +191,11 @@ impl Lab {
     /// All models in alphabetical order.
     pub fn models(&self) -> impl Iterator<Item = &LabModel> {
         self.models.values()
+    }
+
+    /// The traces, samples and splits that the scenario names.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Names of the domains.

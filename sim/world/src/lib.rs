@@ -9,8 +9,8 @@
 //!
 //! | what it is about   | files |
 //! |--------------------|-------|
-//! | before the run     | [`site`] (paths), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
-//! | the world          | [`fleet`], [`availability`], [`hazard`], [`energy`], [`split`], [`select`], `network` |
+//! | before the run     | [`site`] (paths), [`files`] (traces, samples), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
+//! | the world          | [`fleet`], [`availability`], [`battery`], [`hazard`], [`energy`], [`split`], [`select`], `network` |
 //! | learning           | [`method`] (one file a method), [`payload`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
 //! | the state machines | [`device`], [`coordination`] (the cloud), [`effect`] (what they are told and answer) |
 //! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
@@ -18,10 +18,12 @@
 
 mod actors;
 pub mod availability;
+pub mod battery;
 pub mod coordination;
 pub mod device;
 pub mod effect;
 pub mod energy;
+pub mod files;
 pub mod fleet;
 pub mod hazard;
 pub mod job;

@@ -1,6 +1,6 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
-use crate::fleet::{Asked, Fleet, FleetError};
+use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Lab, LabModel};
 use crate::method::{self, Load, Method, Refusal};
 use crate::payload::{Part, Payload};
@@ -85,7 +85,7 @@ impl Plan {
     /// The fleet cannot be drawn, the method refuses the scenario, or a model does not fit its class.
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
         let scenario = lab.scenario();
-        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults)?;
+        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
         let method = method::of(&lab)?;
         let cloud = method.start_cloud(&lab);
         let traffic = fleet
@@ -256,6 +256,7 @@ impl Plan {
             models: self.model_lines(),
             classes: classes.collect(),
             drawn: self.fleet.asked_against_drawn(),
+            correlations: self.fleet.correlations(),
             domains: domains.collect(),
             split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
@@ -353,6 +354,8 @@ pub struct Overview {
     pub classes: Vec<ClassOverview>,
     /// What was asked of the fleet against what was drawn.
     pub drawn: Vec<Asked>,
+    /// The same of the correlation of up- and downlink.
+    pub correlations: Vec<Tied>,
     /// Every domain of the corpus.
     pub domains: Vec<DomainOverview>,
     /// Share of every domain in each device's private examples.

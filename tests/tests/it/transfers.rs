@@ -27,7 +27,7 @@ fn an_uncontended_transfer_takes_its_handshake_and_its_bytes_over_its_own_rate()
             Direction::Down => view.down_bytes_per_second,
             Direction::Up => view.up_bytes_per_second,
         };
-        let rate = rate * transfer_noise(seed, device, round, direction);
+        let rate = rate * transfer_noise(seed, device, round, direction, view.class.noise_cv);
         let expected = 1.5 * view.rtt_seconds + bytes as f64 / rate;
         assert!(
             (seconds - expected).abs() < 1e-6,

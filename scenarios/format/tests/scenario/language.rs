@@ -164,5 +164,5 @@ fn warnings_do_not_stop_a_scenario() {
     assert_eq!(checked.warnings.0.len(), 1);
     let clinics = parse("good", "city-clinics.toml").expect("TOML").check(&ZOO).expect("valid");
     let codes: Vec<&str> = clinics.warnings.0.iter().map(|warning| warning.code.name).collect();
-    assert_eq!(codes, ["W0207"], "the battery alone");
+    assert!(codes.is_empty(), "{codes:?}");
 }

@@ -8,7 +8,7 @@ use crate::coordination::sync::CloudCore;
 use crate::device::{DeviceCore, DeviceMemory};
 use crate::effect::{Effect, Label, Message, Party};
 use crate::hazard::Direction;
-use crate::network::{Ended, Network};
+use crate::network::{Ended, Flowing, Network};
 use crate::plan::Plan;
 use crate::pool::{Pool, Ticket};
 use actix::prelude::*;
@@ -45,7 +45,7 @@ const SCHEDULER: u64 = 0;
 enum Due {
     /// Tell a party something.
     Tell(Party, Message),
-    /// A transfer's handshake is over.
+    /// A transfer's handshake is over, or its device's rate has changed.
     Flow(FlowId),
     /// A transfer of a link is complete.
     Link(Direction),
@@ -130,7 +130,7 @@ impl Scheduler {
         }
         let memory = self.cold.remove(&device).unwrap_or_else(|| {
             let model = &self.plan.fleet().class_of(device).model;
-            DeviceMemory { state: self.plan.method().start_device(self.plan.lab(), model) }
+            DeviceMemory { state: self.plan.method().start_device(self.plan.lab(), model), charge: None }
         });
         let core = DeviceCore::new(device, memory);
         let actor = Device { core, plan: Arc::clone(&self.plan) }.start();
@@ -159,8 +159,11 @@ impl Scheduler {
             }
             Due::Flow(flow) => {
                 let plan = Arc::clone(&self.plan);
-                if let Some(direction) = self.network.flow(now, flow, &plan) {
+                if let Some(Flowing { direction, changes_at }) = self.network.flow(now, flow, &plan) {
                     self.watch(direction);
+                    if let Some(at) = changes_at {
+                        self.queue.push(at, class::NETWORK, SCHEDULER, Due::Flow(flow));
+                    }
                 }
                 None
             }

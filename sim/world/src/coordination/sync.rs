@@ -119,10 +119,8 @@ impl CloudCore {
         }
         let (sync, devices, seed) = (plan.coordination(), plan.fleet().devices(), plan.scenario().seed);
         let wanted = sync.invited(u64::from(devices)) as usize;
-        let eligible = |device: u32| {
-            !self.busy.contains(&device)
-                && plan.fleet().class_of(device).availability.online(seed, device, view.now)
-        };
+        let eligible =
+            |device: u32| !self.busy.contains(&device) && plan.fleet().is_ready(seed, device, view.now);
         let attempt = self.round + 1;
         let invited = select(seed, attempt, devices, wanted, eligible);
         if (invited.len() as u64) < sync.min_updates.max(1) {

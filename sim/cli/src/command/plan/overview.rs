@@ -2,7 +2,7 @@
 
 use cotune_kernel::{Bytes, Flops, VirtualDuration};
 use cotune_world::Overview;
-use cotune_world::fleet::{Asked, Quantity};
+use cotune_world::fleet::{Asked, Quantity, Tied};
 use cotune_world::plan::ClassOverview;
 
 use crate::columns::{columns, row};
@@ -20,7 +20,10 @@ pub fn in_words(overview: &Overview) -> String {
         format!("{}  {}, seed {}\n{}\n", overview.name, overview.method, overview.seed, overview.citation),
         section("models", &models(overview)),
         section("a round", &round(overview)),
-        section("fleet, asked and drawn (median · p95)", &drawn(&overview.drawn)),
+        section(
+            "fleet, asked and drawn (median · p95)",
+            &(drawn(&overview.drawn) + &tied(&overview.correlations)),
+        ),
         section("data", &data(overview)),
         section("split: one column a device, one row a domain", &split(overview)),
         section("three examples of each domain", &examples(overview)),
@@ -112,6 +115,14 @@ fn drawn(rows: &[Asked]) -> String {
         ]
     });
     columns("llrrrr", &std::iter::once(head).chain(lines).collect::<Vec<_>>())
+}
+
+/// Lines on the classes whose up- and downlink are correlated.
+fn tied(rows: &[Tied]) -> String {
+    let line = |Tied { class, asked, drawn }: &Tied| {
+        format!("{class}: correlation of up and down, on the log scale: {asked:.2} asked, {drawn:.2} drawn\n")
+    };
+    rows.iter().map(line).collect()
 }
 
 fn in_unit(quantity: Quantity, value: f64) -> String {
