@@ -136,8 +136,20 @@ impl Check<'_> {
 
     fn split(&self, data: &Data, devices: u64) {
         // Sources are counted when they are read.
-        let (Some(private), Corpus::Builtin(builtin)) = (data.private, &data.corpus) else { return };
-        let domains = (BUILTIN_DOMAINS.len() - builtin.unseen_domains.len()) as u64;
+        let (Some(private), domains) = (match &data.corpus {
+            Corpus::Builtin(builtin) => {
+                (data.private, (BUILTIN_DOMAINS.len() - builtin.unseen_domains.len()) as u64)
+            }
+            Corpus::Sizes(_) => (data.private, 1),
+            Corpus::Sources(_) => return,
+        }) else {
+            return;
+        };
+        if matches!(data.corpus, Corpus::Sizes(_)) && !matches!(data.split, Split::Iid | Split::Quantity(_)) {
+            let message = "examples that are only counted have no domains to be split by".to_owned();
+            let help = "write split = \"iid\" or split.quantity, or have a corpus with texts";
+            self.add(codes::SPLIT, message, &["data", "split"], "needs texts", help);
+        }
         match &data.split {
             Split::Dirichlet(dirichlet) if devices.saturating_mul(dirichlet.min) > private => {
                 let message = format!(
@@ -189,6 +201,9 @@ impl Check<'_> {
     }
 
     fn held_out(&self, data: &Data, evaluation: &Evaluation, method: Option<&Method>) {
+        if matches!(data.corpus, Corpus::Sizes(_)) {
+            return;
+        }
         let (key, part) = match evaluation.split {
             HeldOut::Validation => ("validation", data.validation),
             HeldOut::Test => ("test", data.test),

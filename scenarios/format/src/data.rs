@@ -72,6 +72,17 @@ pub enum Corpus {
     Builtin(Builtin),
     /// Files, one domain each (a domain may have several).
     Sources(Vec<Source>),
+    /// No texts, only how many there are: for runs with `--no-train`.
+    Sizes(Counted),
+}
+
+/// A corpus that is counted and not read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Public, private, validation and test examples together.
+    pub examples: u64,
+    /// Mean tokens of an example, in every model's tokens. Default: 64 (chosen: a question and a short answer).
+    pub mean_tokens: f64,
 }
 
 /// A generated corpus.

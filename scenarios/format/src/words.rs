@@ -34,7 +34,7 @@ pub(crate) const FAULT: Choices = Choices {
 };
 
 pub(crate) const CORPUS: Choices =
-    Choices { what: "a corpus", available: &["builtin", "sources"], planned: &["sni"], plain: &[] };
+    Choices { what: "a corpus", available: &["builtin", "sources", "sizes"], planned: &["sni"], plain: &[] };
 
 pub(crate) const SPLIT: Choices = Choices {
     what: "a split",

@@ -19,7 +19,7 @@ use cotune_models::cost::ModelShape;
 use cotune_models::device::Compute;
 use cotune_models::learner::Trained;
 use cotune_scenario::models as written;
-use cotune_scenario::{Scenario, method};
+use cotune_scenario::{Scenario, data, method};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,15 +32,21 @@ pub struct Lab {
     models: BTreeMap<String, LabModel>,
     corpus: Corpus,
     files: Files,
-    /// Private examples of each device, as indices.
-    assignment: Vec<Vec<u32>>,
-    /// Each device's share of every domain in its private examples.
-    shares: Vec<Vec<f64>>,
+    holdings: Holdings,
     align: AlignSpec,
     aligners: Memo<(String, String), CachedAligner>,
     pub(crate) scores: Memo<String, DomainScores>,
     pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
     pub(crate) relay_lessons: Memo<String, crate::method::relay::RelayLessons>,
+}
+
+/// Which private examples every device has.
+#[derive(Debug)]
+enum Holdings {
+    /// These, as indices, and their share of every domain.
+    Examples { assignment: Vec<Vec<u32>>, shares: Vec<Vec<f64>> },
+    /// So many, in a corpus that is only counted.
+    Counts(Vec<u32>),
 }
 
 /// One model of the scenario, loaded.
@@ -146,16 +152,14 @@ impl Lab {
             talk(&format!("{dropped} examples are too long for a model of the scenario and are left out"));
         }
         bases::distill(&mut bases, scenario, &corpus, talk)?;
-        let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
         let devices = u32::try_from(scenario.fleet.devices)
             .map_err(|_| LabError::Data(format!("{} devices are too many", scenario.fleet.devices)))?;
-        let assignment = split::deal(&scenario.data.split, &labels, devices, scenario.seed)?;
-        let shares = split::shares(&assignment, &labels, corpus.domains.len());
+        let holdings = Holdings::deal(scenario, &corpus, &files, devices)?;
         let held_out = corpus::held_out(scenario, &mut corpus);
         let models = bases
             .into_iter()
             .map(|(name, base)| {
-                let model = LabModel::new(&name, base, &scenario.models[&name], &corpus, &held_out)?;
+                let model = LabModel::new(&name, base, scenario, &corpus, &held_out)?;
                 Ok((name, model))
             })
             .collect::<Result<_, LabError>>()?;
@@ -165,8 +169,7 @@ impl Lab {
             models,
             corpus,
             files,
-            assignment,
-            shares,
+            holdings,
             align: align_spec(&scenario.method),
             aligners: Memo::new(usize::MAX),
             scores: Memo::new(4096),
@@ -218,14 +221,33 @@ impl Lab {
         &self.corpus.test
     }
 
-    /// Indices of a device's private examples.
+    /// Indices of a device's private examples; none where the corpus is only counted.
     pub fn examples_of(&self, device: u32) -> &[u32] {
-        &self.assignment[device as usize]
+        match &self.holdings {
+            Holdings::Examples { assignment, .. } => &assignment[device as usize],
+            Holdings::Counts(_) => &[],
+        }
+    }
+
+    /// How many private examples a device has.
+    pub fn count_of(&self, device: u32) -> u32 {
+        match &self.holdings {
+            Holdings::Examples { assignment, .. } => assignment[device as usize].len() as u32,
+            Holdings::Counts(counts) => counts[device as usize],
+        }
     }
 
     /// A device's share of every domain; sums to 1 unless it has no examples.
     pub fn shares_of(&self, device: u32) -> &[f64] {
-        &self.shares[device as usize]
+        match &self.holdings {
+            Holdings::Examples { shares, .. } => &shares[device as usize],
+            Holdings::Counts(_) => &[],
+        }
+    }
+
+    /// Whether there are texts to learn from.
+    pub fn has_texts(&self) -> bool {
+        matches!(self.holdings, Holdings::Examples { .. })
     }
 
     /// Maps rows of `teacher` to rows of `student`, both keys of `[models]`; made once a pair.
@@ -237,14 +259,29 @@ impl Lab {
     }
 }
 
+impl Holdings {
+    fn deal(scenario: &Scenario, corpus: &Corpus, files: &Files, devices: u32) -> Result<Self, SplitError> {
+        let (data, seed) = (&scenario.data, scenario.seed);
+        if let data::Corpus::Sizes(_) = data.corpus {
+            let private = data.private.unwrap_or(0);
+            return Ok(Self::Counts(split::counts(&data.split, private, devices, seed)?));
+        }
+        let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
+        let assignment = split::deal(&data.split, &labels, files, devices, seed)?;
+        let shares = split::shares(&assignment, &labels, corpus.domains.len());
+        Ok(Self::Examples { assignment, shares })
+    }
+}
+
 impl LabModel {
     fn new(
         name: &str,
         base: Base,
-        model: &written::Model,
+        scenario: &Scenario,
         corpus: &Corpus,
         held_out: &[Example],
     ) -> Result<Self, LabError> {
+        let model = &scenario.models[name];
         let unavailable =
             |what: &str| LabError::Unavailable { model: name.to_string(), what: what.to_string() };
         let lora = match &model.adapter {
@@ -275,7 +312,10 @@ impl LabModel {
             held_out: encode(held_out),
         };
         let tokens: usize = text.private.iter().map(Sequence::len).sum();
-        let mean_tokens = tokens as f64 / text.private.len().max(1) as f64;
+        let mean_tokens = match &scenario.data.corpus {
+            data::Corpus::Sizes(counted) => counted.mean_tokens,
+            _ => tokens as f64 / text.private.len().max(1) as f64,
+        };
         Ok(Self { name: name.to_string(), base, layout, shape, billed_adapter_bytes, text, mean_tokens })
     }
 

@@ -190,9 +190,15 @@ impl Plan {
 
     /// The fleet as a table for the record.
     pub fn record_fleet(&self) -> FleetTable {
-        let domains = self.lab.domains().to_vec();
+        let mut domains = self.lab.domains().to_vec();
+        if !self.lab.has_texts() {
+            domains.push("any".to_owned());
+        }
         let rows = self.fleet.iter().map(|view| {
             let mut examples = vec![0; domains.len()];
+            if !self.lab.has_texts() {
+                examples[0] = self.lab.count_of(view.device);
+            }
             for index in self.lab.examples_of(view.device) {
                 examples[self.lab.private()[*index as usize].domain as usize] += 1;
             }

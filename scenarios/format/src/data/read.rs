@@ -14,13 +14,17 @@ pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
             |node: &Node, path: &str| portion(node, path).map_err(|error| view.problems.add(error)).ok();
         view.part(key, "0.05", read).or(Portion::Fraction(default))
     };
-    let (public, validation, test) = (part("public", 0.05), part("validation", 0.05), part("test", 0.1));
+    // Examples that are only counted are all private unless the file says otherwise.
+    let usual = |share| if matches!(corpus, Some(Corpus::Sizes(_))) { 0.0 } else { share };
+    let (public, validation, test) =
+        (part("public", usual(0.05)), part("validation", usual(0.05)), part("test", usual(0.1)));
     let private = view.count("private", 1).optional();
     let split = view.choice("split", &words::SPLIT).optional().and_then(split).unwrap_or(Split::Iid);
     let data = corpus.and_then(|corpus| {
         let data = Data { corpus, public, validation, test, private, split };
         match &data.corpus {
             Corpus::Builtin(builtin) => resolve(builtin.examples, &data, &view),
+            Corpus::Sizes(counted) => resolve(counted.examples, &data, &view),
             Corpus::Sources(_) => Some(data),
         }
     });
@@ -38,6 +42,12 @@ fn corpus(view: &View, seed: u64) -> Option<Corpus> {
             view.problems.add(warning.help("choose corpus.sources = {}, or remove the sources"));
         }
         return builtin(corpus, seed);
+    }
+    if name == "sizes" {
+        let examples = corpus.count("examples", 1).required(corpus.problems);
+        let mean_tokens = corpus.number("mean_tokens", Bound::Positive).or(64.0);
+        corpus.finish();
+        return Some(Corpus::Sizes(Counted { examples: examples?, mean_tokens }));
     }
     corpus.finish();
     if !view.has("source") {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use cotune_record::{Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
 use cotune_report::{ModelLine, terminal};
+use cotune_scenario::data::Corpus;
 use cotune_scenario::{Diagnostic, Scenario};
 use cotune_world::{End, Lab, Plan, SimulationError, simulate};
 
@@ -66,6 +67,9 @@ pub fn run(typed: &Run) -> Result<Exit, Failure> {
 fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
     let (scenario, talk) = (&loaded.scenario, setting.talk);
+    if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
+        return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
+    }
 
     // The folder comes first: one that cannot be written to is known before anything is computed.
     let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;

@@ -180,7 +180,7 @@ impl CloudCore {
                 wasted_joules: transfer.spent.1 + radio,
             })
         };
-        let examples = view.plan.lab().examples_of(device).len() as u64;
+        let examples = u64::from(view.plan.lab().count_of(device));
         let Some(open) = self.open.as_mut().filter(|open| open.round == round && !open.closed) else {
             return vec![refuse(Reason::Late)];
         };

@@ -36,6 +36,7 @@ pub(super) fn make(scenario: &Scenario, site: &Site) -> Result<Corpus, LabError>
             };
             Ok(corpus::domains(&spec)?)
         }
+        written::Corpus::Sizes(_) => Ok(Corpus::default()),
         written::Corpus::Sources(sources) => {
             let rows = sources
                 .iter()
