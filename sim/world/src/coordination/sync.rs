@@ -6,11 +6,12 @@
 use crate::effect::{Effect, Label, Message, Transfer, View};
 use crate::job::{Job, Outcome};
 use crate::method::{CloudTask, State, Update};
+use crate::payload::Payload;
 use crate::score::{DomainScores, scores_of};
 use crate::select::select;
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EndReason, EventKind, Loss, Reason, Scope};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How long the cloud waits when nobody can be invited (chosen).
@@ -144,8 +145,15 @@ impl CloudCore {
             closed: false,
         });
         let mut effects = vec![Effect::Record(EventKind::RoundOpened { round, invited: invited.clone() })];
+        // One broadcast for all devices that run a model: copies of it would cost more than all else.
+        let mut broadcasts: BTreeMap<&str, Arc<Payload>> = BTreeMap::new();
         for device in invited {
-            effects.extend(self.invite(round, device, view));
+            let model = &*plan.fleet().class_of(device).model;
+            let payload = broadcasts
+                .entry(model)
+                .or_insert_with(|| Arc::new(plan.method().broadcast(plan.lab(), &self.state, model)));
+            let payload = Arc::clone(payload);
+            effects.extend(self.invite(round, device, payload, view));
         }
         if let Some(seconds) = sync.deadline_seconds {
             let after = VirtualDuration::from_secs_f64(seconds);
@@ -154,11 +162,14 @@ impl CloudCore {
         effects
     }
 
-    fn invite(&mut self, round: u32, device: u32, view: &View<'_>) -> [Effect; 2] {
-        let plan = view.plan;
-        let model = &plan.fleet().class_of(device).model;
-        let payload = Arc::new(plan.method().broadcast(plan.lab(), &self.state, model));
-        let bytes = plan.traffic(device).down;
+    fn invite(
+        &mut self,
+        round: u32,
+        device: u32,
+        payload: Arc<Payload>,
+        view: &View<'_>,
+    ) -> [Effect; 2] {
+        let bytes = view.plan.traffic(device).down;
         self.egress_bytes += bytes;
         let transfer = Transfer { round, device, up: false, payload, bytes, seconds: 0.0, spent: (0, 0.0) };
         [Effect::Record(EventKind::DownloadStarted { round, device, bytes }), Effect::Send(transfer)]
