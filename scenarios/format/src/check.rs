@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::codes::{self, Code};
+use crate::cost::Cost;
 use crate::data::{BUILTIN_DOMAINS, Corpus, Data, Portion, Split};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
@@ -22,6 +23,7 @@ pub(crate) struct Parts<'a> {
     pub method: Option<&'a Method>,
     pub evaluation: &'a Evaluation,
     pub budget: Option<&'a Budget>,
+    pub cost: &'a Cost,
 }
 
 /// Checks every rule whose sections are there.
@@ -40,6 +42,9 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
         if let Some(method) = parts.method {
             check.public(data, method, parts.models);
         }
+    }
+    if let Some(fleet) = parts.fleet {
+        check.samples(fleet, parts.cost);
     }
     if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
         check.rounds(method, budget);
@@ -197,6 +202,25 @@ impl Check<'_> {
                 );
             }
             _ => {}
+        }
+    }
+
+    /// The formulas of other simulators need the time of an example in every class.
+    fn samples(&self, fleet: &Fleet, cost: &Cost) {
+        for (name, class) in &fleet.classes {
+            if !cost.is_roofline() && class.sample_seconds.is_none() {
+                let message = format!(
+                    "class `{name}` has no `sample`, which this cost model charges for every example"
+                );
+                let path = ["fleet", "class", name, "sample"];
+                self.add(
+                    codes::MISSING_KEY,
+                    message,
+                    &path,
+                    "how long?",
+                    "write sample = \"12ms\", or choose cost.roofline",
+                );
+            }
         }
     }
 

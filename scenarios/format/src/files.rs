@@ -90,6 +90,9 @@ impl Scenario {
             };
             samples(&class.compute_flops_per_second, "compute", &units::COMPUTE);
             samples(&class.memory_bandwidth_bytes_per_second, "memory_bandwidth", &units::RATE);
+            if let Some(sample) = &class.sample_seconds {
+                samples(sample, "sample", &units::TIME);
+            }
             samples(&class.link.down_bytes_per_second, "link.down", &units::RATE);
             samples(&class.link.up_bytes_per_second, "link.up", &units::RATE);
             samples(&class.link.rtt_seconds, "link.rtt", &units::TIME);

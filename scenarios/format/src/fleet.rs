@@ -19,6 +19,9 @@ pub struct Fleet {
     pub devices: u64,
     /// The classes by name; their shares add up to 1.
     pub classes: BTreeMap<String, DeviceClass>,
+    /// Carbon intensity of the devices' electricity \[gCO2/J\]; none: not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carbon_grams_per_joule: Option<f64>,
 }
 
 impl Fleet {
@@ -56,6 +59,9 @@ pub struct DeviceClass {
     pub memory_bytes: u64,
     /// Memory bandwidth \[bytes/s\]. Default: 50 GB/s (chosen: LPDDR5-6400 on 64 bits peaks at 51.2).
     pub memory_bandwidth_bytes_per_second: Distribution,
+    /// Time of one training example \[s\], for the cost models `fedscale` and `federatedscope`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_seconds: Option<Distribution>,
     /// Power draw.
     pub power: Power,
     /// The battery; none: mains.
@@ -116,7 +122,7 @@ pub struct Link {
     pub loss: f64,
     /// Probability that a transfer is lost, in [0, 1]. Default: 0.
     pub drop_per_transfer: f64,
-    /// Correlation of the logarithms of `down` and `up` over the devices, in (-1, 1): who is fast one way is fast the
+    /// Correlation of the logarithms of `down` and `up` over the devices, in [-1, 1]: who is fast one way is fast the
     /// other. Default: 0. Measured: 0.53 over 10,000 NDT tests (M-Lab), 0.45 over 19 phones (FLASH).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub correlation: f64,
@@ -202,6 +208,7 @@ pub struct Diurnal {
 /// `models` are the names in `[models]`, none where that table is wrong itself.
 pub(crate) fn read(view: View, models: Option<&[&str]>) -> Option<Fleet> {
     let devices: Option<u64> = view.count("devices", 1).required(view.problems);
+    let carbon = view.quantity("carbon", &units::CARBON, Bound::NonNegative).optional();
     let usual = view.string("model", "\"edge-m\"").optional();
     let classes: Vec<(String, View)> = match view.table("class").required(view.problems) {
         Some(classes) => {
@@ -225,7 +232,11 @@ pub(crate) fn read(view: View, models: Option<&[&str]>) -> Option<Fleet> {
     let count = classes.len();
     let classes: BTreeMap<_, _> = classes.into_iter().zip(shares).filter_map(read).collect();
     view.finish();
-    (classes.len() == count && count > 0).then_some(Fleet { devices: devices?, classes })
+    (classes.len() == count && count > 0).then_some(Fleet {
+        devices: devices?,
+        classes,
+        carbon_grams_per_joule: carbon,
+    })
 }
 
 /// Every class's share: as written and adding up to 1, or normalised weights.
@@ -324,6 +335,7 @@ fn device_class(view: View, share: f64, usual: Option<&str>, models: Option<&[&s
     let memory = view.bytes("memory").required(view.problems);
     let memory_bandwidth = view.distribution("memory_bandwidth", &units::RATE, Bound::Positive);
     let memory_bandwidth = memory_bandwidth.or(Distribution::Constant(50e9));
+    let sample_seconds = view.distribution("sample", &units::TIME, Bound::NonNegative).optional();
     let power = power(view.table_or_empty("power"));
     let battery = view.table("battery").optional().map(battery);
     let link = view.table("link").required(view.problems).and_then(link);
@@ -340,6 +352,7 @@ fn device_class(view: View, share: f64, usual: Option<&str>, models: Option<&[&s
         compute_flops_per_second: compute?,
         memory_bytes: memory?,
         memory_bandwidth_bytes_per_second: memory_bandwidth,
+        sample_seconds,
         power,
         battery: match battery {
             Some(battery) => Some(battery?),

@@ -8,6 +8,7 @@ const CHOICES: &[&[&str]] = &[
     &["method", "*", "optimizer"],
     &["method", "*", "saml", "combine"],
     &["coordination"],
+    &["cost"],
     &["transfer", "up"],
     &["transfer", "down"],
     &["data", "corpus"],

@@ -83,7 +83,7 @@ pub(crate) enum Bound {
     BelowOne,
     /// 0 to 1, without 0.
     Share,
-    /// Between -1 and 1, without either.
+    /// -1 to 1.
     Correlation,
     /// 1 or above.
     AtLeastOne,
@@ -99,7 +99,7 @@ impl Bound {
             Self::Fraction => ((0.0..=1.0).contains(&number), "has to be between 0 and 1"),
             Self::BelowOne => ((0.0..1.0).contains(&number), "has to be at least 0 and below 1"),
             Self::Share => (number > 0.0 && number <= 1.0, "has to be above 0 and at most 1"),
-            Self::Correlation => (number.abs() < 1.0, "has to be between -1 and 1"),
+            Self::Correlation => (number.abs() <= 1.0, "has to be between -1 and 1"),
             Self::AtLeastOne => (number >= 1.0, "has to be 1 or above"),
             Self::Finite => (true, ""),
         };

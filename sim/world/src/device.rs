@@ -6,6 +6,7 @@ use crate::energy::Spent;
 use crate::hazard;
 use crate::job::{Job, Outcome};
 use crate::method::{DeviceTask, State};
+use crate::packing::Residual;
 use crate::score::{DomainScores, scores_of};
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EventKind, FaultKind, Reason, Scope};
@@ -17,6 +18,8 @@ use std::sync::Arc;
 pub struct DeviceMemory {
     /// The adapters it trains.
     pub state: State,
+    /// What the encoding of its updates has lost so far.
+    pub residual: Residual,
     /// The charge of its battery after its last work; none: it never worked, or has no battery.
     pub charge: Option<Charge>,
 }
@@ -110,6 +113,7 @@ impl DeviceCore {
                     },
                     state: self.memory.state.clone(),
                     received: transfer.payload,
+                    residual: self.memory.residual.clone(),
                 },
                 label: Label::Work { round },
                 after: VirtualDuration::from_secs_f64(cost.seconds),
@@ -204,7 +208,7 @@ impl DeviceCore {
         let (mut payload, mut kept) = (Arc::default(), None);
         let mut warning = None;
         match outcome {
-            Outcome::Device(done) => {
+            Outcome::Device(done, residual) => {
                 if let EventKind::TrainingFinished { loss, update, .. } = &mut finished {
                     *loss = done.trained.loss;
                     *update = Some(Digest::from_bytes(*done.update.digest().as_bytes()));
@@ -217,6 +221,7 @@ impl DeviceCore {
                     warning = Some(Effect::Record(EventKind::Warning { text, learned: true }));
                 }
                 self.memory.state = done.state;
+                self.memory.residual = residual;
                 payload = Arc::new(done.update);
                 kept = done.relay.map(|(_, kept)| kept);
             }

@@ -42,6 +42,8 @@ pub struct Fleet {
     down: Vec<f64>,
     up: Vec<f64>,
     rtt: Vec<f64>,
+    /// Empty where no class says how long an example takes.
+    sample: Vec<f64>,
 }
 
 /// What the devices of a class have in common, and the distributions of what they do not.
@@ -86,6 +88,7 @@ struct AskedOf {
     down: Distribution,
     up: Distribution,
     rtt: Distribution,
+    sample: Option<Distribution>,
 }
 
 /// One device of the fleet.
@@ -109,6 +112,8 @@ pub struct DeviceView<'a> {
     pub up_bytes_per_second: f64,
     /// Round-trip time \[s\].
     pub rtt_seconds: f64,
+    /// Time of one training example \[s\], for the cost models that charge it; else 0.
+    pub sample_seconds: f64,
 }
 
 /// Why no fleet could be drawn.
@@ -197,6 +202,11 @@ impl Fleet {
             down: downlinks(seed, &classes, &class),
             up: uplinks(seed, &classes, &class),
             rtt: column("link/rtt", |asked| &asked.rtt, 0.0),
+            sample: if classes.iter().any(|class| class.asked.sample.is_some()) {
+                column("sample", |asked| asked.sample.as_ref().unwrap_or(&Distribution::Constant(0.0)), 0.0)
+            } else {
+                Vec::new()
+            },
             class,
             classes,
         };
@@ -239,6 +249,7 @@ impl Fleet {
             down_bytes_per_second: self.down[index],
             up_bytes_per_second: self.up[index],
             rtt_seconds: self.rtt[index],
+            sample_seconds: self.sample.get(index).copied().unwrap_or(0.0),
         }
     }
 
@@ -352,6 +363,11 @@ impl DeviceClass {
                 down: distribution("link.down", &class.link.down_bytes_per_second)?,
                 up: distribution("link.up", &class.link.up_bytes_per_second)?,
                 rtt: distribution("link.rtt", &class.link.rtt_seconds)?,
+                sample: class
+                    .sample_seconds
+                    .as_ref()
+                    .map(|asked| distribution("sample", asked))
+                    .transpose()?,
             },
         })
     }

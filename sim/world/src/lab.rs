@@ -60,8 +60,8 @@ pub struct LabModel {
     pub layout: Layout,
     /// What is charged for.
     pub shape: ModelShape,
-    /// Bytes of an adapter of the billed shape; `None` where the model is billed as what it is.
-    pub billed_adapter_bytes: Option<u64>,
+    /// Values of an adapter of the billed shape; `None` where the model is billed as what it is.
+    pub billed_adapter_values: Option<f64>,
     /// The corpus in its tokens.
     pub text: Texts,
     /// Mean tokens of prompt and answer over the private examples.
@@ -294,11 +294,12 @@ impl LabModel {
         };
         let layout = Layout::lora(base.spec(), &lora);
         let own = ModelShape::of(base.spec(), &layout);
-        let (shape, billed_adapter_bytes) = match &model.bill_as {
+        let (shape, billed_adapter_values) = match &model.bill_as {
             None => (own, None),
             Some(billed) => {
-                let (shape, bytes) = billed_shape(billed, &lora);
-                (shape, Some(bytes))
+                let shape = billed_shape(billed, &lora);
+                let values = shape.trained;
+                (shape, Some(values))
             }
         };
         let encode = |examples: &[Example]| -> Vec<Sequence> {
@@ -316,7 +317,7 @@ impl LabModel {
             data::Corpus::Sizes(counted) => counted.mean_tokens,
             _ => tokens as f64 / text.private.len().max(1) as f64,
         };
-        Ok(Self { name: name.to_string(), base, layout, shape, billed_adapter_bytes, text, mean_tokens })
+        Ok(Self { name: name.to_string(), base, layout, shape, billed_adapter_values, text, mean_tokens })
     }
 
     /// A fresh adapter: `A` random by the run's seed and the model's name, `B` zero. Every device that runs the
@@ -336,7 +337,7 @@ impl LabModel {
 
     /// What is billed, in words.
     pub fn billed_as(&self) -> String {
-        match self.billed_adapter_bytes {
+        match self.billed_adapter_values {
             None => self.trained_as(),
             Some(_) => {
                 format!("{} parameters of {} bit", scaled(self.shape.parameters), self.shape.bits_per_weight)
@@ -379,9 +380,9 @@ fn lora_spec(lora: &written::Lora) -> LoraSpec {
     }
 }
 
-/// The shape that is charged for and the bytes of its adapter in f32: `rank · (inputs + outputs)` values for every
+/// The shape that is charged for, whose adapter has `rank · (inputs + outputs)` values for every
 /// target and layer; an MLP is four times as wide as the model, as `12 · layers · width²` parameters imply.
-fn billed_shape(billed: &written::Billed, lora: &LoraSpec) -> (ModelShape, u64) {
+fn billed_shape(billed: &written::Billed, lora: &LoraSpec) -> ModelShape {
     let (layers, width, kv) = (f64::from(billed.layers), f64::from(billed.width), f64::from(billed.kv_width));
     let values: f64 = lora
         .targets
@@ -394,14 +395,13 @@ fn billed_shape(billed: &written::Billed, lora: &LoraSpec) -> (ModelShape, u64) 
         })
         .sum();
     let trained = lora.rank as f64 * layers * values;
-    let shape = ModelShape {
+    ModelShape {
         parameters: billed.params as f64,
         trained,
         layers,
         width,
         bits_per_weight: f64::from(billed.weights.bits()),
-    };
-    (shape, (4.0 * trained) as u64)
+    }
 }
 
 fn align_spec(method: &method::Method) -> AlignSpec {

@@ -11,7 +11,7 @@
 //! |--------------------|-------|
 //! | before the run     | [`site`] (paths), [`files`] (traces, samples), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
 //! | the world          | [`fleet`], [`availability`], [`battery`], [`hazard`], [`energy`], [`split`], [`select`], `network` |
-//! | learning           | [`method`] (one file a method), [`payload`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
+//! | learning           | [`method`] (one file a method), [`payload`] and [`packing`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
 //! | the state machines | [`device`], [`coordination`] (the cloud), [`effect`] (what they are told and answer) |
 //! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
 #![forbid(unsafe_code)]
@@ -31,6 +31,7 @@ pub mod lab;
 mod memo;
 pub mod method;
 mod network;
+pub mod packing;
 pub mod payload;
 pub mod plan;
 pub mod pool;

@@ -74,7 +74,8 @@ impl Network {
         let lost = view.class.drop_per_transfer;
         let lost_after = hazard::transfer_lost(seed, device, transfer.round, direction, lost)
             .map(|share| (transfer.bytes as f64 * share) as u64);
-        let flows_after = VirtualDuration::from_secs_f64(1.5 * view.rtt_seconds);
+        let handshake = if plan.scenario().cost.is_roofline() { 1.5 * view.rtt_seconds } else { 0.0 };
+        let flows_after = VirtualDuration::from_secs_f64(handshake);
         let far = VirtualTime::MAX;
         let gone_at = view.class.availability.goes_offline_before(seed, device, now, far);
         self.flows.insert(flow, Flow { transfer, began: now, lost_after, flowing: false });
@@ -93,6 +94,7 @@ impl Network {
             Direction::Up => view.up_bytes_per_second,
         };
         let (rate, changes_at) = match &view.class.rates[index(direction)] {
+            _ if !plan.scenario().cost.is_roofline() => (access, None),
             None => {
                 let noise = hazard::transfer_noise(seed, device, round, direction, view.class.noise_cv);
                 (access * noise, None)
@@ -103,7 +105,7 @@ impl Network {
             }
         };
         let cap = match view.class.loss {
-            loss if loss > 0.0 => {
+            loss if loss > 0.0 && plan.scenario().cost.is_roofline() => {
                 rate.min(tcp::mathis(loss, VirtualDuration::from_secs_f64(view.rtt_seconds)))
             }
             _ => rate,

@@ -2,12 +2,15 @@
 
 use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Lab, LabModel};
-use crate::method::{self, Load, Method, Refusal};
+use crate::method::{self, Load, Method, Refusal, TrainingLoad};
+use crate::packing;
 use crate::payload::{Part, Payload};
 use cotune_kernel::Stream;
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
 use cotune_scenario::coordination::{Coordination, Synchronous};
+use cotune_scenario::cost::Cost as CostModel;
+use cotune_scenario::transfer::Encoding;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -92,8 +95,8 @@ impl Plan {
             .classes()
             .iter()
             .map(|class| Traffic {
-                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model)),
-                up: bytes(&lab, &method.uplink(&lab, &class.model)),
+                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model), &scenario.transfer.down),
+                up: bytes(&lab, &method.uplink(&lab, &class.model), &scenario.transfer.up),
             })
             .collect();
         let panel = panel(scenario);
@@ -135,6 +138,9 @@ impl Plan {
 
     /// Bytes that a device moves in one round.
     pub fn traffic(&self, device: u32) -> Traffic {
+        if let Some(bytes) = self.scenario().cost.payload_bytes() {
+            return Traffic { down: bytes, up: bytes };
+        }
         self.traffic[self.fleet.device(device).class_index as usize]
     }
 
@@ -145,7 +151,22 @@ impl Plan {
             flops_per_second: view.compute_flops_per_second,
             bytes_per_second: view.memory_bandwidth_bytes_per_second,
         };
-        price(&self.lab, &self.method.device_load(&view.class.model, round), machine)
+        let load = self.method.device_load(&view.class.model, round);
+        let cost = price(&self.lab, &load, machine, self.lab.count_of(device).into());
+        let samples = |load: &TrainingLoad| f64::from(load.batch) * f64::from(load.steps);
+        match self.scenario().cost {
+            CostModel::Roofline => cost,
+            // FedScale, `fedscale/cloud/fllibs.py`: 3 · batch · steps · computation; forward and twice as much backward.
+            CostModel::FedScale { .. } => {
+                let samples: f64 = load.training.iter().map(samples).sum();
+                Cost { seconds: 3.0 * samples * view.sample_seconds, ..cost }
+            }
+            // FederatedScope, `federatedscope/core/workers/base_client.py`: 3 · examples · computation.
+            CostModel::FederatedScope { .. } => {
+                let samples = f64::from(self.lab.count_of(device));
+                Cost { seconds: 3.0 * samples * view.sample_seconds, ..cost }
+            }
+        }
     }
 
     /// What the cloud's work of a round costs.
@@ -155,7 +176,9 @@ impl Plan {
             flops_per_second: cloud.compute_flops_per_second,
             bytes_per_second: cloud.memory_bandwidth_bytes_per_second,
         };
-        price(&self.lab, &self.method.cloud_load(round), machine)
+        let cost = price(&self.lab, &self.method.cloud_load(round), machine, self.lab.public().len() as u64);
+        // The formulas of other simulators know no work of the cloud.
+        if self.scenario().cost.is_roofline() { cost } else { Cost { seconds: 0.0, ..cost } }
     }
 
     /// Share of the budget that is behind a run when a round opens.
@@ -217,6 +240,33 @@ impl Plan {
         FleetTable { devices: rows.collect(), domains }
     }
 
+    /// What to read before trusting the results: where `bill_as` turns the models' sizes around, or changes their ratio
+    /// more than twofold. What is learned is then the learning of other proportions than those that are paid for.
+    pub fn warnings(&self) -> Vec<String> {
+        let models: Vec<&LabModel> = self.lab.models().collect();
+        let mut warnings = Vec::new();
+        for (index, one) in models.iter().enumerate() {
+            for other in &models[index + 1..] {
+                let trained = |model: &LabModel| model.base.spec().parameters() as f64;
+                let trains = trained(one) / trained(other);
+                let bills = one.shape.parameters / other.shape.parameters;
+                let (one, other) = (&one.name, &other.name);
+                if (trains - 1.0) * (bills - 1.0) < 0.0 {
+                    let (larger, smaller) = if trains > 1.0 { (one, other) } else { (other, one) };
+                    warnings.push(format!(
+                        "bill_as turns sizes around: `{larger}` trains larger than `{smaller}` and is billed smaller"
+                    ));
+                } else if !(0.5..=2.0).contains(&(bills / trains)) {
+                    warnings.push(format!(
+                        "bill_as changes proportions: `{one}` trains {trains:.2} times as large as `{other}` and is billed \
+                         {bills:.2} times as large"
+                    ));
+                }
+            }
+        }
+        warnings
+    }
+
     /// Every model in words.
     pub fn model_lines(&self) -> Vec<ModelLine> {
         self.lab.models().map(ModelLine::of).collect()
@@ -228,7 +278,7 @@ impl Plan {
         let rounds = scenario.budget.rounds;
         let classes = self.fleet.classes().iter().enumerate().filter_map(|(index, class)| {
             let device = self.fleet.iter().find(|view| view.class_index as usize == index)?.device;
-            let traffic = self.traffic[index];
+            let traffic = self.traffic(device);
             Some(ClassOverview {
                 class: class.name.to_string(),
                 model: class.model.to_string(),
@@ -269,6 +319,7 @@ impl Plan {
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
             trained_tokens: self.trained_tokens(),
+            warnings: self.warnings(),
         }
     }
 
@@ -286,20 +337,23 @@ impl Plan {
 }
 
 /// Bytes that are charged for a payload: the billed shape's for a billed model's adapter, else the encoded size.
-fn bytes(lab: &Lab, payload: &Payload) -> u64 {
+fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
     let billed = payload.parts.iter().map(|part| match part {
-        Part::Adapter { model, .. } => lab.model(model).billed_adapter_bytes,
+        Part::Adapter { model, .. } | Part::Packed { model, .. } => lab.model(model).billed_adapter_values,
         Part::Prompts { .. } => None,
     });
     let (with, without): (Vec<_>, Vec<_>) =
         payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
     let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
-    with.into_iter().filter_map(|(_, billed)| billed).sum::<u64>() + rest.encoded_bytes()
+    // The size of an encoding does not depend on the values.
+    let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
+    let billed = with.into_iter().filter_map(|(_, values)| values);
+    billed.map(|values| packing::packed_bytes(encoding, values) as u64).sum::<u64>() + rest
 }
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
-/// generated token of a batch once.
-fn price(lab: &Lab, load: &Load, machine: Machine) -> Cost {
+/// generated token of a batch once, an evaluation of all `examples` once.
+fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
     let mut cost = Cost::default();
     let time =
         |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
@@ -319,6 +373,13 @@ fn price(lab: &Lab, load: &Load, machine: Machine) -> Cost {
         let flops = model.shape.forward_flops(sequences * tokens, model.mean_tokens);
         cost.flops += flops;
         cost.seconds += time(flops, tokens * model.shape.weight_bytes());
+    }
+    for evaluation in &load.evaluation {
+        let model = lab.model(&evaluation.model);
+        let tokens = (evaluation.share * examples as f64).ceil() * model.mean_tokens;
+        let flops = model.shape.forward_flops(tokens, model.mean_tokens);
+        cost.flops += flops;
+        cost.seconds += time(flops, if tokens > 0.0 { model.shape.weight_bytes() } else { 0.0 });
     }
     let mut models: Vec<(&str, f64)> = Vec::new();
     for training in &load.training {
@@ -374,6 +435,8 @@ pub struct Overview {
     pub rounds: Option<u64>,
     /// Tokens the whole run trains on, where the budget counts rounds.
     pub trained_tokens: Option<u64>,
+    /// What to read before trusting the results.
+    pub warnings: Vec<String>,
 }
 
 /// One model in the overview.

@@ -126,7 +126,9 @@ pub enum SplitError {
         devices: u32,
     },
     /// The corpus is only counted.
-    #[error("examples that are only counted have no domains to be split by; write split = \"iid\" or split.quantity")]
+    #[error(
+        "examples that are only counted have no domains to be split by; write split = \"iid\" or split.quantity"
+    )]
     OnlyCounted,
 }
 
@@ -182,12 +184,7 @@ pub fn counts(split: &Split, examples: u64, devices: u32, seed: u64) -> Result<V
 }
 
 /// The split that a file says.
-fn from_file(
-    path: &str,
-    examples: usize,
-    files: &Files,
-    devices: u32,
-) -> Result<Vec<Vec<u32>>, SplitError> {
+fn from_file(path: &str, examples: usize, files: &Files, devices: u32) -> Result<Vec<Vec<u32>>, SplitError> {
     let path = path.to_owned();
     let Some(owners) = files.owners(&path) else { return Err(SplitError::File { path }) };
     if owners.len() != examples {

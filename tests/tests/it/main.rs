@@ -5,6 +5,7 @@
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `cost.rs`         | work costs what the models of time, energy and carbon say, other simulators' among them |
 //! | `fleets.rs`       | the fleets that ship are what was measured, and are drawn as asked |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
@@ -18,6 +19,7 @@
 mod arrows;
 mod book;
 mod commands;
+mod cost;
 mod determinism;
 mod fleets;
 mod methods;

@@ -75,7 +75,7 @@ fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
     let plan = plan(&loaded, setting).inspect_err(|_| disclaim(&directory))?;
     let (manifest, fleet) = (setting.manifest(scenario, command), plan.record_fleet());
-    let models = model_lines(&plan);
+    let (models, doubts) = (model_lines(&plan), plan.warnings());
     directory.write_manifest(&manifest)?;
     directory.write_scenario(loaded.text.as_bytes(), scenario.to_lock_json().as_bytes())?;
     fleet.write_csv(&directory.tables().join("fleet.csv"))?;
@@ -102,7 +102,7 @@ fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let wall = setting.wall(Wall::measured(&tables, seconds), status);
     let expectations = results::expectations(scenario);
     let mut summary = summarize(&scenario.name, status, &tables, &digest, &expectations, wall);
-    summary.warnings.extend(loaded.warnings.0.iter().map(in_a_line));
+    summary.warnings.extend(loaded.warnings.0.iter().map(in_a_line).chain(doubts));
 
     let results = Results { manifest, summary, tables, fleet, models, scenario: loaded.text };
     let written = results.write(&directory);

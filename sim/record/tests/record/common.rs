@@ -16,6 +16,7 @@ pub fn run() -> Vec<Event> {
             seed: 1,
             devices: 4,
             method: "co-plms".into(),
+            footprint: None,
         },
     );
     for device in 0..2 {

@@ -9,11 +9,12 @@ use crate::device::{DeviceCore, DeviceMemory};
 use crate::effect::{Effect, Label, Message, Party};
 use crate::hazard::Direction;
 use crate::network::{Ended, Flowing, Network};
+use crate::packing::Residual;
 use crate::plan::Plan;
 use crate::pool::{Pool, Ticket};
 use actix::prelude::*;
 use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualTime};
-use cotune_record::{Event, EventKind};
+use cotune_record::{Event, EventKind, Footprint};
 use cotune_scenario::scenario::Actors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,7 +131,11 @@ impl Scheduler {
         }
         let memory = self.cold.remove(&device).unwrap_or_else(|| {
             let model = &self.plan.fleet().class_of(device).model;
-            DeviceMemory { state: self.plan.method().start_device(self.plan.lab(), model), charge: None }
+            DeviceMemory {
+                state: self.plan.method().start_device(self.plan.lab(), model),
+                residual: Residual::new(),
+                charge: None,
+            }
         });
         let core = DeviceCore::new(device, memory);
         let actor = Device { core, plan: Arc::clone(&self.plan) }.start();
@@ -146,7 +151,19 @@ impl Scheduler {
             seed: scenario.seed,
             devices: self.plan.fleet().devices(),
             method: self.plan.method().name().to_string(),
+            footprint: self.footprint(),
         }
+    }
+
+    /// What the scenario says of the cloud's power and of carbon, if anything.
+    fn footprint(&self) -> Option<Footprint> {
+        let scenario = self.plan.scenario();
+        let footprint = Footprint {
+            cloud_watts: scenario.cloud.power_watts,
+            cloud_grams_per_joule: scenario.cloud.carbon_grams_per_joule,
+            device_grams_per_joule: scenario.fleet.carbon_grams_per_joule,
+        };
+        (footprint != Footprint::default()).then_some(footprint)
     }
 
     /// Handles what concerns the network alone; yields what a party has to be told.

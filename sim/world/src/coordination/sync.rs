@@ -162,13 +162,7 @@ impl CloudCore {
         effects
     }
 
-    fn invite(
-        &mut self,
-        round: u32,
-        device: u32,
-        payload: Arc<Payload>,
-        view: &View<'_>,
-    ) -> [Effect; 2] {
+    fn invite(&mut self, round: u32, device: u32, payload: Arc<Payload>, view: &View<'_>) -> [Effect; 2] {
         let bytes = view.plan.traffic(device).down;
         self.egress_bytes += bytes;
         let transfer = Transfer { round, device, up: false, payload, bytes, seconds: 0.0, spent: (0, 0.0) };
@@ -273,7 +267,7 @@ impl CloudCore {
                 device: None,
                 detail,
             })),
-            Outcome::Skipped | Outcome::Device(_) | Outcome::Score(_) => {}
+            Outcome::Skipped | Outcome::Device(..) | Outcome::Score(_) => {}
         }
         if let Some(generation) = plan.method().cloud_load(round).generation.last() {
             let prompts = generation.sequences;

@@ -15,6 +15,7 @@ fn class(share: f64, compute: Written) -> written::DeviceClass {
         compute_flops_per_second: compute,
         memory_bytes: 6 << 30,
         memory_bandwidth_bytes_per_second: Written::Constant(50e9),
+        sample_seconds: None,
         power: Power { train_watts: 4.5, radio_watts: 1.8, idle_watts: 0.15 },
         battery: None,
         link: written::Link {
@@ -36,7 +37,7 @@ fn two_classes(devices: u64) -> written::Fleet {
     let phone = class(0.75, Written::LogNormal { median: 9e11, sigma: 0.35 });
     let gateway = class(0.25, Written::Constant(6e12));
     let classes = BTreeMap::from([("phone".to_owned(), phone), ("gateway".to_owned(), gateway)]);
-    written::Fleet { devices, classes }
+    written::Fleet { devices, classes, carbon_grams_per_joule: None }
 }
 
 fn drawn(devices: u64) -> Fleet {

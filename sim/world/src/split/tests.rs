@@ -239,7 +239,10 @@ fn impossible_splits_say_what_to_write_instead() {
         of(shards(1, Some(30), false), 100, 4).to_string(),
         "100 examples make 3 shards of 30, too few for 4 devices; write a smaller `size`"
     );
-    assert_eq!(of(Split::File { path: "a.txt".into() }, 100, 4).to_string(), "the split `a.txt` was not read");
+    assert_eq!(
+        of(Split::File { path: "a.txt".into() }, 100, 4).to_string(),
+        "the split `a.txt` was not read"
+    );
 }
 
 #[test]
@@ -248,13 +251,16 @@ fn a_split_from_a_file_is_what_the_file_says() {
     std::fs::write(folder.path().join("owners.txt"), "# by hand\n2\n0\n1\n2\n").unwrap();
     let mut files = Files::default();
     let reference = FileReference { path: "owners.txt".into(), kind: FileKind::Split, key: String::new() };
-    let (scenario_dir, data_dir, cache_dir) = (folder.path().into(), folder.path().into(), folder.path().into());
+    let (scenario_dir, data_dir, cache_dir) =
+        (folder.path().into(), folder.path().into(), folder.path().into());
     files.add(&reference, &Site { scenario_dir, data_dir, cache_dir }).unwrap();
     let of = |examples, devices| {
         deal(&Split::File { path: "owners.txt".into() }, &labels(examples, 2), &files, devices, 1)
     };
     assert_eq!(of(4, 3), Ok(vec![vec![1], vec![2], vec![0, 3]]));
-    assert!(of(5, 3).unwrap_err().to_string().starts_with("the split `owners.txt` has 4 lines and there are 5"));
+    assert!(
+        of(5, 3).unwrap_err().to_string().starts_with("the split `owners.txt` has 4 lines and there are 5")
+    );
     assert_eq!(
         of(4, 2).unwrap_err().to_string(),
         "the split `owners.txt` names the device 2, and the last of 2 devices is 1"
@@ -264,10 +270,16 @@ fn a_split_from_a_file_is_what_the_file_says() {
 
 #[test]
 fn counts_are_the_sizes_of_the_split_that_deals_examples() {
-    for split in [Split::Iid, Split::Quantity(Quantity::Linear), Split::Quantity(Quantity::LogNormal { sigma: 1.0 })] {
+    for split in
+        [Split::Iid, Split::Quantity(Quantity::Linear), Split::Quantity(Quantity::LogNormal { sigma: 1.0 })]
+    {
         let dealt = deal_of(&split, &labels(1_003, 4), 17, 3).unwrap();
         let counted = counts(&split, 1_003, 17, 3).unwrap();
-        assert_eq!(counted.iter().map(|count| *count as usize).collect::<Vec<_>>(), sizes(&dealt), "{split:?}");
+        assert_eq!(
+            counted.iter().map(|count| *count as usize).collect::<Vec<_>>(),
+            sizes(&dealt),
+            "{split:?}"
+        );
     }
     assert_eq!(counts(&natural(), 1_000, 10, 1), Err(SplitError::OnlyCounted));
 }

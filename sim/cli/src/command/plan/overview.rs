@@ -28,7 +28,8 @@ pub fn in_words(overview: &Overview) -> String {
         section("split: one column a device, one row a domain", &split(overview)),
         section("three examples of each domain", &examples(overview)),
     ];
-    sections.join("\n")
+    let warnings = overview.warnings.iter().map(|warning| format!("\nwarning: {warning}\n"));
+    sections.join("\n") + &warnings.collect::<String>()
 }
 
 fn section(title: &str, body: &str) -> String {
