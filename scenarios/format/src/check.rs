@@ -150,6 +150,17 @@ impl Check<'_> {
         }) else {
             return;
         };
+        if matches!(data.corpus, Corpus::Sizes(_)) && data.follows.is_some() {
+            let message =
+                "examples that are only counted have no domains that could follow the device".to_owned();
+            self.add(
+                codes::SPLIT,
+                message,
+                &["data", "follows"],
+                "needs texts",
+                "remove it, or have a corpus with texts",
+            );
+        }
         if matches!(data.corpus, Corpus::Sizes(_)) && !matches!(data.split, Split::Iid | Split::Quantity(_)) {
             let message = "examples that are only counted have no domains to be split by".to_owned();
             let help = "write split = \"iid\" or split.quantity, or have a corpus with texts";

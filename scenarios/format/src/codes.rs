@@ -114,6 +114,12 @@ codes! {
         "The cloud trains on the public part of the corpus. Set `public`, or its steps to 0.";
     BAD_ROW = "E0118", "a row of a file that cannot be understood",
         "Traces, samples and splits are read whole when a scenario is checked; the message names the line.";
+    DOES_NOT_FIT = "E0119", "models that do not fit a class",
+        "Weights, adapters with their optimizer and the activations of a batch have to be in memory at once, for all models of a round. The message has the numbers.";
+    DEADLINE = "E0120", "a deadline that nobody can meet",
+        "Even the fastest device of the fleet would need longer to download, work and upload, so every round would be void.";
+    PLAN = "E0121", "the scenario cannot be planned",
+        "Models, corpus, split and fleet are right in themselves and cannot be brought together. Scenarios whose bases are made on first use are planned when they run, not when they are checked.";
 
     // Read this before trusting the result.
     UNUSED_MODEL = "W0201", "a model that nothing uses",

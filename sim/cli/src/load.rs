@@ -24,6 +24,8 @@ pub struct Loaded {
     pub site: Site,
     /// The file, byte for byte.
     pub text: String,
+    /// The file and what was typed beside it, to point into.
+    pub document: Document,
 }
 
 /// Reads, changes, checks and (with `--smoke`) shrinks a scenario.
@@ -65,7 +67,7 @@ pub fn load(
         warnings.0.splice(0..0, missing);
         return Err(warnings);
     }
-    Ok(Loaded { scenario, warnings, site, text })
+    Ok(Loaded { scenario, warnings, site, text, document })
 }
 
 /// What `--set`, `--seed` and `--name` ask for, in the order in which they apply.

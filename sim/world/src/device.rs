@@ -14,7 +14,7 @@ use cotune_scenario::fleet::Power;
 use std::sync::Arc;
 
 /// What a device keeps between rounds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceMemory {
     /// The adapters it trains.
     pub state: State,
@@ -53,6 +53,11 @@ impl DeviceCore {
     /// What it keeps.
     pub fn memory(&self) -> &DeviceMemory {
         &self.memory
+    }
+
+    /// Takes what it keeps; a device without it is at its end.
+    pub fn take_memory(&mut self) -> DeviceMemory {
+        std::mem::take(&mut self.memory)
     }
 
     /// Reacts to a message.

@@ -171,8 +171,7 @@ impl Fleet {
         faults: &[Fault],
         files: &Files,
     ) -> Result<Self, FleetError> {
-        let devices = u32::try_from(fleet.devices)
-            .map_err(|_| FleetError::TooManyDevices { devices: fleet.devices })?;
+        u32::try_from(fleet.devices).map_err(|_| FleetError::TooManyDevices { devices: fleet.devices })?;
         if fleet.classes.len() > usize::from(u16::MAX) {
             return Err(FleetError::TooManyClasses { classes: fleet.classes.len() });
         }
@@ -183,11 +182,7 @@ impl Fleet {
             .zip(&counts)
             .map(|((name, class), (_, count))| DeviceClass::new(name, *count as u32, class, faults, files))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut class: Vec<u16> = Vec::with_capacity(devices as usize);
-        for (index, (_, count)) in counts.iter().enumerate() {
-            class.extend(std::iter::repeat_n(index as u16, *count as usize));
-        }
-        Stream::keyed(seed, "fleet/classes").shuffle(&mut class);
+        let class = classes_of_devices(seed, fleet);
 
         let column = |name: &str, of: fn(&AskedOf) -> &Distribution, least: f64| -> Vec<f64> {
             let draw = |(device, class): (usize, &u16)| {
@@ -300,6 +295,16 @@ fn uplinks(seed: u64, classes: &[DeviceClass], class: &[u16]) -> Vec<f64> {
         asked.up.at_score(score).max(SLOWEST)
     };
     class.iter().enumerate().map(uplink).collect()
+}
+
+/// The class of every device, as an index in the order of names: classes get their counts exactly, and are shuffled.
+pub fn classes_of_devices(seed: u64, fleet: &cotune_scenario::fleet::Fleet) -> Vec<u16> {
+    let counts = fleet.class_counts();
+    let blocks = counts.iter().enumerate();
+    let mut class: Vec<u16> =
+        blocks.flat_map(|(index, (_, count))| std::iter::repeat_n(index as u16, *count as usize)).collect();
+    Stream::keyed(seed, "fleet/classes").shuffle(&mut class);
+    class
 }
 
 /// One attribute of one device. A constant needs no stream.

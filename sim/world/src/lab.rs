@@ -6,7 +6,9 @@
 mod bases;
 mod corpus;
 
+use crate::availability::Availability;
 use crate::files::{FileError, Files};
+use crate::fleet::classes_of_devices;
 use crate::memo::Memo;
 use crate::score::DomainScores;
 use crate::split::{self, SplitError};
@@ -20,7 +22,7 @@ use cotune_models::device::Compute;
 use cotune_models::learner::Trained;
 use cotune_scenario::models as written;
 use cotune_scenario::{Scenario, data, method};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use crate::site::Site;
@@ -267,10 +269,46 @@ impl Holdings {
             return Ok(Self::Counts(split::counts(&data.split, private, devices, seed)?));
         }
         let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
-        let assignment = split::deal(&data.split, &labels, files, devices, seed)?;
+        let mut assignment = split::deal(&data.split, &labels, files, devices, seed)?;
+        if let Some(follows) = data.follows {
+            let traits = traits(scenario, files, follows.what);
+            assignment = split::follow(assignment, &labels, &traits, follows.strength, seed);
+        }
         let shares = split::shares(&assignment, &labels, corpus.domains.len());
         Ok(Self::Examples { assignment, shares })
     }
+}
+
+/// What every device is ordered by where data follow the device.
+fn traits(scenario: &Scenario, files: &Files, what: data::Trait) -> Vec<f64> {
+    let (fleet, seed) = (&scenario.fleet, scenario.seed);
+    let regions: BTreeSet<Option<&str>> =
+        fleet.classes.values().map(|class| class.region.as_deref()).collect();
+    let class_of = classes_of_devices(seed, fleet);
+    let by_class: Vec<(f64, Option<Availability>)> = fleet
+        .classes
+        .values()
+        .enumerate()
+        .map(|(index, class)| match what {
+            data::Trait::Class => (index as f64, None),
+            data::Trait::Region => {
+                let rank = regions.iter().position(|region| *region == class.region.as_deref());
+                (rank.unwrap_or(0) as f64, None)
+            }
+            data::Trait::Availability => {
+                // An availability that cannot be played is refused when the fleet is drawn.
+                let availability = Availability::new(&class.availability, files).ok();
+                (availability.as_ref().map_or(0.0, Availability::share_online), availability)
+            }
+        })
+        .collect();
+    let trait_of = |(device, class): (u32, &u16)| {
+        let (rank, availability) = &by_class[usize::from(*class)];
+        // A time zone orders within a class, and never between two.
+        let zone = availability.as_ref().map_or(0.0, |availability| availability.timezone(seed, device));
+        rank + 1e-12 * zone
+    };
+    (0..).zip(&class_of).map(trait_of).collect()
 }
 
 impl LabModel {

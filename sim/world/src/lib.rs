@@ -40,7 +40,7 @@ pub mod select;
 pub mod site;
 pub mod split;
 
-pub use actors::{End, Options, SimulationError, Sink, simulate};
+pub use actors::{End, Options, SimulationError, Sink, deliver_nothing, simulate};
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
 pub use site::Site;

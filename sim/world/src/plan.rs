@@ -5,7 +5,7 @@ use crate::lab::{Lab, LabModel};
 use crate::method::{self, Load, Method, Refusal, TrainingLoad};
 use crate::packing;
 use crate::payload::{Part, Payload};
-use cotune_kernel::Stream;
+use cotune_kernel::{Distribution, Stream};
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
 use cotune_scenario::coordination::{Coordination, Synchronous};
@@ -65,6 +65,19 @@ pub enum PlanError {
     /// The method cannot serve the scenario.
     #[error(transparent)]
     Method(#[from] Refusal),
+    /// Nobody can be in time.
+    #[error(
+        "[coordination]: the deadline of {deadline_seconds} s is shorter than the fastest possible update: device {device} \
+         needs {fastest_seconds:.1} s"
+    )]
+    Deadline {
+        /// The deadline \[s\].
+        deadline_seconds: f64,
+        /// Least time from invitation to update \[s\].
+        fastest_seconds: f64,
+        /// Whose it is.
+        device: u32,
+    },
     /// The models of a round do not fit a class.
     #[error(
         "[fleet.class.{class}]: a round needs {needs:.2} GiB of memory, but the class has {has:.2} GiB: give it more memory, a smaller model or fewer weights' bits in bill_as"
@@ -102,6 +115,7 @@ impl Plan {
         let panel = panel(scenario);
         let plan = Self { lab, method, fleet, panel, traffic };
         plan.fits()?;
+        plan.in_time()?;
         Ok(plan)
     }
 
@@ -209,6 +223,30 @@ impl Plan {
             return Err(PlanError::Memory { class: "cloud".to_string(), needs: needs / GIB, has: has / GIB });
         }
         Ok(())
+    }
+
+    /// Refuses a deadline that the fastest device cannot meet even in luck: with transfers as fast as one in 30,000 is.
+    fn in_time(&self) -> Result<(), PlanError> {
+        let Some(deadline_seconds) = self.coordination().deadline_seconds else { return Ok(()) };
+        let roofline = self.scenario().cost.is_roofline();
+        let fastest = self.fleet.iter().map(|view| {
+            let luck = match Distribution::lognormal_mean_cv(1.0, view.class.noise_cv) {
+                Ok(noise) if roofline => noise.at_score(4.0).max(1.0),
+                _ => 1.0,
+            };
+            let traffic = self.traffic(view.device);
+            let handshakes = if roofline { 3.0 * view.rtt_seconds } else { 0.0 };
+            let transfers = traffic.down as f64 / view.down_bytes_per_second
+                + traffic.up as f64 / view.up_bytes_per_second;
+            (handshakes + transfers / luck + self.device_cost(view.device, 1).seconds, view.device)
+        });
+        let Some((fastest_seconds, device)) = fastest.min_by(|a, b| a.0.total_cmp(&b.0)) else {
+            return Ok(());
+        };
+        if fastest_seconds <= deadline_seconds {
+            return Ok(());
+        }
+        Err(PlanError::Deadline { deadline_seconds, fastest_seconds, device })
     }
 
     /// The fleet as a table for the record.
@@ -327,9 +365,16 @@ impl Plan {
     fn trained_tokens(&self) -> Option<u64> {
         let rounds = u32::try_from(self.scenario().budget.rounds?).ok()?;
         let devices = u64::from(self.fleet.devices());
+        // Devices of one class train on equally many tokens.
+        let classes: Vec<(u32, u64)> = (0..self.fleet.classes().len())
+            .filter_map(|index| {
+                let device = self.fleet.iter().find(|view| usize::from(view.class_index) == index)?.device;
+                Some((device, u64::from(self.fleet.classes()[index].devices)))
+            })
+            .collect();
         let mean = |round: u32| {
-            let sum: u64 = self.fleet.iter().map(|view| self.device_cost(view.device, round).tokens).sum();
-            sum / devices.max(1)
+            let tokens = |(device, count): &(u32, u64)| count * self.device_cost(*device, round).tokens;
+            classes.iter().map(tokens).sum::<u64>() / devices.max(1)
         };
         let cohort = self.coordination().invited(devices);
         Some((1..=rounds).map(|round| cohort * mean(round) + self.cloud_cost(round).tokens).sum())

@@ -113,7 +113,8 @@ fn the_joules_of_the_events_are_those_of_the_totals() {
     let by_hand: f64 = events
         .iter()
         .map(|event| match event.kind {
-            EventKind::DownloadFinished { device, seconds, .. } | EventKind::UploadFinished { device, seconds, .. } => {
+            EventKind::DownloadFinished { device, seconds, .. }
+            | EventKind::UploadFinished { device, seconds, .. } => {
                 plan.fleet().class_of(device).power.radio_watts * seconds
             }
             EventKind::TrainingFinished { device, seconds, .. } => {
@@ -145,10 +146,16 @@ fn a_bill_that_turns_sizes_around_is_doubted() {
         ("cloud.memory", "\"900GiB\""),
     ];
     let said = doubts(&tall);
-    assert!(said.iter().any(|line| line.contains("`cloud` trains") && line.contains("times as large as `proxy`")), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("`cloud` trains") && line.contains("times as large as `proxy`")),
+        "{said:?}"
+    );
     let turned = doubts(&[("models.proxy.bill_as", "{ params = \"100M\", weights = \"int8\" }")]);
     assert!(
-        turned.contains(&"bill_as turns sizes around: `cloud` trains larger than `proxy` and is billed smaller".to_owned()),
+        turned.contains(
+            &"bill_as turns sizes around: `cloud` trains larger than `proxy` and is billed smaller"
+                .to_owned()
+        ),
         "{turned:?}"
     );
 }

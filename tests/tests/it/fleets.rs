@@ -2,7 +2,7 @@
 
 use cotune_models::device::Compute;
 use cotune_scenario::{Distribution, Scenario};
-use cotune_tests::{data_file, extending, plan_on};
+use cotune_tests::{data_file, extending, fedavg, plan_on, tiny};
 use cotune_world::fleet::Quantity;
 
 const FLEETS: [&str; 4] = ["phones-2025", "home-gateways", "industrial", "mixed-city"];
@@ -124,4 +124,44 @@ fn correlation(pairs: &[(f64, f64)]) -> f64 {
     let (x, y) = (mean(pairs, |pair| pair.0), mean(pairs, |pair| pair.1));
     let swapped: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| (*b, *a)).collect();
     mean(pairs, |pair| (pair.0 - x) * (pair.1 - y)) / deviation(pairs) / deviation(&swapped)
+}
+
+/// Of the phones' private examples, the share in the first half of the domains; of the gateways', the same.
+fn low_shares(overrides: &[(&str, &str)]) -> [f64; 2] {
+    let base = [
+        ("fleet.devices", "60"),
+        ("data.corpus.builtin.examples", "1_500"),
+        ("data.split", "{ pathological = { classes_per_device = 1 } }"),
+    ];
+    let overrides: Vec<(&str, &str)> = base.iter().chain(overrides).copied().collect();
+    let plan = plan_on(&tiny(&fedavg("on = \"proxy\""), &overrides), &Compute::cpu());
+    ["phone", "gateway"].map(|class| {
+        let devices = plan.fleet().iter().filter(|device| &*device.class.name == class);
+        let shares: Vec<f64> = devices
+            .map(|device| {
+                let shares = plan.lab().shares_of(device.device);
+                shares[..shares.len() / 2].iter().sum()
+            })
+            .collect();
+        shares.iter().sum::<f64>() / shares.len() as f64
+    })
+}
+
+#[test]
+fn data_can_follow_what_a_device_is() {
+    let [phones, gateways] = low_shares(&[("data.follows", "{ what = \"class\" }")]);
+    assert!(gateways > 0.85 && phones < 0.45, "gateways come first: {gateways} against {phones}");
+    let [phones, gateways] = low_shares(&[("data.follows", "{ what = \"class\", strength = 0.0 }")]);
+    assert!((gateways - phones).abs() < 0.35, "by chance: {gateways} against {phones}");
+    let there = "{ markov = { mean_on = \"1h\", mean_off = \"9h\" } }";
+    let seldom = [("data.follows", "{ what = \"availability\" }"), ("fleet.class.phone.availability", there)];
+    let [phones, gateways] = low_shares(&seldom);
+    assert!(phones > gateways + 0.3, "who is seldom there comes first: {phones} against {gateways}");
+    let regions = [
+        ("data.follows", "{ what = \"region\" }"),
+        ("fleet.class.phone.region", "\"north\""),
+        ("fleet.class.gateway.region", "\"south\""),
+    ];
+    let [phones, gateways] = low_shares(&regions);
+    assert!(phones > gateways + 0.3, "north before south: {phones} against {gateways}");
 }

@@ -12,6 +12,7 @@
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
+//! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
 //! What they share is the library of this package.
@@ -24,6 +25,7 @@ mod determinism;
 mod fleets;
 mod methods;
 mod plain_fedavg;
+mod refusals;
 mod rounds;
 mod transfers;
 mod wgpu;

@@ -1,22 +1,25 @@
 //! The scheduler: owns virtual time, and carries out what parties ask for.
 
 use super::cloud::Cloud;
-use super::device::{Device, Passivate};
+use super::device::Device;
+use super::journey::{Journey, Outcome};
 use super::recorder::{Recorder, Write};
-use super::{Deliver, End, Options, SimulationError};
+use super::{End, Options, SimulationError};
 use crate::coordination::sync::CloudCore;
 use crate::device::{DeviceCore, DeviceMemory};
-use crate::effect::{Effect, Label, Message, Party};
+use crate::effect::{Effect, Interruption, Label, Message, Party};
 use crate::hazard::Direction;
 use crate::network::{Ended, Flowing, Network};
 use crate::packing::Residual;
 use crate::plan::Plan;
 use crate::pool::{Pool, Ticket};
+use actix::dev::Request;
 use actix::prelude::*;
-use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualTime};
+use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualDuration, VirtualTime};
 use cotune_record::{Event, EventKind, Footprint};
 use cotune_scenario::scenario::Actors;
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,6 +41,10 @@ fn message_class(to: Party) -> u8 {
     }
 }
 
+/// Events that are written together where nothing is learned (chosen: a message to the recorder is a tenth of what encoding
+/// them takes).
+const BATCH: usize = 256;
+
 /// The scheduler's own source key.
 const SCHEDULER: u64 = 0;
 
@@ -56,17 +63,10 @@ enum Due {
     Job(Party, Label, Ticket),
 }
 
-/// Handle the next due entry.
+/// Play the run to its end.
 #[derive(actix::Message)]
-#[rtype(result = "Result<Progress, SimulationError>")]
-pub(super) struct Step;
-
-/// Whether there is more to come.
-#[derive(Debug)]
-pub(super) enum Progress {
-    More,
-    Ended(End),
-}
+#[rtype(result = "Outcome")]
+pub(super) struct Play;
 
 /// The actor that owns virtual time.
 pub(super) struct Scheduler {
@@ -84,6 +84,12 @@ pub(super) struct Scheduler {
     cold: BTreeMap<u32, DeviceMemory>,
     recorder: Addr<Recorder>,
     stop: Arc<AtomicBool>,
+    /// Whether anything is learned.
+    train: bool,
+    /// Whether the run's first event is on its way.
+    began: bool,
+    /// Events that are not with the recorder yet.
+    unwritten: Vec<Event>,
     ended: Option<End>,
 }
 
@@ -110,6 +116,9 @@ impl Scheduler {
             cold: BTreeMap::new(),
             recorder,
             stop: Arc::clone(&options.stop),
+            train: options.train,
+            began: false,
+            unwritten: Vec::new(),
             ended: None,
         };
         if scheduler.keeps_all() {
@@ -120,12 +129,23 @@ impl Scheduler {
         scheduler
     }
 
+    /// A scheduler with nothing to do and an actor for every device.
+    pub(super) fn idle(plan: Arc<Plan>, options: &Options, recorder: Addr<Recorder>) -> Self {
+        let mut scheduler = Self::new(plan, options, recorder);
+        scheduler.queue = EventQueue::new();
+        scheduler.began = true;
+        for device in 0..scheduler.plan.fleet().devices() {
+            scheduler.actor(device);
+        }
+        scheduler
+    }
+
     fn keeps_all(&self) -> bool {
         self.plan.scenario().simulation.actors == Actors::All
     }
 
     /// The actor of a device, made when it has none.
-    fn actor(&mut self, device: u32) -> Addr<Device> {
+    pub(super) fn actor(&mut self, device: u32) -> Addr<Device> {
         if let Some(actor) = self.live.get(&device) {
             return actor.clone();
         }
@@ -138,7 +158,7 @@ impl Scheduler {
             }
         });
         let core = DeviceCore::new(device, memory);
-        let actor = Device { core, plan: Arc::clone(&self.plan) }.start();
+        let actor = Device { core, plan: Arc::clone(&self.plan), stays: self.keeps_all() }.start();
         self.live.insert(device, actor.clone());
         actor
     }
@@ -235,12 +255,11 @@ impl Scheduler {
         }
     }
 
-    /// Carries out what a party asked for; yields the events to be written down and whether the party rests.
-    fn carry_out(&mut self, key: EventKey, party: Party, effects: Vec<Effect>) -> (Vec<Event>, bool) {
-        let (mut events, mut rests) = (Vec::new(), false);
+    /// Carries out what a party asked for. Events wait until they are written.
+    pub(super) fn carry_out(&mut self, key: EventKey, party: Party, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record(kind) => events.push(Event::new(key, kind)),
+                Effect::Record(kind) => self.unwritten.push(Event::new(key, kind)),
                 Effect::Send(transfer) => {
                     let plan = Arc::clone(&self.plan);
                     let begun = self.network.begin(key.time, transfer, &plan);
@@ -272,11 +291,11 @@ impl Scheduler {
                         self.queue.push(key.time, message_class(to), to.source(), Due::Tell(to, message));
                     }
                 }
-                Effect::Passivate => rests = !self.keeps_all(),
+                // Its actor has stopped and sent its memory along, unless all actors stay.
+                Effect::Passivate => {}
                 Effect::End(_) => self.ended = Some(End::Complete),
             }
         }
-        (events, rests)
     }
 }
 
@@ -284,65 +303,29 @@ impl Actor for Scheduler {
     type Context = Context<Self>;
 }
 
-impl Handler<Step> for Scheduler {
-    type Result = ResponseActFuture<Self, Result<Progress, SimulationError>>;
+/// Have something due for every device that it ignores.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub(super) struct Rouse;
 
-    /// Pops one due entry, tells its party, and carries out what it answers.
-    fn handle(&mut self, _step: Step, _context: &mut Self::Context) -> Self::Result {
-        let step = match self.next() {
-            Err(done) => return Box::pin(fut::ready(done)),
-            Ok(step) => step,
-        };
-        let Some((key, party, message)) = step else {
-            return Box::pin(fut::ready(Ok(Progress::More)));
-        };
-        let deliver = Deliver { now: key.time, message };
-        let first = (self.queue_is_fresh(key)).then(|| Event::new(key, self.beginning()));
-        let device = match party {
-            Party::Cloud => None,
-            Party::Device(device) => Some((device, self.actor(device))),
-        };
-        let (cloud, recorder) = (self.cloud.clone(), self.recorder.clone());
-        let gone = move |_| SimulationError::Actor { party: format!("{party:?}") };
-        let asked = {
-            let device = device.clone();
-            async move {
-                match device {
-                    None => cloud.send(deliver).await,
-                    Some((_, actor)) => actor.send(deliver).await,
-                }
-                .map_err(gone)
-            }
-        };
-        Box::pin(asked.into_actor(self).then(move |effects, scheduler, _context| {
-            let carried = effects.map(|effects| scheduler.carry_out(key, party, effects));
-            let ended = scheduler.ended;
-            let finish = async move {
-                let (mut events, rests) = carried?;
-                if let Some(first) = first {
-                    events.insert(0, first);
-                }
-                if !events.is_empty() {
-                    let written = recorder.send(Write(events)).await;
-                    written.map_err(gone)?.map_err(SimulationError::Record)?;
-                }
-                let memory = match device {
-                    Some((device, actor)) if rests => {
-                        Some((device, actor.send(Passivate).await.map_err(gone)?))
-                    }
-                    _ => None,
-                };
-                Ok((ended, memory))
-            };
-            finish.into_actor(scheduler).map(|done, scheduler, _context| {
-                let (ended, memory) = done?;
-                if let Some((device, memory)) = memory {
-                    scheduler.live.remove(&device);
-                    scheduler.cold.insert(device, memory);
-                }
-                Ok(ended.map_or(Progress::More, Progress::Ended))
-            })
-        }))
+impl Handler<Rouse> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, _rouse: Rouse, _context: &mut Self::Context) {
+        for device in 0..self.plan.fleet().devices() {
+            let (party, cause) = (Party::Device(device), Interruption::Offline);
+            let message = Message::Interrupted { cause };
+            let after = VirtualDuration::from_nanos(u64::from(device) * 7_919 % 1_000_003);
+            self.queue.push_after(after, class::TIMER, party.source(), Due::Tell(party, message));
+        }
+    }
+}
+
+impl Handler<Play> for Scheduler {
+    type Result = ResponseActFuture<Self, Outcome>;
+
+    fn handle(&mut self, _play: Play, _context: &mut Self::Context) -> Self::Result {
+        Box::pin(Journey::new())
     }
 }
 
@@ -350,9 +333,9 @@ type Told = Option<(EventKey, Party, Message)>;
 
 impl Scheduler {
     /// The next thing to tell, or how the run ends.
-    fn next(&mut self) -> Result<Told, Result<Progress, SimulationError>> {
+    pub(super) fn next(&mut self) -> Result<Told, Outcome> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(Ok(Progress::Ended(End::Interrupted)));
+            return Err(Ok(End::Interrupted));
         }
         let Some((key, due)) = self.queue.pop() else {
             let seconds = self.queue.now().as_secs_f64();
@@ -361,8 +344,38 @@ impl Scheduler {
         Ok(self.network_step(key.time, due).map(|(party, message)| (key, party, message)))
     }
 
-    /// Whether `key` is that of the first entry of the run.
-    fn queue_is_fresh(&self, key: EventKey) -> bool {
-        key.time == VirtualTime::ZERO && key.class == class::TIMER && key.seq == 0
+    /// Puts the run's first event before those of its first entry, whose key is `key`.
+    pub(super) fn begin_recording(&mut self, key: EventKey) {
+        if !std::mem::replace(&mut self.began, true) {
+            self.unwritten.push(Event::new(key, self.beginning()));
+        }
+    }
+
+    /// Whether events have waited long enough. With learning a job may take minutes, so they are written at once.
+    pub(super) fn should_write(&self) -> bool {
+        self.unwritten.len() >= if self.train { 1 } else { BATCH }
+    }
+
+    /// Hands all events that wait to the recorder.
+    pub(super) fn write(&mut self) -> Pin<Box<Request<Recorder, Write>>> {
+        Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
+    }
+
+    /// The cloud's actor.
+    pub(super) fn cloud(&self) -> &Addr<Cloud> {
+        &self.cloud
+    }
+
+    /// Keeps what a device remembers that has given its actor up.
+    pub(super) fn rest(&mut self, party: Party, memory: Option<DeviceMemory>) {
+        if let (Party::Device(device), Some(memory)) = (party, memory) {
+            self.live.remove(&device);
+            self.cold.insert(device, memory);
+        }
+    }
+
+    /// How the run ended, once it has.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.ended
     }
 }

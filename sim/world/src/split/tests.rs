@@ -1,4 +1,4 @@
-use cotune_scenario::data::{Dirichlet, Quantity, Shards};
+use cotune_scenario::data::{Dirichlet, Quantity, Retry, Shards};
 
 use cotune_scenario::{FileKind, FileReference};
 
@@ -11,7 +11,7 @@ fn deal_of(split: &Split, labels: &[u16], devices: u32, seed: u64) -> Result<Vec
 }
 
 fn dirichlet(alpha: f64, min: u64, self_balancing: bool) -> Split {
-    Split::Dirichlet(Dirichlet { by: "domain".into(), alpha, min, self_balancing })
+    Split::Dirichlet(Dirichlet { by: "domain".into(), alpha, min, self_balancing, retry: Retry::NiidBench })
 }
 
 fn shards(per_device: u32, size: Option<u64>, keep_incomplete: bool) -> Split {
@@ -363,4 +363,28 @@ fn iid_and_quantity_splits_succeed_wherever_every_device_can_have_an_example() {
         let dealt = hands.as_ref().map(|hands| sizes(hands).iter().sum::<usize>());
         assert_eq!(dealt, Ok(examples), "case {case}: {split:?} of {examples} examples to {devices} devices");
     }
+}
+
+#[test]
+fn flower_gives_up_after_its_eleventh_draw() {
+    let hard = |retry| {
+        Split::Dirichlet(Dirichlet { by: "domain".into(), alpha: 0.1, min: 12, self_balancing: false, retry })
+    };
+    let (mut early, mut late) = (0, 0);
+    for seed in 0..40 {
+        let flower = deal_of(&hard(Retry::Flower), &labels(1_000, 8), 12, seed);
+        let niid = deal_of(&hard(Retry::NiidBench), &labels(1_000, 8), 12, seed);
+        match (flower, niid) {
+            (Ok(flower), niid) => {
+                assert_eq!(Ok(flower), niid, "the same draws in the same order");
+                early += 1;
+            }
+            (Err(SplitError::Dirichlet { draws, .. }), Ok(_)) => {
+                assert_eq!(draws, 11);
+                late += 1;
+            }
+            (flower, niid) => assert!(flower.is_err() && niid.is_err()),
+        }
+    }
+    assert!(early > 0 && late > 0, "{early} within eleven draws, {late} later");
 }
