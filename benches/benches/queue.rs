@@ -2,14 +2,15 @@
 //! more after an exponential delay when it is due. Beside it the same on a bare binary heap of the standard library, which
 //! knows no sources, no cancelling and no keys: what order alone costs.
 //!
-//! Delays are drawn before the clock runs, so that both measure the queue and nothing else. `peers/phold.sh` runs other
+//! Delays are drawn before the clock runs, so that both measure the queue and nothing else, and the population goes on from
+//! one measurement to the next, so that it is the steady state that is measured. `peers/phold.sh` runs other
 //! simulators on the same model.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use cotune_kernel::{EventQueue, Stream, VirtualDuration, VirtualTime};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Events handled in one measurement.
 const EVENTS: u64 = 100_000;
@@ -21,31 +22,23 @@ fn phold(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(EVENTS));
     for pending in [1_000, 100_000, 1_000_000] {
         group.bench_function(format!("cotune, {pending} pending"), |bencher| {
-            let delays = delays();
-            bencher.iter_batched_ref(
-                || full(pending),
-                |queue| {
-                    for event in 0..EVENTS as usize {
-                        let (key, payload) = queue.pop().expect("the population is constant");
-                        let after = VirtualDuration::from_nanos(delays[event & (DELAYS - 1)]);
-                        queue.push_after(after, key.class, key.source, payload);
-                    }
-                },
-                BatchSize::LargeInput,
-            );
+            let (delays, mut queue) = (delays(), full(pending));
+            bencher.iter(|| {
+                for event in 0..EVENTS as usize {
+                    let (key, payload) = queue.pop().expect("the population is constant");
+                    let after = VirtualDuration::from_nanos(delays[event & (DELAYS - 1)]);
+                    queue.push_after(after, key.class, key.source, payload);
+                }
+            });
         });
         group.bench_function(format!("bare heap, {pending} pending"), |bencher| {
-            let delays = delays();
-            bencher.iter_batched_ref(
-                || bare(pending),
-                |heap| {
-                    for event in 0..EVENTS as usize {
-                        let Reverse((time, payload)) = heap.pop().expect("the population is constant");
-                        heap.push(Reverse((time + delays[event & (DELAYS - 1)], payload)));
-                    }
-                },
-                BatchSize::LargeInput,
-            );
+            let (delays, mut heap) = (delays(), bare(pending));
+            bencher.iter(|| {
+                for event in 0..EVENTS as usize {
+                    let Reverse((time, payload)) = heap.pop().expect("the population is constant");
+                    heap.push(Reverse((time + delays[event & (DELAYS - 1)], payload)));
+                }
+            });
         });
     }
     group.finish();

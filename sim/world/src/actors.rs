@@ -99,7 +99,7 @@ pub fn simulate(plan: Arc<Plan>, options: Options, sink: Sink) -> Result<End, Si
 }
 
 /// Tells every device of a plan something it ignores, `times` times, in the order of virtual time: what a delivery costs by
-/// itself, for benches. All devices have an actor throughout.
+/// itself, for benches. All devices have an actor throughout, and a thousand deliveries are pending at a time.
 ///
 /// # Errors
 /// An actor panicked.
@@ -107,10 +107,12 @@ pub fn deliver_nothing(plan: Arc<Plan>, times: u64) -> Result<(), SimulationErro
     let options = Options { threads: 1, train: false, stop: Arc::default() };
     System::new().block_on(async move {
         let recorder = recorder::Recorder::new(Box::new(|_| Ok(()))).start();
-        let scheduler = scheduler::Scheduler::idle(plan, &options, recorder).start();
-        for _ in 0..times {
+        let scheduler = scheduler::Scheduler::idle(Arc::clone(&plan), &options, recorder).start();
+        let (devices, most) = (plan.fleet().devices(), 1_000);
+        let parts = (0..devices).step_by(most).map(|from| from..devices.min(from + most as u32));
+        for part in (0..times).flat_map(|_| parts.clone()) {
             let gone = |_| SimulationError::Actor { party: "the scheduler".to_string() };
-            scheduler.send(scheduler::Rouse).await.map_err(gone)?;
+            scheduler.send(scheduler::Rouse(part)).await.map_err(gone)?;
             match scheduler.send(scheduler::Play).await.map_err(gone)? {
                 // Nothing is left to happen, which is how it ends.
                 Ok(_) | Err(SimulationError::Deadlock { .. }) => {}

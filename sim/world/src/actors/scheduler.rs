@@ -79,7 +79,8 @@ pub(super) struct Scheduler {
     cut_due: BTreeMap<FlowId, EventId>,
     pool: Pool,
     cloud: Addr<Cloud>,
-    live: BTreeMap<u32, Addr<Device>>,
+    /// The actor of every device that has one: a pointer for each device of the fleet.
+    live: Vec<Option<Addr<Device>>>,
     /// Devices without an actor that have something to remember.
     cold: BTreeMap<u32, DeviceMemory>,
     recorder: Addr<Recorder>,
@@ -104,6 +105,7 @@ impl Scheduler {
             Party::Cloud.source(),
             Due::Tell(Party::Cloud, Message::Open),
         );
+        let live = vec![None; plan.fleet().devices() as usize];
         let mut scheduler = Self {
             network: Network::new(&plan),
             pool: Pool::start(&plan, options.threads, options.train),
@@ -112,7 +114,7 @@ impl Scheduler {
             link_due: [None, None],
             cut_due: BTreeMap::new(),
             cloud,
-            live: BTreeMap::new(),
+            live,
             cold: BTreeMap::new(),
             recorder,
             stop: Arc::clone(&options.stop),
@@ -145,22 +147,22 @@ impl Scheduler {
     }
 
     /// The actor of a device, made when it has none.
-    pub(super) fn actor(&mut self, device: u32) -> Addr<Device> {
-        if let Some(actor) = self.live.get(&device) {
-            return actor.clone();
+    pub(super) fn actor(&mut self, device: u32) -> &Addr<Device> {
+        let place = device as usize;
+        if self.live[place].is_none() {
+            let memory = self.cold.remove(&device).unwrap_or_else(|| {
+                let model = &self.plan.fleet().class_of(device).model;
+                DeviceMemory {
+                    state: self.plan.method().start_device(self.plan.lab(), model),
+                    residual: Residual::new(),
+                    charge: None,
+                }
+            });
+            let core = DeviceCore::new(device, memory);
+            let actor = Device { core, plan: Arc::clone(&self.plan), stays: self.keeps_all() }.start();
+            self.live[place] = Some(actor);
         }
-        let memory = self.cold.remove(&device).unwrap_or_else(|| {
-            let model = &self.plan.fleet().class_of(device).model;
-            DeviceMemory {
-                state: self.plan.method().start_device(self.plan.lab(), model),
-                residual: Residual::new(),
-                charge: None,
-            }
-        });
-        let core = DeviceCore::new(device, memory);
-        let actor = Device { core, plan: Arc::clone(&self.plan), stays: self.keeps_all() }.start();
-        self.live.insert(device, actor.clone());
-        actor
+        self.live[place].as_ref().expect("it has just been started")
     }
 
     /// The first event of the run.
@@ -303,16 +305,16 @@ impl Actor for Scheduler {
     type Context = Context<Self>;
 }
 
-/// Have something due for every device that it ignores.
+/// Have something due for some devices that they ignore.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub(super) struct Rouse;
+pub(super) struct Rouse(pub std::ops::Range<u32>);
 
 impl Handler<Rouse> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, _rouse: Rouse, _context: &mut Self::Context) {
-        for device in 0..self.plan.fleet().devices() {
+    fn handle(&mut self, Rouse(devices): Rouse, _context: &mut Self::Context) {
+        for device in devices {
             let (party, cause) = (Party::Device(device), Interruption::Offline);
             let message = Message::Interrupted { cause };
             let after = VirtualDuration::from_nanos(u64::from(device) * 7_919 % 1_000_003);
@@ -369,7 +371,7 @@ impl Scheduler {
     /// Keeps what a device remembers that has given its actor up.
     pub(super) fn rest(&mut self, party: Party, memory: Option<DeviceMemory>) {
         if let (Party::Device(device), Some(memory)) = (party, memory) {
-            self.live.remove(&device);
+            self.live[device as usize] = None;
             self.cold.insert(device, memory);
         }
     }
