@@ -5,6 +5,7 @@
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
+//! | `batteries.rs`    | work drains batteries, and what is too low does not train |
 //! | `cost.rs`         | work costs what the models of time, energy and carbon say, other simulators' among them |
 //! | `fleets.rs`       | the fleets that ship are what was measured, and are drawn as asked |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
@@ -18,6 +19,7 @@
 //! What they share is the library of this package.
 
 mod arrows;
+mod batteries;
 mod book;
 mod commands;
 mod cost;

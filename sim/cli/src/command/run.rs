@@ -85,7 +85,7 @@ fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let (method, devices, seed) = (scenario.method.name(), scenario.fleet.devices, scenario.seed);
     talk.say(format_args!("{}  {method}, {devices} devices, seed {seed}\n", scenario.name));
     let progress = Progress::begin(setting.progress, &scenario.budget, talk);
-    let recorder = Recorder::begin(&directory.events_path(), progress)?;
+    let recorder = Recorder::begin(&directory.events_path(), progress, setting.train)?;
     let (begun, options, sink) = (machine::now(), setting.options(), recorder.sink());
     let end = panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, options, sink)));
     let seconds = begun.elapsed().as_secs_f64();
