@@ -70,6 +70,11 @@ impl Battery {
         joules > self.threshold
     }
 
+    /// A charge that has fallen to the threshold, free of what rounding to nanoseconds leaves above it.
+    pub fn spent(&self, charge: Charge) -> Charge {
+        Charge { joules: charge.joules.min(self.threshold), ..charge }
+    }
+
     /// The charge \[J\] at `t` of a device that never worked; `timezone` is its local time minus the simulation's \[s\].
     pub fn undisturbed(&self, seed: u64, device: u32, timezone: f64, t: VirtualTime) -> f64 {
         let since = self.since_plugged(seed, device, timezone, t);

@@ -173,7 +173,12 @@ impl DeviceCore {
         let mut effects = vec![Effect::Record(finished)];
         let reason = match cause {
             Interruption::Offline => Reason::DroppedWhileTraining,
-            Interruption::Battery => Reason::Battery,
+            Interruption::Battery => {
+                let battery = view.plan.fleet().class_of(self.device).battery.as_ref();
+                self.memory.charge =
+                    battery.zip(self.memory.charge).map(|(battery, charge)| battery.spent(charge));
+                Reason::Battery
+            }
             Interruption::Crash => {
                 effects.push(Effect::Record(EventKind::Fault {
                     kind: FaultKind::Crash,
