@@ -352,7 +352,11 @@ impl Plan {
             drawn: self.fleet.asked_against_drawn(),
             correlations: self.fleet.correlations(),
             domains: domains.collect(),
-            split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
+            split: match self.lab.has_texts() {
+                true => (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
+                false => Vec::new(),
+            },
+            examples: (0..self.fleet.devices()).map(|device| u64::from(self.lab.count_of(device))).sum(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
@@ -472,6 +476,8 @@ pub struct Overview {
     pub domains: Vec<DomainOverview>,
     /// Share of every domain in each device's private examples.
     pub split: Vec<Vec<f64>>,
+    /// Private examples of all devices.
+    pub examples: u64,
     /// Devices invited to a round.
     pub invited: u64,
     /// Duration of the cloud's work in a round with everything on \[s\].

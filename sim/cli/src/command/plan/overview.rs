@@ -16,7 +16,7 @@ const SHADES: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇'
 
 /// The whole overview.
 pub fn in_words(overview: &Overview) -> String {
-    let sections = [
+    let mut sections = vec![
         format!("{}  {}, seed {}\n{}\n", overview.name, overview.method, overview.seed, overview.citation),
         section("models", &models(overview)),
         section("a round", &round(overview)),
@@ -24,10 +24,20 @@ pub fn in_words(overview: &Overview) -> String {
             "fleet, asked and drawn (median · p95)",
             &(drawn(&overview.drawn) + &tied(&overview.correlations)),
         ),
-        section("data", &data(overview)),
-        section("split: one column a device, one row a domain", &split(overview)),
-        section("three examples of each domain", &examples(overview)),
     ];
+    if overview.domains.is_empty() {
+        let counted = format!(
+            "{} private examples, counted and not read: run with --no-train\n",
+            count(overview.examples)
+        );
+        sections.push(section("data", &counted));
+    } else {
+        sections.extend([
+            section("data", &data(overview)),
+            section("split: one column a device, one row a domain", &split(overview)),
+            section("three examples of each domain", &examples(overview)),
+        ]);
+    }
     let warnings = overview.warnings.iter().map(|warning| format!("\nwarning: {warning}\n"));
     sections.join("\n") + &warnings.collect::<String>()
 }
