@@ -3,6 +3,9 @@
 //! The benches themselves are in `benches/`, one file for each part of a run that takes time; kept results are in
 //! `runs/`.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use cotune_kernel::Stream;
 use cotune_models::adapter::{Layout, LoraSpec, Target};
 use cotune_models::base::Base;
@@ -11,6 +14,8 @@ use cotune_models::corpus::{Amount, DomainsSpec, Example, Parts, domains};
 use cotune_models::device::Compute;
 use cotune_models::learner::{Learner, Trained};
 use cotune_models::optimizer::AdamW;
+use cotune_scenario::{Context, Document, Override};
+use cotune_world::{Lab, Plan, Site};
 
 /// Questions with answers, the same ones for every bench.
 ///
@@ -21,6 +26,29 @@ pub fn questions(n: usize) -> Vec<Example> {
     let parts = Parts { private: Amount::Total(n), public: none, validation: none, test: none };
     let spec = DomainsSpec { seed: 1, parts, overlap: 1.0, unseen_domains: Vec::new() };
     domains(&spec).expect("a corpus of this size can be drawn").private
+}
+
+/// The plan of `scenarios/million.toml` with fewer devices.
+///
+/// # Panics
+/// The scenario is not there, or is not valid.
+pub fn idle_fleet(devices: u64) -> Arc<Plan> {
+    let scenarios = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let text = std::fs::read_to_string(scenarios.join("million.toml")).expect("the scenario is shipped");
+    let fewer = [
+        ("fleet.devices", devices.to_string()),
+        ("coordination.sync", "{ cohort = 10 }".to_owned()),
+        ("simulation.actors", "\"all\"".to_owned()),
+    ]
+    .map(|(key, value)| Override::new(key, &value));
+    let mut document = Document::parse("million.toml", &text, &|_| Err("it extends nothing".to_owned()))
+        .expect("the scenario is TOML");
+    document.set(&fewer).expect("the keys are there");
+    let checked = document.check(&Context { zoo: &cotune_models::zoo::names() }).expect("it is valid");
+    let (data_dir, cache_dir) = (scenarios.clone(), scenarios.clone());
+    let site = Site { scenario_dir: scenarios, data_dir, cache_dir };
+    let lab = Lab::open(&checked.scenario, &site, &Compute::cpu(), &mut |_| {}).expect("there are no texts");
+    Arc::new(Plan::draw(Arc::new(lab)).expect("it can be planned"))
 }
 
 /// A model of the zoo with a fresh adapter, and questions in its tokens.

@@ -125,6 +125,23 @@ pub fn tiny(tables: &str, overrides: &[(&str, &str)]) -> Scenario {
     checked("tiny.toml", &format!("{TINY}\n{tables}"), overrides)
 }
 
+/// The tiny federation with the fleet of a base file, such as `fleets/industrial.toml`, and an even split; plain FedAvg.
+///
+/// # Panics
+/// It is not a valid scenario.
+pub fn extending(base: &str, overrides: &[(&str, &str)]) -> Scenario {
+    let (before, after) = (TINY.split("[fleet]").next(), TINY.split("[cloud]").nth(1));
+    let (before, after) = (before.expect("TINY has a fleet"), after.expect("TINY has a cloud"));
+    let fleet = "[fleet]\nmodel = \"edge-a\"\n";
+    let text = format!("extends = {base:?}\n{before}{fleet}[cloud]{after}\n{}", fedavg("on = \"proxy\""));
+    let overrides: Vec<_> = [("data.split", "\"iid\""), ("data.corpus.builtin.examples", "140")]
+        .iter()
+        .chain(overrides)
+        .copied()
+        .collect();
+    checked("extending.toml", &text, &overrides)
+}
+
 /// A scenario that ships, such as `quickstart`, with overrides.
 ///
 /// # Panics
@@ -162,7 +179,7 @@ pub fn plan(scenario: &Scenario) -> Arc<Plan> {
 pub fn plan_on(scenario: &Scenario, compute: &Compute) -> Arc<Plan> {
     let site = Site {
         scenario_dir: workspace().join("scenarios"),
-        data_dir: workspace().join("../shared/data"),
+        data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
     };
     let lab = Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
@@ -202,6 +219,21 @@ pub fn play_delayed(plan: &Arc<Plan>, threads: usize, train: bool, delays: Optio
     let mut digest = EventDigest::new();
     events.iter().for_each(|event| digest.push(event));
     Played { digest: digest.digest(), schedule_digest: digest.schedule_digest(), events }
+}
+
+/// The folder of real data and traces, which may not be there: `COTUNE_DATA`, else beside the workspace.
+pub fn data() -> PathBuf {
+    std::env::var_os("COTUNE_DATA").map_or_else(|| workspace().join("../shared/data"), PathBuf::from)
+}
+
+/// A file of the data folder; `None`, with a line on what is skipped, where it is not there.
+pub fn data_file(name: &str) -> Option<PathBuf> {
+    let path = data().join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    println!("skipped: {} is not there; set COTUNE_DATA", path.display());
+    None
 }
 
 /// The root of the workspace.

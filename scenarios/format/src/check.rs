@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::codes::{self, Code};
+use crate::cost::Cost;
 use crate::data::{BUILTIN_DOMAINS, Corpus, Data, Portion, Split};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
@@ -22,6 +23,7 @@ pub(crate) struct Parts<'a> {
     pub method: Option<&'a Method>,
     pub evaluation: &'a Evaluation,
     pub budget: Option<&'a Budget>,
+    pub cost: &'a Cost,
 }
 
 /// Checks every rule whose sections are there.
@@ -41,6 +43,9 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
             check.public(data, method, parts.models);
             check.relay(data, method);
         }
+    }
+    if let Some(fleet) = parts.fleet {
+        check.samples(fleet, parts.cost);
     }
     if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
         check.rounds(method, budget);
@@ -137,8 +142,31 @@ impl Check<'_> {
 
     fn split(&self, data: &Data, devices: u64) {
         // Sources are counted when they are read.
-        let (Some(private), Corpus::Builtin(builtin)) = (data.private, &data.corpus) else { return };
-        let domains = (BUILTIN_DOMAINS.len() - builtin.unseen_domains.len()) as u64;
+        let (Some(private), domains) = (match &data.corpus {
+            Corpus::Builtin(builtin) => {
+                (data.private, (BUILTIN_DOMAINS.len() - builtin.unseen_domains.len()) as u64)
+            }
+            Corpus::Sizes(_) => (data.private, 1),
+            Corpus::Sources(_) | Corpus::Sni(_) => return,
+        }) else {
+            return;
+        };
+        if matches!(data.corpus, Corpus::Sizes(_)) && data.follows.is_some() {
+            let message =
+                "examples that are only counted have no domains that could follow the device".to_owned();
+            self.add(
+                codes::SPLIT,
+                message,
+                &["data", "follows"],
+                "needs texts",
+                "remove it, or have a corpus with texts",
+            );
+        }
+        if matches!(data.corpus, Corpus::Sizes(_)) && !matches!(data.split, Split::Iid | Split::Quantity(_)) {
+            let message = "examples that are only counted have no domains to be split by".to_owned();
+            let help = "write split = \"iid\" or split.quantity, or have a corpus with texts";
+            self.add(codes::SPLIT, message, &["data", "split"], "needs texts", help);
+        }
         match &data.split {
             Split::Dirichlet(dirichlet) if devices.saturating_mul(dirichlet.min) > private => {
                 let message = format!(
@@ -189,7 +217,29 @@ impl Check<'_> {
         }
     }
 
+    /// The formulas of other simulators need the time of an example in every class.
+    fn samples(&self, fleet: &Fleet, cost: &Cost) {
+        for (name, class) in &fleet.classes {
+            if !cost.is_roofline() && class.sample_seconds.is_none() {
+                let message = format!(
+                    "class `{name}` has no `sample`, which this cost model charges for every example"
+                );
+                let path = ["fleet", "class", name, "sample"];
+                self.add(
+                    codes::MISSING_KEY,
+                    message,
+                    &path,
+                    "how long?",
+                    "write sample = \"12ms\", or choose cost.roofline",
+                );
+            }
+        }
+    }
+
     fn held_out(&self, data: &Data, evaluation: &Evaluation, method: Option<&Method>) {
+        if matches!(data.corpus, Corpus::Sizes(_)) {
+            return;
+        }
         let (key, part) = match evaluation.split {
             HeldOut::Validation => ("validation", data.validation),
             HeldOut::Test => ("test", data.test),

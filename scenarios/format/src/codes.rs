@@ -112,6 +112,14 @@ codes! {
         "init.distill makes the base of the model that travels; the other models are loaded.";
     NO_PUBLIC_DATA = "E0117", "the cloud has nothing to learn from",
         "The cloud trains on the public part of the corpus. Set `public`, or its steps to 0.";
+    BAD_ROW = "E0118", "a row of a file that cannot be understood",
+        "Traces, samples and splits are read whole when a scenario is checked; the message names the line.";
+    DOES_NOT_FIT = "E0119", "models that do not fit a class",
+        "Weights, adapters with their optimizer and the activations of a batch have to be in memory at once, for all models of a round. The message has the numbers.";
+    DEADLINE = "E0120", "a deadline that nobody can meet",
+        "Even the fastest device of the fleet would need longer to download, work and upload, so every round would be void.";
+    PLAN = "E0121", "the scenario cannot be planned",
+        "Models, corpus, split and fleet are right in themselves and cannot be brought together. Scenarios whose bases are made on first use are planned when they run, not when they are checked.";
 
     // Read this before trusting the result.
     UNUSED_MODEL = "W0201", "a model that nothing uses",
@@ -126,6 +134,5 @@ codes! {
         "The method has no such model, so the metric is absent and the expectation neither passes nor fails.";
     UNUSED_SOURCES = "W0206", "sources that are not read",
         "[[data.source]] is read with corpus.sources only.";
-    BATTERY = "W0207", "a battery that never runs down",
-        "Batteries are read and checked; in this version they neither drain nor keep a device from training.";
+    // W0207 is retired: batteries are simulated.
 }

@@ -20,6 +20,9 @@ pub struct Data {
     pub private: Option<u64>,
     /// How the private examples are dealt to the devices.
     pub split: Split,
+    /// What decides which device gets which part of the split. Default: chance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
 }
 
 impl Data {
@@ -77,6 +80,17 @@ pub enum Corpus {
     Sources(Vec<Source>),
     /// A folder of Super-NaturalInstructions tasks.
     Sni(Tasks),
+    /// No texts, only how many there are: for runs with `--no-train`.
+    Sizes(Counted),
+}
+
+/// A corpus that is counted and not read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Public, private, validation and test examples together.
+    pub examples: u64,
+    /// Mean tokens of an example, in every model's tokens. Default: 64 (chosen: a question and a short answer).
+    pub mean_tokens: f64,
 }
 
 /// A generated corpus.
@@ -146,6 +160,48 @@ pub struct Dirichlet {
     pub min: u64,
     /// Flower's self-balancing: a device with its fair share gets no more. Default: false.
     pub self_balancing: bool,
+    /// When a draw is given up, and who has its fair share. Default: NIID-Bench's.
+    #[serde(default, skip_serializing_if = "Retry::is_usual")]
+    pub retry: Retry,
+}
+
+/// Whose rules a Dirichlet split follows in what the distribution leaves open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// NIID-Bench: draws until every device has `min` (here at most 1,000 times); a device that has its fair share
+    /// exactly gets no more.
+    #[default]
+    NiidBench,
+    /// Flower: gives up after the eleventh draw; a device that has its fair share exactly still gets some.
+    Flower,
+}
+
+impl Retry {
+    fn is_usual(&self) -> bool {
+        *self == Self::NiidBench
+    }
+}
+
+/// What the hands of a split go by, where they are not dealt by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Follows {
+    /// What devices are ordered by.
+    pub what: Trait,
+    /// How closely, in [0, 1]: 0 is chance. Default: 1.
+    pub strength: f64,
+}
+
+/// What devices are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trait {
+    /// Their class, in the order of names.
+    Class,
+    /// Their region, in the order of names; devices without one come first.
+    Region,
+    /// The fraction of time their class is online, then their time zone.
+    Availability,
 }
 
 /// Shards of sorted examples (McMahan et al. 2017).

@@ -11,7 +11,8 @@ use crate::overrides::{Override, parse_path};
 use crate::reader::{Problems, View};
 use crate::scenario::{Actors, FORMAT, Scenario, Simulation};
 use crate::{
-    budget, check, cloud, coordination, data, evaluation, expect, fault, fleet, method, models, transfer,
+    budget, check, cloud, coordination, cost, data, evaluation, expect, fault, fleet, method, models,
+    transfer,
 };
 
 /// What a scenario may refer to that this crate cannot know.
@@ -112,6 +113,7 @@ impl Document {
         let cloud = cloud::read(root.table_or_empty("cloud"));
         let method = method::read(&root, names);
         let coordination = coordination::read(&root, devices);
+        let cost = cost::read(&root);
         let transfer = transfer::read(root.table_or_empty("transfer"));
         let faults = fault::read(&root, fleet.as_ref());
         let evaluation = evaluation::read(root.table_or_empty("evaluation"), devices);
@@ -128,6 +130,7 @@ impl Document {
             method: method.as_ref(),
             evaluation: &evaluation,
             budget: budget.as_ref(),
+            cost: &cost,
         };
         check::together(&parts, self, problems);
 
@@ -142,6 +145,7 @@ impl Document {
             cloud,
             method: method?,
             coordination,
+            cost,
             transfer,
             faults,
             evaluation,

@@ -5,9 +5,10 @@ use crate::distribution::Distribution;
 use crate::fleet::Availability;
 use crate::models::Base;
 use crate::scenario::Scenario;
+use crate::units::{self, Dimension};
 
 /// A file or folder that a scenario names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FileReference {
     /// Path as written, without `dir:` or `pretrain:`; `data:X` lies under the data folder.
     pub path: String,
@@ -18,7 +19,7 @@ pub struct FileReference {
 }
 
 /// What a file is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FileKind {
     /// A folder in the Hugging Face layout.
     Checkpoint,
@@ -32,8 +33,10 @@ pub enum FileKind {
     Split,
     /// When devices are there.
     Trace,
-    /// Samples of a distribution.
-    Samples,
+    /// Samples of a distribution, in units of this dimension.
+    Samples(&'static Dimension),
+    /// Capacity of a link over time.
+    Rates,
 }
 
 impl FileKind {
@@ -46,7 +49,8 @@ impl FileKind {
             Self::Tasks => "the tasks",
             Self::Split => "the split",
             Self::Trace => "the trace",
-            Self::Samples => "the samples",
+            Self::Samples(_) => "the samples",
+            Self::Rates => "the bandwidth trace",
         }
     }
 }
@@ -65,7 +69,7 @@ impl Scenario {
             }
         }
         match &self.data.corpus {
-            Corpus::Builtin(_) => {}
+            Corpus::Builtin(_) | Corpus::Sizes(_) => {}
             Corpus::Sources(sources) => {
                 for (index, source) in sources.iter().enumerate() {
                     let layout = source.layout.key();
@@ -79,25 +83,35 @@ impl Scenario {
         }
         for (name, class) in &self.fleet.classes {
             let class_key = format!("fleet.class.{name:?}");
-            let mut samples = |distribution: &Distribution, key: &str| {
+            if let Some(trace) = &class.link.trace {
+                for (file, direction) in [(&trace.down, "down"), (&trace.up, "up")] {
+                    if let Some(file) = file {
+                        add(FileKind::Rates, file, format!("{class_key}.link.trace.{direction}"));
+                    }
+                }
+            }
+            let mut samples = |distribution: &Distribution, key: &str, dimension| {
                 if let Distribution::Empirical { file } = distribution {
-                    add(FileKind::Samples, file, format!("{class_key}.{key}.empirical"));
+                    add(FileKind::Samples(dimension), file, format!("{class_key}.{key}.empirical"));
                 }
             };
-            samples(&class.compute_flops_per_second, "compute");
-            samples(&class.memory_bandwidth_bytes_per_second, "memory_bandwidth");
-            samples(&class.link.down_bytes_per_second, "link.down");
-            samples(&class.link.up_bytes_per_second, "link.up");
-            samples(&class.link.rtt_seconds, "link.rtt");
+            samples(&class.compute_flops_per_second, "compute", &units::COMPUTE);
+            samples(&class.memory_bandwidth_bytes_per_second, "memory_bandwidth", &units::RATE);
+            if let Some(sample) = &class.sample_seconds {
+                samples(sample, "sample", &units::TIME);
+            }
+            samples(&class.link.down_bytes_per_second, "link.down", &units::RATE);
+            samples(&class.link.up_bytes_per_second, "link.up", &units::RATE);
+            samples(&class.link.rtt_seconds, "link.rtt", &units::TIME);
             match &class.availability {
                 Availability::Always | Availability::Markov { .. } => {}
                 Availability::Diurnal(diurnal) => {
-                    samples(&diurnal.session_seconds, "availability.diurnal.session");
-                    samples(&diurnal.timezone_seconds, "availability.diurnal.timezones");
+                    samples(&diurnal.session_seconds, "availability.diurnal.session", &units::TIME);
+                    samples(&diurnal.timezone_seconds, "availability.diurnal.timezones", &units::TIME);
                 }
                 Availability::Sessions { online_seconds, offline_seconds } => {
-                    samples(online_seconds, "availability.sessions.online");
-                    samples(offline_seconds, "availability.sessions.offline");
+                    samples(online_seconds, "availability.sessions.online", &units::TIME);
+                    samples(offline_seconds, "availability.sessions.offline", &units::TIME);
                 }
                 Availability::Trace { file } => {
                     add(FileKind::Trace, file, format!("{class_key}.availability.trace"))

@@ -23,6 +23,7 @@ pub mod budget;
 pub mod cloud;
 pub mod codes;
 pub mod coordination;
+pub mod cost;
 pub mod data;
 pub mod distribution;
 pub mod evaluation;

@@ -9,6 +9,7 @@ const CHOICES: &[&[&str]] = &[
     &["method", "*", "aggregate"],
     &["method", "*", "saml", "combine"],
     &["coordination"],
+    &["cost"],
     &["transfer", "up"],
     &["transfer", "down"],
     &["data", "corpus"],

@@ -85,6 +85,8 @@ pub(crate) enum Bound {
     BelowHalf,
     /// 0 to 1, without 0.
     Share,
+    /// -1 to 1.
+    Correlation,
     /// 1 or above.
     AtLeastOne,
     /// Anything finite.
@@ -100,6 +102,7 @@ impl Bound {
             Self::BelowOne => ((0.0..1.0).contains(&number), "has to be at least 0 and below 1"),
             Self::BelowHalf => ((0.0..0.5).contains(&number), "has to be at least 0 and below 0.5"),
             Self::Share => (number > 0.0 && number <= 1.0, "has to be above 0 and at most 1"),
+            Self::Correlation => (number.abs() <= 1.0, "has to be between -1 and 1"),
             Self::AtLeastOne => (number >= 1.0, "has to be 1 or above"),
             Self::Finite => (true, ""),
         };

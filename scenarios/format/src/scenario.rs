@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::cloud::Cloud;
 use crate::coordination::Coordination;
+use crate::cost::Cost;
 use crate::data::Data;
 use crate::evaluation::Evaluation;
 use crate::expect::Expectation;
@@ -40,6 +41,9 @@ pub struct Scenario {
     pub method: Method,
     /// Who is invited, and when a round ends.
     pub coordination: Coordination,
+    /// How long work and transfers are said to take.
+    #[serde(default, skip_serializing_if = "Cost::is_roofline")]
+    pub cost: Cost,
     /// How payloads are encoded.
     pub transfer: Transfer,
     /// What goes wrong.

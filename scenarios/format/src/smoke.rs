@@ -79,11 +79,11 @@ impl Scenario {
         // Enough to leave private examples beside the held-out parts, whatever these are.
         let shrink = |limit: &mut Option<u64>| *limit = Some(limit.unwrap_or(most * 10).min(most * 10));
         match &mut self.data.corpus {
-            Corpus::Builtin(_) => {}
+            Corpus::Builtin(_) | Corpus::Sizes(_) => {}
             Corpus::Sources(sources) => sources.iter_mut().for_each(|source| shrink(&mut source.limit)),
             Corpus::Sni(tasks) => shrink(&mut tasks.limit),
         }
-        if !matches!(self.data.corpus, Corpus::Builtin(_)) {
+        if matches!(self.data.corpus, Corpus::Sources(_) | Corpus::Sni(_)) {
             for part in [&mut self.data.public, &mut self.data.validation, &mut self.data.test] {
                 if let Portion::Count(count) = part {
                     *count = (*count).min(most);

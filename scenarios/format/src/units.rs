@@ -1,7 +1,7 @@
 //! Quantities with units: `"25min"`, `"6GiB"`, `"80Mbit/s"` become plain numbers in SI units.
 
 /// A kind of quantity and the units it can be written in.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Dimension {
     /// What it is called in a message: "a time".
     pub name: &'static str,

@@ -24,7 +24,7 @@ pub(crate) const COORDINATION: Choices =
     Choices { what: "a coordination", available: &["sync", "buffered", "async"], planned: &[], plain: &[] };
 
 pub(crate) const ENCODING: Choices =
-    Choices { what: "an encoding", available: &["none"], planned: &["int8", "topk"], plain: &[] };
+    Choices { what: "an encoding", available: &["none", "int8", "topk"], planned: &[], plain: &[] };
 
 pub(crate) const FAULT: Choices = Choices {
     what: "a fault",
@@ -40,8 +40,12 @@ pub(crate) const AGGREGATE: Choices = Choices {
     plain: &[],
 };
 
-pub(crate) const CORPUS: Choices =
-    Choices { what: "a corpus", available: &["builtin", "sources", "sni"], planned: &[], plain: &[] };
+pub(crate) const CORPUS: Choices = Choices {
+    what: "a corpus",
+    available: &["builtin", "sources", "sni", "sizes"],
+    planned: &[],
+    plain: &[],
+};
 
 pub(crate) const SPLIT: Choices = Choices {
     what: "a split",
@@ -66,6 +70,13 @@ pub(crate) const AVAILABILITY: Choices = Choices {
 
 pub(crate) const ADAPTER: Choices =
     Choices { what: "an adapter", available: &["lora", "bottleneck"], planned: &[], plain: &[] };
+
+pub(crate) const COST: Choices = Choices {
+    what: "a cost model",
+    available: &["roofline", "fedscale", "federatedscope"],
+    planned: &[],
+    plain: &[],
+};
 
 pub(crate) const INIT: Choices =
     Choices { what: "an initialisation", available: &["checkpoint", "distill"], planned: &[], plain: &[] };

@@ -10,6 +10,7 @@ use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
 use cotune_world::Site;
+use cotune_world::files::Files;
 
 use crate::arguments::Changes;
 use crate::place;
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub site: Site,
     /// The file, byte for byte.
     pub text: String,
+    /// The file and what was typed beside it, to point into.
+    pub document: Document,
 }
 
 /// Reads, changes, checks and (with `--smoke`) shrinks a scenario.
@@ -58,12 +61,15 @@ pub fn load(
     if smoke {
         scenario.smoke();
     }
-    let missing = digest_files(&mut scenario, &document, &site);
+    let mut missing = digest_files(&mut scenario, &document, &site);
+    if missing.is_empty() {
+        missing = bad_rows(&scenario, &document, &site);
+    }
     if !missing.is_empty() {
         warnings.0.splice(0..0, missing);
         return Err(warnings);
     }
-    Ok(Loaded { scenario, warnings, site, text })
+    Ok(Loaded { scenario, warnings, site, text, document })
 }
 
 /// What `--set`, `--seed` and `--name` ask for, in the order in which they apply.
@@ -103,6 +109,19 @@ fn digest_files(scenario: &mut Scenario, document: &Document, site: &Site) -> Ve
         }
     }
     missing
+}
+
+/// Reads traces, samples and splits whole. Returns the files that cannot be understood, with the line that is wrong.
+fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagnostic> {
+    let mut files = Files::default();
+    let bad = |file: &FileReference| {
+        let error = files.add(file, site).err()?;
+        let line = error.line.map_or(String::new(), |line| format!("line {line} of "));
+        let message = format!("{line}{} `{}`: {}", file.kind.name(), file.path, error.problem);
+        let place = format!("named here, lies at {}", error.path.display());
+        Some(document.diagnostic(codes::BAD_ROW, &file.key, &message, &place))
+    };
+    scenario.files().iter().filter_map(bad).collect()
 }
 
 /// BLAKE3 of a file, or over the digests of a checkpoint's files or of a folder's tasks.

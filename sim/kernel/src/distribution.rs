@@ -134,6 +134,22 @@ impl Distribution {
         given.validated()
     }
 
+    /// The lognormal distribution with this mean and coefficient of variation (standard deviation over mean):
+    /// σ² = ln(1 + cv²), median = mean/√(1 + cv²).
+    ///
+    /// # Errors
+    /// Unless 0 < mean < ∞ and 0 <= cv < ∞.
+    pub fn lognormal_mean_cv(mean: f64, cv: f64) -> Result<Self, DistributionError> {
+        let spread = 1.0 + cv * cv;
+        let given =
+            Self::LogNormal { median: mean / libm::sqrt(spread), sigma: libm::sqrt(libm::log(spread)) };
+        if cv < 0.0 {
+            let (distribution, parameter, must_be) = ("lognormal", "the cv", "finite and not negative");
+            return Err(DistributionError::Parameter { distribution, parameter, value: cv, must_be });
+        }
+        given.validated()
+    }
+
     /// The distribution of measured `values`, in any order.
     ///
     /// # Errors
@@ -233,6 +249,15 @@ impl Distribution {
                 *stream.choice(values).expect("a validated distribution has values")
             }
             Self::Discrete { values, weights } => values[stream.weighted(weights)],
+        }
+    }
+
+    /// The value at a standard normal score: the quantile at Φ(`score`), for drawing correlated values.
+    pub fn at_score(&self, score: f64) -> f64 {
+        match self {
+            Self::Normal { mean, sd } => mean + sd * score,
+            Self::LogNormal { median, sigma } => median * libm::exp(sigma * score),
+            _ => self.quantile(normal::cdf(score)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! any interleaving and the events still leave in the same order under the same keys, because the tie-breaking
 //! sequence number is counted per source.
 //!
-//! Nodes of 32 bytes go through a 4-ary heap (`queue/heap.rs`); the events themselves stay in slots, so a large event
+//! Nodes of 24 bytes go through a 4-ary heap (`queue/heap.rs`); the events themselves stay in slots, so a large event
 //! is moved twice in its life. Cancelling empties the slot at once and leaves the node behind (lazy deletion); when
 //! dead nodes outnumber live ones the heap is rebuilt without them, so memory stays proportional to the live events.
 //! `push`, `pop` and `cancel` are O(log n) (cancel amortised), `peek_time` is O(1).
@@ -42,9 +42,9 @@ pub struct EventKey {
 /// A handle on a pending event, for [`EventQueue::cancel`]. Stays valid through a checkpoint of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EventId {
-    source: u64,
-    seq: u64,
     slot: u32,
+    /// The how-manieth event of its slot it was, modulo 2^32.
+    generation: u32,
 }
 
 /// Pending events, leaving in the order of their keys.
@@ -74,8 +74,9 @@ pub struct EventQueue<E> {
 /// Where an event waits. `event` is `None` once popped or cancelled; the slot is free again when its node has left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Slot<E> {
-    source: u64,
-    seq: u64,
+    /// Events that waited here before, modulo 2^32: tells a handle on one of them from a handle on this one.
+    generation: u32,
+    seq_high: u32,
     event: Option<E>,
 }
 
@@ -126,20 +127,22 @@ impl<E> EventQueue<E> {
         );
         assert!(source < SOURCE_LIMIT, "source {source} does not lie below 2^56");
         let seq = self.sequences.next(source);
-        let waiting = Slot { source, seq, event: Some(event) };
-        let slot = match self.free.pop() {
+        let seq_high = (seq >> 32) as u32;
+        let (slot, generation) = match self.free.pop() {
             Some(slot) => {
-                self.slots[slot as usize] = waiting;
-                slot
+                let waiting = &mut self.slots[slot as usize];
+                waiting.generation = waiting.generation.wrapping_add(1);
+                (waiting.seq_high, waiting.event) = (seq_high, Some(event));
+                (slot, waiting.generation)
             }
             None => {
-                self.slots.push(waiting);
-                u32::try_from(self.slots.len() - 1).expect("more than 2^32 events are pending")
+                self.slots.push(Slot { generation: 0, seq_high, event: Some(event) });
+                (u32::try_from(self.slots.len() - 1).expect("more than 2^32 events are pending"), 0)
             }
         };
         self.heap.push(Node::new(EventKey { time, class, source, seq }, slot));
         self.live += 1;
-        EventId { source, seq, slot }
+        EventId { slot, generation }
     }
 
     /// Adds an event `after` the present instant; see [`EventQueue::push`].
@@ -153,8 +156,9 @@ impl<E> EventQueue<E> {
     /// Removes the next event and moves [`EventQueue::now`] to its time.
     pub fn pop(&mut self) -> Option<(EventKey, E)> {
         let node = self.heap.pop()?;
-        let key = node.key();
-        let event = self.slots[node.slot as usize].event.take().expect("the first node of the heap is live");
+        let slot = &mut self.slots[node.slot as usize];
+        let key = node.key(slot.seq_high);
+        let event = slot.event.take().expect("the first node of the heap is live");
         self.free.push(node.slot);
         self.live -= 1;
         self.now = key.time;
@@ -164,7 +168,7 @@ impl<E> EventQueue<E> {
 
     /// The key of the next event.
     pub fn peek(&self) -> Option<EventKey> {
-        self.heap.peek().map(Node::key)
+        self.heap.peek().map(|node| node.key(self.slots[node.slot as usize].seq_high))
     }
 
     /// The time of the next event.
@@ -175,7 +179,7 @@ impl<E> EventQueue<E> {
     /// Takes a pending event back; `None` if it was already popped or cancelled.
     pub fn cancel(&mut self, id: EventId) -> Option<E> {
         let slot = self.slots.get_mut(id.slot as usize)?;
-        if (slot.source, slot.seq) != (id.source, id.seq) {
+        if slot.generation != id.generation {
             return None;
         }
         let event = slot.event.take()?;

@@ -53,6 +53,9 @@ pub enum EventKind {
         devices: u32,
         /// Name of the method, as in the scenario (`co-plms`, `fedavg`, …).
         method: String,
+        /// What energy is counted beyond the devices' own, where the scenario says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footprint: Option<Footprint>,
     },
     /// A round began: these devices were asked to take part.
     RoundOpened {
@@ -308,6 +311,21 @@ fn is_fresh(staleness: &u32) -> bool {
 
 fn is_zero(n: &u64) -> bool {
     *n == 0
+}
+
+/// Power of the cloud and carbon intensities, for the totals of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Footprint {
+    /// Power of the cloud while it computes \[W\].
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+    pub cloud_watts: Option<f64>,
+    /// Carbon intensity of the cloud's electricity \[gCO2/J\].
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+    pub cloud_grams_per_joule: Option<f64>,
+    /// Carbon intensity of the devices' electricity \[gCO2/J\].
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+    pub device_grams_per_joule: Option<f64>,
 }
 
 /// One model's mean training loss.

@@ -97,8 +97,12 @@ impl Fleet {
 
     /// The device with this number.
     pub fn device(&self, device: u32) -> Option<&FleetRow> {
-        let found = self.devices.binary_search_by_key(&device, |row| row.device);
-        found.ok().map(|index| &self.devices[index])
+        // Where no device is missing its number is its place.
+        let place = self.devices.get(device as usize).filter(|row| row.device == device);
+        place.or_else(|| {
+            let found = self.devices.binary_search_by_key(&device, |row| row.device);
+            found.ok().map(|index| &self.devices[index])
+        })
     }
 
     /// Names of the classes, in the order in which they first appear.

@@ -36,7 +36,7 @@ mod tabulate;
 
 pub use difference::{Difference, first_difference};
 pub use digest::{Digest, EventDigest, RoundDigest};
-pub use event::{EndReason, Event, EventKind, FaultKind, Loss, Reason, Scope};
+pub use event::{EndReason, Event, EventKind, FaultKind, Footprint, Loss, Reason, Scope};
 pub use fleet::{Fleet, FleetRow};
 pub use log::{EventReader, EventWriter, LogError, LogPosition};
 pub use manifest::{FORMAT, Manifest, Status};

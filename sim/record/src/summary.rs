@@ -189,12 +189,23 @@ fn system_metrics(tables: &Tables) -> Vec<(String, f64)> {
         ("downlink.total_bytes", sum(|row| row.bytes_down as f64)),
         ("wasted.total_bytes", sum(|row| row.wasted_bytes as f64)),
         ("energy.total_joules", sum(|row| row.joules) + run.idle_joules),
+        ("energy.marginal_joules", sum(|row| row.joules)),
         ("cost.total_usd", run.cost_usd),
         ("virtual.seconds", run.seconds),
         ("rounds", durations.len() as f64),
         ("updates.accepted", tables.count(Outcome::Accepted) as f64),
         ("steps.skipped", tables.warnings.iter().map(|warning| warning.skipped).sum::<u64>() as f64),
     ];
+    let footprint = &run.footprint;
+    let cloud_joules = footprint.cloud_watts.map(|watts| watts * sum(|row| row.cloud_s));
+    metrics.extend(cloud_joules.map(|joules| ("energy.cloud_joules", joules)));
+    let grams = [
+        footprint.device_grams_per_joule.map(|grams| grams * (sum(|row| row.joules) + run.idle_joules)),
+        footprint.cloud_grams_per_joule.zip(cloud_joules).map(|(grams, joules)| grams * joules),
+    ];
+    if grams.iter().any(Option::is_some) {
+        metrics.push(("carbon.total_grams", grams.into_iter().flatten().sum()));
+    }
     if !durations.is_empty() {
         metrics.push(("round.duration.mean_seconds", mean(&durations)));
         durations.sort_by(f64::total_cmp);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
-use crate::event::{EndReason, FaultKind, Loss, Reason, Scope};
+use crate::event::{EndReason, FaultKind, Footprint, Loss, Reason, Scope};
 
 pub(crate) mod csv_files;
 
@@ -109,6 +109,8 @@ pub struct RunRow {
     pub devices: u32,
     /// Name of the method.
     pub method: String,
+    /// Power of the cloud and carbon intensities, where they are counted.
+    pub footprint: Footprint,
     /// Which budget ended it; absent while it goes on, or if it was cut.
     pub ended: Option<EndReason>,
     /// Virtual time of the last event \[s\].

@@ -49,12 +49,13 @@ impl Tabulator {
     /// Adds one event.
     pub fn push(&mut self, event: &Event) -> Result<(), TableError> {
         let now = event.seconds();
-        if let EventKind::RunStarted { scenario_digest, seed, devices, method } = &event.kind {
+        if let EventKind::RunStarted { scenario_digest, seed, devices, method, footprint } = &event.kind {
             self.run.get_or_insert(RunRow {
                 scenario_digest: *scenario_digest,
                 seed: *seed,
                 devices: *devices,
                 method: method.clone(),
+                footprint: footprint.clone().unwrap_or_default(),
                 ended: None,
                 seconds: 0.0,
                 events: 0,

@@ -49,6 +49,11 @@ fn every_section_of_a_full_run_is_there() {
         assert!(html.contains(&format!("<section id=\"{id}\">")), "section {id} is missing");
     }
     assert!(html.contains("Trained as") && html.contains("Billed as"));
+    assert!(
+        html.contains("Quality is that of the models that really train: "),
+        "the scores say whose they are"
+    );
+    assert!(html.contains("By what became of the device's round"), "bytes by reason");
     assert!(html.contains("cotune run demo.toml --seed 1"));
 }
 

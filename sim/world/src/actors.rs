@@ -3,6 +3,7 @@
 //! | file           | actor |
 //! |----------------|-------|
 //! | `scheduler.rs` | owns virtual time, the network and the job pool; carries effects out |
+//! | `journey.rs`   | the scheduler's way through the run, one delivery after the other |
 //! | `cloud.rs`     | the cloud, a shell over [`crate::coordination::CloudCore`] |
 //! | `device.rs`    | one device, a shell over [`crate::device::DeviceCore`] |
 //! | `recorder.rs`  | hands events to whoever writes them down |
@@ -12,9 +13,11 @@
 
 mod cloud;
 mod device;
+mod journey;
 mod recorder;
 mod scheduler;
 
+use crate::device::DeviceMemory;
 use crate::effect::{Effect, Message};
 use crate::plan::Plan;
 use actix::prelude::*;
@@ -25,10 +28,16 @@ use std::sync::atomic::AtomicBool;
 
 /// A message with the time at which it is delivered.
 #[derive(actix::Message)]
-#[rtype(result = "Vec<Effect>")]
+#[rtype(result = "Answer")]
 struct Deliver {
     now: VirtualTime,
     message: Message,
+}
+
+/// What a party wants done, and what a device that goes to rest keeps.
+struct Answer {
+    effects: Vec<Effect>,
+    memory: Option<DeviceMemory>,
 }
 
 /// How a simulation is carried out. Nothing here changes what happens in it.
@@ -93,13 +102,34 @@ pub fn simulate(plan: Arc<Plan>, options: Options, sink: Sink) -> Result<End, Si
     System::new().block_on(async move {
         let recorder = recorder::Recorder::new(sink).start();
         let scheduler = scheduler::Scheduler::new(plan, &options, recorder).start();
-        loop {
-            match scheduler.send(scheduler::Step).await {
-                Ok(Ok(scheduler::Progress::More)) => {}
-                Ok(Ok(scheduler::Progress::Ended(end))) => return Ok(end),
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(SimulationError::Actor { party: "the scheduler".to_string() }),
+        match scheduler.send(scheduler::Play).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SimulationError::Actor { party: "the scheduler".to_string() }),
+        }
+    })
+}
+
+/// Tells every device of a plan something it ignores, `times` times, in the order of virtual time: what a delivery costs by
+/// itself, for benches. All devices have an actor throughout, and a thousand deliveries are pending at a time.
+///
+/// # Errors
+/// An actor panicked.
+pub fn deliver_nothing(plan: Arc<Plan>, times: u64) -> Result<(), SimulationError> {
+    let options = Options { threads: 1, train: false, ..Options::default() };
+    System::new().block_on(async move {
+        let recorder = recorder::Recorder::new(Box::new(|_| Ok(()))).start();
+        let scheduler = scheduler::Scheduler::idle(Arc::clone(&plan), &options, recorder).start();
+        let (devices, most) = (plan.fleet().devices(), 1_000);
+        let parts = (0..devices).step_by(most).map(|from| from..devices.min(from + most as u32));
+        for part in (0..times).flat_map(|_| parts.clone()) {
+            let gone = |_| SimulationError::Actor { party: "the scheduler".to_string() };
+            scheduler.send(scheduler::Rouse(part)).await.map_err(gone)?;
+            match scheduler.send(scheduler::Play).await.map_err(gone)? {
+                // Nothing is left to happen, which is how it ends.
+                Ok(_) | Err(SimulationError::Deadlock { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     })
 }

@@ -12,16 +12,18 @@
 //! | [`Markov`] | two-state Markov chain | exact: nothing shows |
 //! | [`Diurnal`] | sessions whose rate follows the local hour | once a day, at the trough, sessions may be cut or joined |
 //! | [`Sessions`] | alternating renewal process | once in 64 cycles, sessions may be cut or joined |
-//!
-//! `trace` is read by nothing in this version.
+//! | [`Presence`] | measured devices, looped | the loop's end is its start |
 
 mod diurnal;
 mod equilibrium;
 mod markov;
 mod sessions;
 
+use std::sync::Arc;
+
 use cotune_kernel::VirtualTime;
 
+use crate::files::{Files, Presence};
 use crate::fleet::ConvertError;
 
 pub use diurnal::Diurnal;
@@ -42,6 +44,8 @@ pub enum Availability {
     Diurnal(Box<Diurnal>),
     /// Sessions and gaps from given distributions.
     Sessions(Sessions),
+    /// As measured devices were.
+    Trace(Arc<Presence>),
 }
 
 /// The answer for one device at one instant.
@@ -56,10 +60,8 @@ pub struct Online {
 /// Why an availability cannot be played.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AvailabilityError {
-    /// It lies in a file.
-    #[error(
-        "`trace = \"{file}\"` is not available in this version; write always, markov, diurnal or sessions"
-    )]
+    /// It lies in a file that was not read.
+    #[error("the trace `{file}` was not read")]
     Trace {
         /// The file as written.
         file: String,
@@ -86,33 +88,47 @@ impl Availability {
     /// What a scenario's availability means.
     ///
     /// # Errors
-    /// A provider or distribution that this version does not have, or a mean length that is zero or infinite.
-    pub fn new(written: &cotune_scenario::fleet::Availability) -> Result<Self, AvailabilityError> {
+    /// A file that is not in `files`, or a mean length that is zero or infinite.
+    pub fn new(
+        written: &cotune_scenario::fleet::Availability,
+        files: &Files,
+    ) -> Result<Self, AvailabilityError> {
         use cotune_scenario::fleet::Availability as Written;
         Ok(match written {
             Written::Always => Self::Always,
             Written::Markov { mean_on_seconds, mean_off_seconds } => {
                 Self::Markov(Markov::new(*mean_on_seconds, *mean_off_seconds)?)
             }
-            Written::Diurnal(diurnal) => Self::Diurnal(Box::new(Diurnal::new(diurnal)?)),
+            Written::Diurnal(diurnal) => Self::Diurnal(Box::new(Diurnal::new(diurnal, files)?)),
             Written::Sessions { online_seconds, offline_seconds } => {
-                Self::Sessions(Sessions::new(online_seconds, offline_seconds)?)
+                Self::Sessions(Sessions::new(online_seconds, offline_seconds, files)?)
             }
-            Written::Trace { file } => return Err(AvailabilityError::Trace { file: file.clone() }),
+            Written::Trace { file } => match files.presence(file) {
+                Some(presence) => Self::Trace(Arc::clone(presence)),
+                None => return Err(AvailabilityError::Trace { file: file.clone() }),
+            },
         })
     }
 
     /// Whether `device` is there at `t`, and until when.
     pub fn state(&self, seed: u64, device: u32, t: VirtualTime) -> Online {
         match self.history() {
-            None => Online { online: true, next_change: None },
-            Some(history) => Instant::of(history, seed, device, t).state(),
+            Provider::Always => Online { online: true, next_change: None },
+            Provider::Trace(presence) => {
+                let (online, next_change) = presence.state(seed, device, t);
+                Online { online, next_change }
+            }
+            Provider::Drawn(history) => Instant::of(history, seed, device, t).state(),
         }
     }
 
     /// Whether `device` is there at `t`; cheaper than [`Availability::state`].
     pub fn online(&self, seed: u64, device: u32, t: VirtualTime) -> bool {
-        self.history().is_none_or(|history| Instant::of(history, seed, device, t).online())
+        match self.history() {
+            Provider::Always => true,
+            Provider::Trace(presence) => presence.state(seed, device, t).0,
+            Provider::Drawn(history) => Instant::of(history, seed, device, t).online(),
+        }
     }
 
     /// The first instant from `t` on at which `device` is there; none: not in sight.
@@ -145,17 +161,34 @@ impl Availability {
             Self::Markov(markov) => markov.share_online(),
             Self::Diurnal(diurnal) => diurnal.share_online(),
             Self::Sessions(sessions) => sessions.share_online(),
+            Self::Trace(presence) => presence.share_online(),
         }
     }
 
-    fn history(&self) -> Option<&dyn History> {
+    /// Local time minus the simulation's clock \[s\], by a device.
+    pub fn timezone(&self, seed: u64, device: u32) -> f64 {
         match self {
-            Self::Always => None,
-            Self::Markov(markov) => Some(markov),
-            Self::Diurnal(diurnal) => Some(&**diurnal),
-            Self::Sessions(sessions) => Some(sessions),
+            Self::Diurnal(diurnal) => diurnal.timezone(seed, device),
+            _ => 0.0,
         }
     }
+
+    fn history(&self) -> Provider<'_> {
+        match self {
+            Self::Always => Provider::Always,
+            Self::Markov(markov) => Provider::Drawn(markov),
+            Self::Diurnal(diurnal) => Provider::Drawn(&**diurnal),
+            Self::Sessions(sessions) => Provider::Drawn(sessions),
+            Self::Trace(presence) => Provider::Trace(presence),
+        }
+    }
+}
+
+/// Where an answer comes from.
+enum Provider<'a> {
+    Always,
+    Drawn(&'a dyn History),
+    Trace(&'a Presence),
 }
 
 /// A history that can be opened at any epoch.

@@ -1,20 +1,27 @@
 //! A device as a state machine: it receives, works, sends, and may be interrupted at any point.
 
+use crate::battery::Charge;
 use crate::effect::{Effect, Interruption, Label, Message, Party, Transfer, View};
 use crate::energy::Spent;
 use crate::hazard;
 use crate::job::{Job, Outcome};
 use crate::method::{DeviceTask, State};
+use crate::packing::Residual;
 use crate::score::{DomainScores, scores_of};
-use cotune_kernel::VirtualDuration;
+use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EventKind, FaultKind, Reason, Scope};
+use cotune_scenario::fleet::Power;
 use std::sync::Arc;
 
 /// What a device keeps between rounds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceMemory {
     /// The adapters it trains.
     pub state: State,
+    /// What the encoding of its updates has lost so far.
+    pub residual: Residual,
+    /// The charge of its battery after its last work; none: it never worked, or has no battery.
+    pub charge: Option<Charge>,
 }
 
 /// One device.
@@ -48,6 +55,11 @@ impl DeviceCore {
         &self.memory
     }
 
+    /// Takes what it keeps; a device without it is at its end.
+    pub fn take_memory(&mut self) -> DeviceMemory {
+        std::mem::take(&mut self.memory)
+    }
+
     /// Reacts to a message.
     pub fn on(&mut self, message: Message, view: &View<'_>) -> Vec<Effect> {
         match message {
@@ -70,6 +82,7 @@ impl DeviceCore {
     fn received(&mut self, transfer: Transfer, view: &View<'_>) -> Vec<Effect> {
         let round = transfer.round;
         let radio = self.radio(transfer.seconds, view);
+        self.drain(transfer.seconds, |power| power.radio_watts, view);
         self.ongoing =
             Some(Ongoing { round, bytes: transfer.bytes, joules: radio, work_began: view.now.as_secs_f64() });
         let finished = EventKind::DownloadFinished {
@@ -80,6 +93,11 @@ impl DeviceCore {
             joules: radio,
             complete: true,
         };
+        if !self.is_charged(view) {
+            let mut effects = vec![Effect::Record(finished)];
+            effects.extend(self.gone(round, Reason::Battery, transfer.bytes, radio));
+            return effects;
+        }
         let cost = view.plan.device_cost(self.device, round);
         let started = EventKind::TrainingStarted {
             round,
@@ -100,6 +118,7 @@ impl DeviceCore {
                     },
                     state: self.memory.state.clone(),
                     received: transfer.payload,
+                    residual: self.memory.residual.clone(),
                 },
                 label: Label::Work { round },
                 after: VirtualDuration::from_secs_f64(cost.seconds),
@@ -108,7 +127,7 @@ impl DeviceCore {
         effects
     }
 
-    /// What comes first within the next `seconds`: a crash, or going offline.
+    /// What comes first within the next `seconds`: a crash, going offline, or a battery that is too low.
     fn interruption(
         &self,
         round: u32,
@@ -124,7 +143,13 @@ impl DeviceCore {
             .availability
             .goes_offline_before(seed, self.device, view.now, end)
             .map(|at| (at - view.now, Interruption::Offline));
-        [crash, offline].into_iter().flatten().min_by_key(|(after, _)| *after)
+        let battery = class.battery.as_ref().zip(self.memory.charge).and_then(|(battery, charge)| {
+            let timezone = class.availability.timezone(seed, self.device);
+            let watts = class.power.train_watts;
+            let after = battery.spent_within(seed, self.device, timezone, charge, watts, seconds)?;
+            Some((VirtualDuration::from_secs_f64(after), Interruption::Battery))
+        });
+        [crash, offline, battery].into_iter().flatten().min_by_key(|(after, _)| *after)
     }
 
     fn interrupted(&mut self, cause: Interruption, view: &View<'_>) -> Vec<Effect> {
@@ -133,6 +158,7 @@ impl DeviceCore {
         let whole = view.plan.device_cost(self.device, ongoing.round);
         let share = if whole.seconds > 0.0 { seconds / whole.seconds } else { 0.0 };
         let joules = self.train(seconds, view);
+        self.drain(seconds, |power| power.train_watts, view);
         let finished = EventKind::TrainingFinished {
             round: ongoing.round,
             device: self.device,
@@ -147,6 +173,12 @@ impl DeviceCore {
         let mut effects = vec![Effect::Record(finished)];
         let reason = match cause {
             Interruption::Offline => Reason::DroppedWhileTraining,
+            Interruption::Battery => {
+                let battery = view.plan.fleet().class_of(self.device).battery.as_ref();
+                self.memory.charge =
+                    battery.zip(self.memory.charge).map(|(battery, charge)| battery.spent(charge));
+                Reason::Battery
+            }
             Interruption::Crash => {
                 effects.push(Effect::Record(EventKind::Fault {
                     kind: FaultKind::Crash,
@@ -162,8 +194,10 @@ impl DeviceCore {
 
     /// Work is done: keep the state, send the update.
     fn worked(&mut self, round: u32, outcome: Outcome, view: &View<'_>) -> Vec<Effect> {
+        let Some(began) = self.ongoing.as_ref().map(|ongoing| ongoing.work_began) else { return Vec::new() };
+        let seconds = view.now.as_secs_f64() - began;
+        self.drain(seconds, |power| power.train_watts, view);
         let Some(ongoing) = self.ongoing.as_mut() else { return Vec::new() };
-        let seconds = view.now.as_secs_f64() - ongoing.work_began;
         let cost = view.plan.device_cost(self.device, round);
         let class = view.plan.fleet().class_of(self.device);
         let joules = Spent::training(&class.power, seconds).marginal().0;
@@ -184,7 +218,7 @@ impl DeviceCore {
         let (mut payload, mut kept) = (Arc::clone(view.plan.update_shape(self.device)), None);
         let mut warning = None;
         match outcome {
-            Outcome::Device(done) => {
+            Outcome::Device(done, residual) => {
                 if let EventKind::TrainingFinished { loss, update, .. } = &mut finished {
                     *loss = done.trained.loss;
                     *update = Some(Digest::from_bytes(*done.update.digest().as_bytes()));
@@ -192,6 +226,7 @@ impl DeviceCore {
                 let party = format!("device {}", self.device);
                 warning = Effect::skipped_steps(&party, round, &done.trained);
                 self.memory.state = done.state;
+                self.memory.residual = residual;
                 payload = Arc::new(done.update);
                 kept = done.relay.map(|(_, kept)| kept);
             }
@@ -233,6 +268,7 @@ impl DeviceCore {
 
     fn sent(&mut self, transfer: &Transfer, view: &View<'_>) -> Vec<Effect> {
         self.ongoing = None;
+        self.drain(transfer.seconds, |power| power.radio_watts, view);
         let mut effects = vec![Effect::Record(self.upload_finished(transfer, true, view))];
         effects.extend(self.idle());
         effects
@@ -241,6 +277,7 @@ impl DeviceCore {
     fn cut(&mut self, transfer: &Transfer, never_began: bool, view: &View<'_>) -> Vec<Effect> {
         let before = self.ongoing.take().map_or((0, 0.0), |ongoing| (ongoing.bytes, ongoing.joules));
         let joules = self.radio(transfer.seconds, view);
+        self.drain(transfer.seconds, |power| power.radio_watts, view);
         let (finished, lost) = if transfer.up {
             (self.upload_finished(transfer, false, view), Reason::UploadLost)
         } else {
@@ -320,6 +357,29 @@ impl DeviceCore {
             joules: self.radio(transfer.seconds, view),
             complete,
         }
+    }
+
+    /// Takes what the last `seconds` of work drew out of the battery.
+    fn drain(&mut self, seconds: f64, watts: fn(&Power) -> f64, view: &View<'_>) {
+        let class = view.plan.fleet().class_of(self.device);
+        let Some(battery) = &class.battery else { return };
+        let (seed, device) = (view.plan.scenario().seed, self.device);
+        let timezone = class.availability.timezone(seed, device);
+        let began =
+            view.now.as_nanos() - VirtualDuration::from_secs_f64(seconds).as_nanos().min(view.now.as_nanos());
+        let began = VirtualTime::from_nanos(began);
+        let before = match self.memory.charge {
+            Some(charge) => battery.after(seed, device, timezone, charge, began.max(charge.at), 0.0),
+            None => Charge { at: began, joules: battery.undisturbed(seed, device, timezone, began) },
+        };
+        let watts = watts(&class.power);
+        self.memory.charge = Some(battery.after(seed, device, timezone, before, view.now, watts));
+    }
+
+    /// Whether its battery is charged enough to train.
+    fn is_charged(&self, view: &View<'_>) -> bool {
+        let battery = view.plan.fleet().class_of(self.device).battery.as_ref();
+        battery.zip(self.memory.charge).is_none_or(|(battery, charge)| battery.allows(charge.joules))
     }
 
     /// Marginal joules of `seconds` of radio.

@@ -130,6 +130,8 @@ pub enum Interruption {
     Crash,
     /// The device went offline.
     Offline,
+    /// Its battery fell to the charge below which it does not train.
+    Battery,
 }
 
 /// Which of its jobs a party hears of.

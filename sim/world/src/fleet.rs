@@ -7,6 +7,9 @@
 //! device number; without the shuffle the devices with the most data would all be of the class that comes last in the
 //! alphabet.
 //!
+//! Up- and downlink of a device may be correlated (`link.correlation`): a Gaussian copula, so that each keeps the
+//! distribution it was asked for. For lognormal links the number is the correlation of their logarithms.
+//!
 //! The table is kept column by column: 42 bytes per device, 42 MB for a million of them.
 
 mod asked;
@@ -15,13 +18,15 @@ mod slowdown;
 
 use std::sync::Arc;
 
-use cotune_kernel::{Bytes, Distribution, Stream};
+use cotune_kernel::{Bytes, Distribution, Stream, VirtualTime};
 use cotune_scenario::fault::Fault;
 use cotune_scenario::fleet::Power;
 
 use crate::availability::{Availability, AvailabilityError};
+use crate::battery::Battery;
+use crate::files::{Files, Rates};
 
-pub use asked::{Asked, Quantity};
+pub use asked::{Asked, Quantity, Tied};
 pub use convert::{ConvertError, any_sign, not_negative};
 
 /// Rates and speeds below one per second are raised to it: whatever is drawn, every transfer and every step ends.
@@ -37,6 +42,8 @@ pub struct Fleet {
     down: Vec<f64>,
     up: Vec<f64>,
     rtt: Vec<f64>,
+    /// Empty where no class says how long an example takes.
+    sample: Vec<f64>,
 }
 
 /// What the devices of a class have in common, and the distributions of what they do not.
@@ -62,6 +69,16 @@ pub struct DeviceClass {
     pub crash_rate_per_second: f64,
     /// When its devices are there.
     pub availability: Availability,
+    /// Its devices' battery; none: mains.
+    pub battery: Option<Battery>,
+    /// Where its devices are, if a place has a name.
+    pub region: Option<Arc<str>>,
+    /// Coefficient of variation of a transfer's rate.
+    pub noise_cv: f64,
+    /// Capacity towards the device and towards the cloud over time, where it was measured.
+    pub rates: [Option<Arc<Rates>>; 2],
+    /// Correlation of the logarithms of down- and uplink.
+    pub correlation: f64,
     asked: AskedOf,
 }
 
@@ -73,6 +90,7 @@ struct AskedOf {
     down: Distribution,
     up: Distribution,
     rtt: Distribution,
+    sample: Option<Distribution>,
 }
 
 /// One device of the fleet.
@@ -96,6 +114,8 @@ pub struct DeviceView<'a> {
     pub up_bytes_per_second: f64,
     /// Round-trip time \[s\].
     pub rtt_seconds: f64,
+    /// Time of one training example \[s\], for the cost models that charge it; else 0.
+    pub sample_seconds: f64,
 }
 
 /// Why no fleet could be drawn.
@@ -123,6 +143,14 @@ pub enum FleetError {
         /// What is wrong.
         source: ConvertError,
     },
+    /// A trace of bandwidth that was not read.
+    #[error("`link.trace` of the device class `{class}`: the trace `{file}` was not read")]
+    Rates {
+        /// The class.
+        class: String,
+        /// The file as written.
+        file: String,
+    },
     /// An availability that cannot be played.
     #[error("`availability` of the device class `{class}`: {source}")]
     Availability {
@@ -135,17 +163,17 @@ pub enum FleetError {
 
 impl Fleet {
     /// Draws the fleet of a scenario. `faults` are the scenario's: crashes add to their classes' rates, slowdowns
-    /// divide compute and memory bandwidth of the devices they hit.
+    /// divide compute and memory bandwidth of the devices they hit; `files` are those it names, read.
     ///
     /// # Errors
-    /// More devices or classes than can be numbered, or a distribution or availability that this version does not have.
+    /// More devices or classes than can be numbered, a distribution that cannot be drawn from, or a file that was not read.
     pub fn draw(
         seed: u64,
         fleet: &cotune_scenario::fleet::Fleet,
         faults: &[Fault],
+        files: &Files,
     ) -> Result<Self, FleetError> {
-        let devices = u32::try_from(fleet.devices)
-            .map_err(|_| FleetError::TooManyDevices { devices: fleet.devices })?;
+        u32::try_from(fleet.devices).map_err(|_| FleetError::TooManyDevices { devices: fleet.devices })?;
         if fleet.classes.len() > usize::from(u16::MAX) {
             return Err(FleetError::TooManyClasses { classes: fleet.classes.len() });
         }
@@ -154,13 +182,9 @@ impl Fleet {
             .classes
             .iter()
             .zip(&counts)
-            .map(|((name, class), (_, count))| DeviceClass::new(name, *count as u32, class, faults))
+            .map(|((name, class), (_, count))| DeviceClass::new(name, *count as u32, class, faults, files))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut class: Vec<u16> = Vec::with_capacity(devices as usize);
-        for (index, (_, count)) in counts.iter().enumerate() {
-            class.extend(std::iter::repeat_n(index as u16, *count as usize));
-        }
-        Stream::keyed(seed, "fleet/classes").shuffle(&mut class);
+        let class = classes_of_devices(seed, fleet);
 
         let column = |name: &str, of: fn(&AskedOf) -> &Distribution, least: f64| -> Vec<f64> {
             let draw = |(device, class): (usize, &u16)| {
@@ -172,9 +196,14 @@ impl Fleet {
         let mut drawn = Self {
             compute: column("compute", |asked| &asked.compute, SLOWEST),
             memory_bandwidth: column("memory_bandwidth", |asked| &asked.memory_bandwidth, SLOWEST),
-            down: column("link/down", |asked| &asked.down, SLOWEST),
-            up: column("link/up", |asked| &asked.up, SLOWEST),
+            down: downlinks(seed, &classes, &class),
+            up: uplinks(seed, &classes, &class),
             rtt: column("link/rtt", |asked| &asked.rtt, 0.0),
+            sample: if classes.iter().any(|class| class.asked.sample.is_some()) {
+                column("sample", |asked| asked.sample.as_ref().unwrap_or(&Distribution::Constant(0.0)), 0.0)
+            } else {
+                Vec::new()
+            },
             class,
             classes,
         };
@@ -217,13 +246,67 @@ impl Fleet {
             down_bytes_per_second: self.down[index],
             up_bytes_per_second: self.up[index],
             rtt_seconds: self.rtt[index],
+            sample_seconds: self.sample.get(index).copied().unwrap_or(0.0),
         }
+    }
+
+    /// Whether a device would accept an invitation at `t`: it is there, and its battery, as its owner alone uses it, is
+    /// charged enough to train. What earlier rounds took from the battery the device alone knows.
+    pub fn is_ready(&self, seed: u64, device: u32, t: VirtualTime) -> bool {
+        let class = self.class_of(device);
+        class.battery.as_ref().is_none_or(|battery| {
+            let timezone = class.availability.timezone(seed, device);
+            battery.allows(battery.undisturbed(seed, device, timezone, t))
+        }) && class.availability.online(seed, device, t)
     }
 
     /// All devices, ascending.
     pub fn iter(&self) -> impl Iterator<Item = DeviceView<'_>> {
         (0..self.devices()).map(|device| self.device(device))
     }
+}
+
+/// Every device's downlink, from its normal score where the uplink is correlated with it.
+fn downlinks(seed: u64, classes: &[DeviceClass], class: &[u16]) -> Vec<f64> {
+    let downlink = |(device, class): (usize, &u16)| {
+        let DeviceClass { correlation, asked, .. } = &classes[usize::from(*class)];
+        let drawn = match *correlation {
+            0.0 => draw(seed, device, "link/down", &asked.down),
+            _ => asked.down.at_score(score(seed, device, "link/down")),
+        };
+        drawn.max(SLOWEST)
+    };
+    class.iter().enumerate().map(downlink).collect()
+}
+
+/// A standard normal variate of one attribute of one device.
+fn score(seed: u64, device: usize, name: &str) -> f64 {
+    Stream::keyed_parts(seed, &[&"fleet/device", &device, &name]).normal()
+}
+
+/// Every device's uplink. Where it is correlated with the downlink, its normal score is ρ·z + √(1 - ρ²)·z', with z the
+/// score of the device's downlink, drawn again from the downlink's stream, and z' from its own.
+fn uplinks(seed: u64, classes: &[DeviceClass], class: &[u16]) -> Vec<f64> {
+    let uplink = |(device, class): (usize, &u16)| {
+        let DeviceClass { correlation, asked, .. } = &classes[usize::from(*class)];
+        if *correlation == 0.0 {
+            return draw(seed, device, "link/up", &asked.up).max(SLOWEST);
+        }
+        let (down, own) = (score(seed, device, "link/down"), score(seed, device, "link/up"));
+        let score = correlation * down + (1.0 - correlation * correlation).sqrt() * own;
+        asked.up.at_score(score).max(SLOWEST)
+    };
+    class.iter().enumerate().map(uplink).collect()
+}
+
+/// The class of every device, as an index in the order of names: classes get their counts exactly, and are shuffled.
+pub fn classes_of_devices(seed: u64, fleet: &cotune_scenario::fleet::Fleet) -> Vec<u16> {
+    let counts = fleet.class_counts();
+    let blocks = counts.iter().enumerate();
+    let mut class: Vec<u16> =
+        blocks.flat_map(|(index, (_, count))| std::iter::repeat_n(index as u16, *count as usize)).collect();
+    Stream::keyed(seed, "fleet/classes").shuffle(&mut class);
+    class
 }
 
 /// One attribute of one device. A constant needs no stream.
@@ -240,9 +323,10 @@ impl DeviceClass {
         devices: u32,
         class: &cotune_scenario::fleet::DeviceClass,
         faults: &[Fault],
+        files: &Files,
     ) -> Result<Self, FleetError> {
         let distribution = |quantity: &'static str, asked| {
-            not_negative(asked).map_err(|source| FleetError::Distribution {
+            not_negative(asked, files).map_err(|source| FleetError::Distribution {
                 class: name.to_owned(),
                 quantity,
                 source,
@@ -252,6 +336,18 @@ impl DeviceClass {
             Fault::Crash { class, rate_per_second } if class.includes(name) => *rate_per_second,
             _ => 0.0,
         });
+        let trace = |file: &Option<String>| match file {
+            None => Ok(None),
+            Some(file) => files
+                .rates(file)
+                .cloned()
+                .map(Some)
+                .ok_or_else(|| FleetError::Rates { class: name.to_owned(), file: file.clone() }),
+        };
+        let rates = match &class.link.trace {
+            None => [None, None],
+            Some(written) => [trace(&written.down)?, trace(&written.up)?],
+        };
         Ok(Self {
             name: name.into(),
             devices,
@@ -262,7 +358,12 @@ impl DeviceClass {
             loss: class.link.loss,
             drop_per_transfer: class.link.drop_per_transfer,
             crash_rate_per_second: crash_rate.sum(),
-            availability: Availability::new(&class.availability)
+            battery: class.battery.as_ref().map(Battery::new),
+            region: class.region.as_deref().map(Arc::from),
+            noise_cv: class.link.noise_cv,
+            rates,
+            correlation: class.link.correlation,
+            availability: Availability::new(&class.availability, files)
                 .map_err(|source| FleetError::Availability { class: name.to_owned(), source })?,
             asked: AskedOf {
                 compute: distribution("compute", &class.compute_flops_per_second)?,
@@ -270,6 +371,11 @@ impl DeviceClass {
                 down: distribution("link.down", &class.link.down_bytes_per_second)?,
                 up: distribution("link.up", &class.link.up_bytes_per_second)?,
                 rtt: distribution("link.rtt", &class.link.rtt_seconds)?,
+                sample: class
+                    .sample_seconds
+                    .as_ref()
+                    .map(|asked| distribution("sample", asked))
+                    .transpose()?,
             },
         })
     }

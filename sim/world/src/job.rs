@@ -5,6 +5,7 @@
 
 use crate::aggregate::stale;
 use crate::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Subject, Update};
+use crate::packing::{self, Residual};
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::score::{DomainScores, score};
@@ -20,8 +21,10 @@ pub enum Job {
         task: DeviceTask,
         /// The device's state before.
         state: State,
-        /// What it received.
+        /// What was sent to it.
         received: Arc<Payload>,
+        /// What the encoding of its earlier updates lost.
+        residual: Residual,
     },
     /// The cloud's fold and work of a round.
     Cloud {
@@ -39,8 +42,8 @@ pub enum Job {
 /// What a job came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// Of [`Job::Device`].
-    Device(Box<DeviceOutcome>),
+    /// Of [`Job::Device`]; the update is what arrives at the cloud, with what encodings have lost so far.
+    Device(Box<DeviceOutcome>, Residual),
     /// Of [`Job::Cloud`].
     Cloud(Box<CloudOutcome>),
     /// Of [`Job::Score`].
@@ -56,8 +59,11 @@ impl Job {
     pub fn perform(self, plan: &Plan) -> Outcome {
         let (lab, method) = (plan.lab(), plan.method());
         match self {
-            Self::Device { task, state, received } => {
-                Outcome::Device(Box::new(method.device_work(lab, &task, state, &received)))
+            Self::Device { task, state, received, mut residual } => {
+                let received = packing::received(lab, &received);
+                let mut done = method.device_work(lab, &task, state, &received);
+                done.update = packing::sent_up(lab, done.update, &received, &mut residual);
+                Outcome::Device(Box::new(done), residual)
             }
             Self::Cloud { task, state, updates } => {
                 let updates = stale::rebase(lab, method, &state, updates);

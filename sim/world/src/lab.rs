@@ -7,6 +7,9 @@ mod bases;
 mod corpus;
 mod intake;
 
+use crate::availability::Availability;
+use crate::files::{FileError, Files};
+use crate::fleet::classes_of_devices;
 use crate::memo::Memo;
 use crate::score::DomainScores;
 use crate::split::{self, SplitError};
@@ -19,8 +22,8 @@ use cotune_models::cost::ModelShape;
 use cotune_models::device::Compute;
 use cotune_models::learner::Trained;
 use cotune_scenario::models as written;
-use cotune_scenario::{Scenario, method};
-use std::collections::BTreeMap;
+use cotune_scenario::{Scenario, data, method};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use crate::site::Site;
@@ -34,15 +37,22 @@ pub struct Lab {
     corpus: Corpus,
     template: Template,
     intake: Intake,
-    /// Private examples of each device, as indices.
-    assignment: Vec<Vec<u32>>,
-    /// Each device's share of every domain in its private examples.
-    shares: Vec<Vec<f64>>,
+    files: Files,
+    holdings: Holdings,
     align: AlignSpec,
     aligners: Memo<(String, String), CachedAligner>,
     pub(crate) scores: Memo<String, DomainScores>,
     pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
     pub(crate) relay_lessons: Memo<String, crate::method::relay::RelayLessons>,
+}
+
+/// Which private examples every device has.
+#[derive(Debug)]
+enum Holdings {
+    /// These, as indices, and their share of every domain.
+    Examples { assignment: Vec<Vec<u32>>, shares: Vec<Vec<f64>> },
+    /// So many, in a corpus that is only counted.
+    Counts(Vec<u32>),
 }
 
 /// One model of the scenario, loaded.
@@ -58,8 +68,8 @@ pub struct LabModel {
     pub dropout: f64,
     /// What is charged for.
     pub shape: ModelShape,
-    /// Bytes of an adapter of the billed shape; `None` where the model is billed as what it is.
-    pub billed_adapter_bytes: Option<u64>,
+    /// Values of an adapter of the billed shape; `None` where the model is billed as what it is.
+    pub billed_adapter_values: Option<f64>,
     /// The corpus in its tokens.
     pub text: Texts,
     /// Mean tokens of prompt and answer over the private examples.
@@ -119,6 +129,9 @@ pub enum LabError {
     /// The corpus cannot be made.
     #[error("[data]: {0}")]
     Corpus(#[from] cotune_models::corpus::CorpusError),
+    /// A trace, samples or a split cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The corpus has too few examples.
     #[error("[data]: {0}")]
     Data(String),
@@ -139,20 +152,19 @@ impl Lab {
         compute: &Compute,
         talk: &mut dyn FnMut(&str),
     ) -> Result<Self, LabError> {
+        let files = Files::read(scenario, site)?;
         let mut bases = bases::open(scenario, site, compute, talk)?;
         let corpus::Made { mut corpus, sources } = corpus::make(scenario, site)?;
         let intake = Intake::fit(sources, &mut corpus, &bases);
         bases::distill(&mut bases, scenario, &corpus, talk)?;
-        let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
         let devices = u32::try_from(scenario.fleet.devices)
             .map_err(|_| LabError::Data(format!("{} devices are too many", scenario.fleet.devices)))?;
-        let assignment = split::deal(&scenario.data.split, &labels, devices, scenario.seed)?;
-        let shares = split::shares(&assignment, &labels, corpus.domains.len());
+        let holdings = Holdings::deal(scenario, &corpus, &files, devices)?;
         let held_out = corpus::held_out(scenario, &mut corpus);
         let models = bases
             .into_iter()
             .map(|(name, base)| {
-                let model = LabModel::new(&name, base, &scenario.models[&name], &corpus, &held_out)?;
+                let model = LabModel::new(&name, base, scenario, &corpus, &held_out)?;
                 Ok((name, model))
             })
             .collect::<Result<_, LabError>>()?;
@@ -163,8 +175,8 @@ impl Lab {
             corpus,
             template: corpus::template(&scenario.data)?,
             intake,
-            assignment,
-            shares,
+            files,
+            holdings,
             align: align_spec(&scenario.method),
             aligners: Memo::new(usize::MAX),
             scores: Memo::new(4096),
@@ -189,6 +201,11 @@ impl Lab {
     /// All models in alphabetical order.
     pub fn models(&self) -> impl Iterator<Item = &LabModel> {
         self.models.values()
+    }
+
+    /// The traces, samples and splits that the scenario names.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Names of the domains.
@@ -221,14 +238,33 @@ impl Lab {
         &self.intake
     }
 
-    /// Indices of a device's private examples.
+    /// Indices of a device's private examples; none where the corpus is only counted.
     pub fn examples_of(&self, device: u32) -> &[u32] {
-        &self.assignment[device as usize]
+        match &self.holdings {
+            Holdings::Examples { assignment, .. } => &assignment[device as usize],
+            Holdings::Counts(_) => &[],
+        }
+    }
+
+    /// How many private examples a device has.
+    pub fn count_of(&self, device: u32) -> u32 {
+        match &self.holdings {
+            Holdings::Examples { assignment, .. } => assignment[device as usize].len() as u32,
+            Holdings::Counts(counts) => counts[device as usize],
+        }
     }
 
     /// A device's share of every domain; sums to 1 unless it has no examples.
     pub fn shares_of(&self, device: u32) -> &[f64] {
-        &self.shares[device as usize]
+        match &self.holdings {
+            Holdings::Examples { shares, .. } => &shares[device as usize],
+            Holdings::Counts(_) => &[],
+        }
+    }
+
+    /// Whether there are texts to learn from.
+    pub fn has_texts(&self) -> bool {
+        matches!(self.holdings, Holdings::Examples { .. })
     }
 
     /// Maps rows of `teacher` to rows of `student`, both keys of `[models]`; made once a pair.
@@ -240,14 +276,65 @@ impl Lab {
     }
 }
 
+impl Holdings {
+    fn deal(scenario: &Scenario, corpus: &Corpus, files: &Files, devices: u32) -> Result<Self, SplitError> {
+        let (data, seed) = (&scenario.data, scenario.seed);
+        if let data::Corpus::Sizes(_) = data.corpus {
+            let private = data.private.unwrap_or(0);
+            return Ok(Self::Counts(split::counts(&data.split, private, devices, seed)?));
+        }
+        let labels: Vec<u16> = corpus.private.iter().map(|example| example.domain).collect();
+        let mut assignment = split::deal(&data.split, &labels, files, devices, seed)?;
+        if let Some(follows) = data.follows {
+            let traits = traits(scenario, files, follows.what);
+            assignment = split::follow(assignment, &labels, &traits, follows.strength, seed);
+        }
+        let shares = split::shares(&assignment, &labels, corpus.domains.len());
+        Ok(Self::Examples { assignment, shares })
+    }
+}
+
+/// What every device is ordered by where data follow the device.
+fn traits(scenario: &Scenario, files: &Files, what: data::Trait) -> Vec<f64> {
+    let (fleet, seed) = (&scenario.fleet, scenario.seed);
+    let regions: BTreeSet<Option<&str>> =
+        fleet.classes.values().map(|class| class.region.as_deref()).collect();
+    let class_of = classes_of_devices(seed, fleet);
+    let by_class: Vec<(f64, Option<Availability>)> = fleet
+        .classes
+        .values()
+        .enumerate()
+        .map(|(index, class)| match what {
+            data::Trait::Class => (index as f64, None),
+            data::Trait::Region => {
+                let rank = regions.iter().position(|region| *region == class.region.as_deref());
+                (rank.unwrap_or(0) as f64, None)
+            }
+            data::Trait::Availability => {
+                // An availability that cannot be played is refused when the fleet is drawn.
+                let availability = Availability::new(&class.availability, files).ok();
+                (availability.as_ref().map_or(0.0, Availability::share_online), availability)
+            }
+        })
+        .collect();
+    let trait_of = |(device, class): (u32, &u16)| {
+        let (rank, availability) = &by_class[usize::from(*class)];
+        // A time zone orders within a class, and never between two.
+        let zone = availability.as_ref().map_or(0.0, |availability| availability.timezone(seed, device));
+        rank + 1e-12 * zone
+    };
+    (0..).zip(&class_of).map(trait_of).collect()
+}
+
 impl LabModel {
     fn new(
         name: &str,
         base: Base,
-        model: &written::Model,
+        scenario: &Scenario,
         corpus: &Corpus,
         held_out: &[Example],
     ) -> Result<Self, LabError> {
+        let model = &scenario.models[name];
         let (layout, dropout) = match &model.adapter {
             None => (Layout::none(), 0.0),
             Some(written::Adapter::Lora(lora)) => (Layout::lora(base.spec(), &lora_spec(lora)), lora.dropout),
@@ -256,11 +343,11 @@ impl LabModel {
             }
         };
         let own = ModelShape::of(base.spec(), &layout);
-        let (shape, billed_adapter_bytes) = match &model.bill_as {
+        let (shape, billed_adapter_values) = match &model.bill_as {
             None => (own, None),
             Some(billed) => {
                 let shape = billed_shape(billed, model.adapter.as_ref());
-                (shape, Some((4.0 * shape.trained) as u64))
+                (shape, Some(shape.trained))
             }
         };
         let encode = |examples: &[Example]| -> Vec<Sequence> {
@@ -274,9 +361,12 @@ impl LabModel {
             held_out: encode(held_out),
         };
         let tokens: usize = text.private.iter().map(Sequence::len).sum();
-        let mean_tokens = tokens as f64 / text.private.len().max(1) as f64;
+        let mean_tokens = match &scenario.data.corpus {
+            data::Corpus::Sizes(counted) => counted.mean_tokens,
+            _ => tokens as f64 / text.private.len().max(1) as f64,
+        };
         let name = name.to_string();
-        Ok(Self { name, base, layout, dropout, shape, billed_adapter_bytes, text, mean_tokens })
+        Ok(Self { name, base, layout, dropout, shape, billed_adapter_values, text, mean_tokens })
     }
 
     /// A fresh adapter: `A` random by the run's seed and the model's name, `B` zero. Every device that runs the
@@ -296,7 +386,7 @@ impl LabModel {
 
     /// What is billed, in words.
     pub fn billed_as(&self) -> String {
-        match self.billed_adapter_bytes {
+        match self.billed_adapter_values {
             None => self.trained_as(),
             Some(_) => {
                 format!("{} parameters of {} bit", scaled(self.shape.parameters), self.shape.bits_per_weight)

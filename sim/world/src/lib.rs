@@ -9,9 +9,9 @@
 //!
 //! | what it is about   | files |
 //! |--------------------|-------|
-//! | before the run     | [`site`] (paths), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
-//! | the world          | [`fleet`], [`availability`], [`hazard`], [`fault`], [`energy`], [`split`], [`select`], `network` |
-//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
+//! | before the run     | [`site`] (paths), [`files`] (traces, samples), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
+//! | the world          | [`fleet`], [`availability`], [`battery`], [`hazard`], [`fault`], [`energy`], [`split`], [`select`], `network` |
+//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] and [`packing`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
 //! | the state machines | [`device`], [`coordination`] (the cloud), [`gate`] (who declines), [`effect`] (what they are told and answer) |
 //! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
 #![forbid(unsafe_code)]
@@ -19,11 +19,13 @@
 mod actors;
 mod aggregate;
 pub mod availability;
+pub mod battery;
 pub mod coordination;
 pub mod device;
 pub mod effect;
 pub mod energy;
 pub mod fault;
+pub mod files;
 pub mod fleet;
 pub mod gate;
 pub mod hazard;
@@ -32,6 +34,7 @@ pub mod lab;
 mod memo;
 pub mod method;
 mod network;
+pub mod packing;
 pub mod payload;
 pub mod plan;
 pub mod pool;
@@ -40,7 +43,7 @@ pub mod select;
 pub mod site;
 pub mod split;
 
-pub use actors::{End, Options, SimulationError, Sink, simulate};
+pub use actors::{End, Options, SimulationError, Sink, deliver_nothing, simulate};
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
 pub use site::Site;

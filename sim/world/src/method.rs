@@ -103,6 +103,8 @@ pub struct Load {
     pub training: Vec<TrainingLoad>,
     /// Models that generate.
     pub generation: Vec<GenerationLoad>,
+    /// Models that are compared on labelled examples.
+    pub evaluation: Vec<EvaluationLoad>,
 }
 
 /// Training of one model.
@@ -125,6 +127,15 @@ pub struct GenerationLoad {
     pub sequences: u32,
     /// Tokens of each.
     pub tokens: u32,
+}
+
+/// A forward pass over a share of the labelled examples that the machine has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationLoad {
+    /// The model.
+    pub model: String,
+    /// The share, in (0, 1].
+    pub share: f64,
 }
 
 /// A model to be scored: its key in `[models]` and its trained values.

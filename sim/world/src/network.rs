@@ -1,8 +1,8 @@
 //! The network between cloud and devices: transfers as flows on the cloud's two shared links.
 //!
 //! A transfer takes one and a half round trips of handshake and request, then flows at the least of the device's own
-//! rate (with its noise), what TCP makes of loss, and its fair share of the cloud's link. It may be lost after a part
-//! of its bytes, and it ends when the device goes offline.
+//! rate (with its noise, or as a trace of it says), what TCP makes of loss, and its fair share of the cloud's link. It may be
+//! lost after a part of its bytes, and it ends when the device goes offline.
 
 use crate::effect::Transfer;
 use crate::hazard::{self, Direction};
@@ -47,6 +47,15 @@ pub(crate) struct Begun {
     pub gone_at: Option<VirtualTime>,
 }
 
+/// What has happened to a link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flowing {
+    /// The link whose next completion may have moved.
+    pub direction: Direction,
+    /// When the flow's own rate changes next.
+    pub changes_at: Option<VirtualTime>,
+}
+
 impl Network {
     pub(crate) fn new(plan: &Plan) -> Self {
         let link = &plan.scenario().cloud.link;
@@ -65,7 +74,8 @@ impl Network {
         let lost = view.class.drop_per_transfer;
         let lost_after = hazard::transfer_lost(seed, device, transfer.round, direction, lost)
             .map(|share| (transfer.bytes as f64 * share) as u64);
-        let flows_after = VirtualDuration::from_secs_f64(1.5 * view.rtt_seconds);
+        let handshake = if plan.scenario().cost.is_roofline() { 1.5 * view.rtt_seconds } else { 0.0 };
+        let flows_after = VirtualDuration::from_secs_f64(handshake);
         let far = VirtualTime::MAX;
         let offline = view.class.availability.goes_offline_before(seed, device, now, far);
         let cut_off = plan.faults().cut_from(view.class_index, now);
@@ -74,10 +84,10 @@ impl Network {
         Begun { flow, flows_after, gone_at }
     }
 
-    /// The handshake is over: bytes flow. Returns the link whose next completion may have moved.
-    pub(crate) fn flow(&mut self, now: VirtualTime, id: FlowId, plan: &Plan) -> Option<Direction> {
+    /// The handshake is over and bytes flow, or the rate of a flow has changed. None where the flow has ended before.
+    pub(crate) fn flow(&mut self, now: VirtualTime, id: FlowId, plan: &Plan) -> Option<Flowing> {
         let flow = self.flows.get_mut(&id)?;
-        flow.flowing = true;
+        let began_before = std::mem::replace(&mut flow.flowing, true);
         let (seed, round, device) = (plan.scenario().seed, flow.transfer.round, flow.transfer.device);
         let direction = flow.transfer.direction();
         let view = plan.fleet().device(device);
@@ -85,16 +95,30 @@ impl Network {
             Direction::Down => view.down_bytes_per_second,
             Direction::Up => view.up_bytes_per_second,
         };
-        let noisy = access * hazard::transfer_noise(seed, device, round, direction);
-        let cap = match view.class.loss {
-            loss if loss > 0.0 => {
-                noisy.min(tcp::mathis(loss, VirtualDuration::from_secs_f64(view.rtt_seconds)))
+        let (rate, changes_at) = match &view.class.rates[index(direction)] {
+            _ if !plan.scenario().cost.is_roofline() => (access, None),
+            None => {
+                let noise = hazard::transfer_noise(seed, device, round, direction, view.class.noise_cv);
+                (access * noise, None)
             }
-            _ => noisy,
+            Some(trace) => {
+                let (rate, until) = trace.at(trace.shift(seed, device, &direction), now);
+                (rate.min(access), Some(until))
+            }
+        };
+        let cap = match view.class.loss {
+            loss if loss > 0.0 && plan.scenario().cost.is_roofline() => {
+                rate.min(tcp::mathis(loss, VirtualDuration::from_secs_f64(view.rtt_seconds)))
+            }
+            _ => rate,
         };
         let bytes = flow.lost_after.unwrap_or(flow.transfer.bytes);
-        self.link(direction).start(now, id, Bytes(bytes), cap);
-        Some(direction)
+        if began_before {
+            self.link(direction).set_cap(now, id, cap);
+        } else {
+            self.link(direction).start(now, id, Bytes(bytes), cap);
+        }
+        Some(Flowing { direction, changes_at })
     }
 
     /// When the next transfer of a link completes.

@@ -1,7 +1,9 @@
 //! What travels between cloud and devices, and how many bytes it is.
 
-use cotune_kernel::codec;
+use cotune_kernel::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
+
+use crate::packing::Packed;
 
 /// The frame kind of a payload on the wire.
 const PAYLOAD_KIND: u16 = 1;
@@ -30,6 +32,13 @@ pub enum Part {
         /// Bytes that are charged for each.
         padded: u32,
     },
+    /// Trained values of one model as an encoding sends them.
+    Packed {
+        /// The model: a key of the scenario's `[models]`.
+        model: String,
+        /// Their difference to values that the receiver has.
+        packed: Packed,
+    },
 }
 
 impl Payload {
@@ -55,9 +64,10 @@ impl Payload {
             (Part::Prompts { texts, .. }, Part::Prompts { texts: as_many, .. }) => {
                 texts.len() == as_many.len()
             }
-            (Part::Adapter { .. }, Part::Prompts { .. }) | (Part::Prompts { .. }, Part::Adapter { .. }) => {
-                false
+            (Part::Packed { model, packed }, Part::Packed { model: of, packed: as_many }) => {
+                model == of && packed.length() == as_many.length()
             }
+            (Part::Adapter { .. } | Part::Prompts { .. } | Part::Packed { .. }, _) => false,
         };
         self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(alike)
     }
@@ -66,6 +76,7 @@ impl Payload {
     pub fn is_finite(&self) -> bool {
         self.parts.iter().all(|part| match part {
             Part::Adapter { values, .. } => values.iter().all(|v| v.is_finite()),
+            Part::Packed { packed, .. } => packed.unpack().iter().all(|v| v.is_finite()),
             Part::Prompts { .. } => true,
         })
     }
@@ -75,10 +86,21 @@ impl Payload {
         codec::encoded_len(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded")
     }
 
+    /// The bytes that go over the wire: a frame of the kernel's codec.
+    pub fn to_wire(&self) -> Vec<u8> {
+        codec::encode(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded")
+    }
+
+    /// Reads what came over the wire.
+    ///
+    /// # Errors
+    /// The bytes are no intact frame of a payload.
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(PAYLOAD_KIND, bytes)
+    }
+
     /// BLAKE3 of the encoded payload, hex.
     pub fn digest(&self) -> blake3::Hash {
-        let bytes =
-            codec::encode(PAYLOAD_KIND, self).expect("a payload of floats and strings can be encoded");
-        blake3::hash(&bytes)
+        blake3::hash(&self.to_wire())
     }
 }

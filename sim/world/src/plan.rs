@@ -1,14 +1,17 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
 use crate::fault::Faults;
-use crate::fleet::{Asked, Fleet, FleetError};
+use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Intake, Lab, LabModel};
-use crate::method::{self, Load, Method, Refusal};
+use crate::method::{self, Load, Method, Refusal, TrainingLoad};
+use crate::packing;
 use crate::payload::{Part, Payload};
-use cotune_kernel::Stream;
+use cotune_kernel::{Distribution, Stream};
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
 use cotune_scenario::coordination::Coordination;
+use cotune_scenario::cost::Cost as CostModel;
+use cotune_scenario::transfer::Encoding;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -66,6 +69,19 @@ pub enum PlanError {
     /// The method cannot serve the scenario.
     #[error(transparent)]
     Method(#[from] Refusal),
+    /// Nobody can be in time.
+    #[error(
+        "[coordination]: the deadline of {deadline_seconds} s is shorter than the fastest possible update: device {device} \
+         needs {fastest_seconds:.1} s"
+    )]
+    Deadline {
+        /// The deadline \[s\].
+        deadline_seconds: f64,
+        /// Least time from invitation to update \[s\].
+        fastest_seconds: f64,
+        /// Whose it is.
+        device: u32,
+    },
     /// The models of a round do not fit a class.
     #[error(
         "[fleet.class.{class}]: a round needs {needs:.2} GiB of memory, but the class has {has:.2} GiB: give it more memory, a smaller model or fewer weights' bits in bill_as"
@@ -89,7 +105,7 @@ impl Plan {
     /// The fleet cannot be drawn, the method refuses the scenario, or a model does not fit its class.
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
         let scenario = lab.scenario();
-        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults)?;
+        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
         let method = method::of(&lab)?;
         let cloud = method.start_cloud(&lab);
         let updates: Vec<Arc<Payload>> =
@@ -99,14 +115,15 @@ impl Plan {
             .iter()
             .zip(&updates)
             .map(|(class, update)| Traffic {
-                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model)),
-                up: bytes(&lab, update),
+                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model), &scenario.transfer.down),
+                up: bytes(&lab, update, &scenario.transfer.up),
             })
             .collect();
         let panel = panel(scenario);
         let faults = Faults::draw(scenario, &fleet);
         let plan = Self { lab, method, fleet, panel, traffic, updates, faults };
         plan.fits()?;
+        plan.in_time()?;
         Ok(plan)
     }
 
@@ -152,6 +169,9 @@ impl Plan {
 
     /// Bytes that a device moves in one round.
     pub fn traffic(&self, device: u32) -> Traffic {
+        if let Some(bytes) = self.scenario().cost.payload_bytes() {
+            return Traffic { down: bytes, up: bytes };
+        }
         self.traffic[self.fleet.device(device).class_index as usize]
     }
 
@@ -162,7 +182,22 @@ impl Plan {
             flops_per_second: view.compute_flops_per_second,
             bytes_per_second: view.memory_bandwidth_bytes_per_second,
         };
-        price(&self.lab, &self.method.device_load(&view.class.model, round), machine)
+        let load = self.method.device_load(&view.class.model, round);
+        let cost = price(&self.lab, &load, machine, self.lab.count_of(device).into());
+        let samples = |load: &TrainingLoad| f64::from(load.batch) * f64::from(load.steps);
+        match self.scenario().cost {
+            CostModel::Roofline => cost,
+            // FedScale, `fedscale/cloud/fllibs.py`: 3 · batch · steps · computation; forward and twice as much backward.
+            CostModel::FedScale { .. } => {
+                let samples: f64 = load.training.iter().map(samples).sum();
+                Cost { seconds: 3.0 * samples * view.sample_seconds, ..cost }
+            }
+            // FederatedScope, `federatedscope/core/workers/base_client.py`: 3 · examples · computation.
+            CostModel::FederatedScope { .. } => {
+                let samples = f64::from(self.lab.count_of(device));
+                Cost { seconds: 3.0 * samples * view.sample_seconds, ..cost }
+            }
+        }
     }
 
     /// What the cloud's work of a round costs.
@@ -172,7 +207,9 @@ impl Plan {
             flops_per_second: cloud.compute_flops_per_second,
             bytes_per_second: cloud.memory_bandwidth_bytes_per_second,
         };
-        price(&self.lab, &self.method.cloud_load(round), machine)
+        let cost = price(&self.lab, &self.method.cloud_load(round), machine, self.lab.public().len() as u64);
+        // The formulas of other simulators know no work of the cloud.
+        if self.scenario().cost.is_roofline() { cost } else { Cost { seconds: 0.0, ..cost } }
     }
 
     /// Share of the budget that is behind a run when a round opens.
@@ -205,11 +242,41 @@ impl Plan {
         Ok(())
     }
 
+    /// Refuses a deadline that the fastest device cannot meet even in luck: with transfers as fast as one in 30,000 is.
+    fn in_time(&self) -> Result<(), PlanError> {
+        let Some(deadline_seconds) = self.coordination().deadline_seconds() else { return Ok(()) };
+        let roofline = self.scenario().cost.is_roofline();
+        let fastest = self.fleet.iter().map(|view| {
+            let luck = match Distribution::lognormal_mean_cv(1.0, view.class.noise_cv) {
+                Ok(noise) if roofline => noise.at_score(4.0).max(1.0),
+                _ => 1.0,
+            };
+            let traffic = self.traffic(view.device);
+            let handshakes = if roofline { 3.0 * view.rtt_seconds } else { 0.0 };
+            let transfers = traffic.down as f64 / view.down_bytes_per_second
+                + traffic.up as f64 / view.up_bytes_per_second;
+            (handshakes + transfers / luck + self.device_cost(view.device, 1).seconds, view.device)
+        });
+        let Some((fastest_seconds, device)) = fastest.min_by(|a, b| a.0.total_cmp(&b.0)) else {
+            return Ok(());
+        };
+        if fastest_seconds <= deadline_seconds {
+            return Ok(());
+        }
+        Err(PlanError::Deadline { deadline_seconds, fastest_seconds, device })
+    }
+
     /// The fleet as a table for the record.
     pub fn record_fleet(&self) -> FleetTable {
-        let domains = self.lab.domains().to_vec();
+        let mut domains = self.lab.domains().to_vec();
+        if !self.lab.has_texts() {
+            domains.push("any".to_owned());
+        }
         let rows = self.fleet.iter().map(|view| {
             let mut examples = vec![0; domains.len()];
+            if !self.lab.has_texts() {
+                examples[0] = self.lab.count_of(view.device);
+            }
             for index in self.lab.examples_of(view.device) {
                 examples[self.lab.private()[*index as usize].domain as usize] += 1;
             }
@@ -228,6 +295,33 @@ impl Plan {
         FleetTable { devices: rows.collect(), domains }
     }
 
+    /// What to read before trusting the results: where `bill_as` turns the models' sizes around, or changes their ratio
+    /// more than twofold. What is learned is then the learning of other proportions than those that are paid for.
+    pub fn warnings(&self) -> Vec<String> {
+        let models: Vec<&LabModel> = self.lab.models().collect();
+        let mut warnings = Vec::new();
+        for (index, one) in models.iter().enumerate() {
+            for other in &models[index + 1..] {
+                let trained = |model: &LabModel| model.base.spec().parameters() as f64;
+                let trains = trained(one) / trained(other);
+                let bills = one.shape.parameters / other.shape.parameters;
+                let (one, other) = (&one.name, &other.name);
+                if (trains - 1.0) * (bills - 1.0) < 0.0 {
+                    let (larger, smaller) = if trains > 1.0 { (one, other) } else { (other, one) };
+                    warnings.push(format!(
+                        "bill_as turns sizes around: `{larger}` trains larger than `{smaller}` and is billed smaller"
+                    ));
+                } else if !(0.5..=2.0).contains(&(bills / trains)) {
+                    warnings.push(format!(
+                        "bill_as changes proportions: `{one}` trains {trains:.2} times as large as `{other}` and is billed \
+                         {bills:.2} times as large"
+                    ));
+                }
+            }
+        }
+        warnings
+    }
+
     /// Every model in words.
     pub fn model_lines(&self) -> Vec<ModelLine> {
         self.lab.models().map(ModelLine::of).collect()
@@ -239,7 +333,7 @@ impl Plan {
         let rounds = scenario.budget.rounds;
         let classes = self.fleet.classes().iter().enumerate().filter_map(|(index, class)| {
             let device = self.fleet.iter().find(|view| view.class_index as usize == index)?.device;
-            let traffic = self.traffic[index];
+            let traffic = self.traffic(device);
             Some(ClassOverview {
                 class: class.name.to_string(),
                 model: class.model.to_string(),
@@ -273,14 +367,20 @@ impl Plan {
             models: self.model_lines(),
             classes: classes.collect(),
             drawn: self.fleet.asked_against_drawn(),
+            correlations: self.fleet.correlations(),
             domains: domains.collect(),
             intake: self.lab.intake().clone(),
-            split: (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
+            split: match self.lab.has_texts() {
+                true => (0..self.fleet.devices()).map(|device| self.lab.shares_of(device).to_vec()).collect(),
+                false => Vec::new(),
+            },
+            examples: (0..self.fleet.devices()).map(|device| u64::from(self.lab.count_of(device))).sum(),
             invited: self.coordination().invited(u64::from(self.fleet.devices())),
             updates_per_round: self.coordination().updates_per_round(u64::from(self.fleet.devices())),
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
             trained_tokens: self.trained_tokens(),
+            warnings: self.warnings(),
         }
     }
 
@@ -288,9 +388,16 @@ impl Plan {
     fn trained_tokens(&self) -> Option<u64> {
         let rounds = u32::try_from(self.scenario().budget.rounds?).ok()?;
         let devices = u64::from(self.fleet.devices());
+        // Devices of one class train on equally many tokens.
+        let classes: Vec<(u32, u64)> = (0..self.fleet.classes().len())
+            .filter_map(|index| {
+                let device = self.fleet.iter().find(|view| usize::from(view.class_index) == index)?.device;
+                Some((device, u64::from(self.fleet.classes()[index].devices)))
+            })
+            .collect();
         let mean = |round: u32| {
-            let sum: u64 = self.fleet.iter().map(|view| self.device_cost(view.device, round).tokens).sum();
-            sum / devices.max(1)
+            let tokens = |(device, count): &(u32, u64)| count * self.device_cost(*device, round).tokens;
+            classes.iter().map(tokens).sum::<u64>() / devices.max(1)
         };
         let cohort = self.coordination().updates_per_round(devices);
         Some((1..=rounds).map(|round| cohort * mean(round) + self.cloud_cost(round).tokens).sum())
@@ -298,20 +405,23 @@ impl Plan {
 }
 
 /// Bytes that are charged for a payload: the billed shape's for a billed model's adapter, else the encoded size.
-fn bytes(lab: &Lab, payload: &Payload) -> u64 {
+fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
     let billed = payload.parts.iter().map(|part| match part {
-        Part::Adapter { model, .. } => lab.model(model).billed_adapter_bytes,
+        Part::Adapter { model, .. } | Part::Packed { model, .. } => lab.model(model).billed_adapter_values,
         Part::Prompts { .. } => None,
     });
     let (with, without): (Vec<_>, Vec<_>) =
         payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
     let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
-    with.into_iter().filter_map(|(_, billed)| billed).sum::<u64>() + rest.encoded_bytes()
+    // The size of an encoding does not depend on the values.
+    let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
+    let billed = with.into_iter().filter_map(|(_, values)| values);
+    billed.map(|values| packing::packed_bytes(encoding, values) as u64).sum::<u64>() + rest
 }
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
-/// generated token of a batch once.
-fn price(lab: &Lab, load: &Load, machine: Machine) -> Cost {
+/// generated token of a batch once, an evaluation of all `examples` once.
+fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
     let mut cost = Cost::default();
     let time =
         |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
@@ -331,6 +441,13 @@ fn price(lab: &Lab, load: &Load, machine: Machine) -> Cost {
         let flops = model.shape.forward_flops(sequences * tokens, model.mean_tokens);
         cost.flops += flops;
         cost.seconds += time(flops, tokens * model.shape.weight_bytes());
+    }
+    for evaluation in &load.evaluation {
+        let model = lab.model(&evaluation.model);
+        let tokens = (evaluation.share * examples as f64).ceil() * model.mean_tokens;
+        let flops = model.shape.forward_flops(tokens, model.mean_tokens);
+        cost.flops += flops;
+        cost.seconds += time(flops, if tokens > 0.0 { model.shape.weight_bytes() } else { 0.0 });
     }
     let mut models: Vec<(&str, f64)> = Vec::new();
     for training in &load.training {
@@ -372,12 +489,16 @@ pub struct Overview {
     pub classes: Vec<ClassOverview>,
     /// What was asked of the fleet against what was drawn.
     pub drawn: Vec<Asked>,
+    /// The same of the correlation of up- and downlink.
+    pub correlations: Vec<Tied>,
     /// Every domain of the corpus.
     pub domains: Vec<DomainOverview>,
     /// What became of the data on its way into the models.
     pub intake: Intake,
     /// Share of every domain in each device's private examples.
     pub split: Vec<Vec<f64>>,
+    /// Private examples of all devices.
+    pub examples: u64,
     /// Devices at work at the same time.
     pub invited: u64,
     /// Devices that work for one aggregate: fewer than are at work where these do not wait for each other.
@@ -388,6 +509,8 @@ pub struct Overview {
     pub rounds: Option<u64>,
     /// Tokens the whole run trains on, where the budget counts rounds.
     pub trained_tokens: Option<u64>,
+    /// What to read before trusting the results.
+    pub warnings: Vec<String>,
 }
 
 /// One model in the overview.

@@ -40,7 +40,7 @@ pub(crate) fn scores_of(outcome: Outcome, view: &View<'_>) -> Option<DomainScore
     match outcome {
         Outcome::Score(scores) => Some(scores),
         Outcome::Skipped => Some(DomainScores::unscored(view.plan.lab())),
-        Outcome::Device(_) | Outcome::Cloud(_) | Outcome::Panicked(_) => None,
+        Outcome::Device(..) | Outcome::Cloud(_) | Outcome::Panicked(_) => None,
     }
 }
 

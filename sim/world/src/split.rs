@@ -7,6 +7,7 @@
 //! exist here.
 
 mod dirichlet;
+mod follow;
 mod iid;
 mod natural;
 mod pathological;
@@ -18,6 +19,8 @@ use std::ops::Range;
 
 use cotune_kernel::Stream;
 use cotune_scenario::data::Split;
+
+use crate::files::Files;
 
 /// Why no split was made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -94,22 +97,53 @@ pub enum SplitError {
         /// Devices.
         devices: u32,
     },
-    /// The assignment lies in a file.
-    #[error(
-        "`split.file = \"{path}\"` is not available in this version; \
-         write iid, dirichlet, pathological, shards, natural or quantity"
-    )]
+    /// The assignment lies in a file that was not read.
+    #[error("the split `{path}` was not read")]
     File {
         /// The file as written.
         path: String,
     },
+    /// The file does not fit the corpus.
+    #[error(
+        "the split `{path}` has {lines} lines and there are {examples} private examples; write one line an example, in \
+         the order of the corpus"
+    )]
+    Lines {
+        /// The file as written.
+        path: String,
+        /// Its lines.
+        lines: usize,
+        /// Private examples.
+        examples: usize,
+    },
+    /// The file does not fit the fleet.
+    #[error("the split `{path}` names the device {device}, and the last of {devices} devices is {}", devices - 1)]
+    NoDevice {
+        /// The file as written.
+        path: String,
+        /// The device it names.
+        device: u32,
+        /// Devices.
+        devices: u32,
+    },
+    /// The corpus is only counted.
+    #[error(
+        "examples that are only counted have no domains to be split by; write split = \"iid\" or split.quantity"
+    )]
+    OnlyCounted,
 }
 
 /// Deals examples `0..labels.len()` to devices `0..devices`; `labels` holds the category of every example.
 ///
 /// # Errors
 /// Fewer examples than devices, or what the kind of split asks for cannot be had.
-pub fn deal(split: &Split, labels: &[u16], devices: u32, seed: u64) -> Result<Vec<Vec<u32>>, SplitError> {
+pub fn deal(
+    split: &Split,
+    labels: &[u16],
+    files: &Files,
+    devices: u32,
+    seed: u64,
+) -> Result<Vec<Vec<u32>>, SplitError> {
     if labels.len() < devices as usize || devices == 0 {
         return Err(SplitError::FewExamples { devices, examples: labels.len() });
     }
@@ -122,13 +156,60 @@ pub fn deal(split: &Split, labels: &[u16], devices: u32, seed: u64) -> Result<Ve
         Split::Shards(asked) => shards::deal(asked, labels, devices, seed)?,
         Split::Natural { .. } => natural::deal(labels, devices, seed),
         Split::Quantity(law) => quantity::deal(law, labels.len(), devices, seed),
-        Split::File { path } => return Err(SplitError::File { path: path.clone() }),
+        Split::File { path } => from_file(path, labels.len(), files, devices)?,
     };
     if let Some(device) = hands.iter().position(Vec::is_empty) {
         return Err(SplitError::Nothing { device: device as u32 });
     }
     hands.iter_mut().for_each(|hand| hand.sort_unstable());
     Ok(hands)
+}
+
+/// Examples of every device in a corpus that is only counted, for the splits that look at nothing else.
+///
+/// # Errors
+/// As [`deal`], or the split looks at domains.
+pub fn counts(split: &Split, examples: u64, devices: u32, seed: u64) -> Result<Vec<u32>, SplitError> {
+    let total = usize::try_from(examples).unwrap_or(usize::MAX);
+    if total < devices as usize || devices == 0 {
+        return Err(SplitError::FewExamples { devices, examples: total });
+    }
+    let parts = devices as usize;
+    match split {
+        Split::Iid => Ok((0..parts).map(|part| piece(total, part, parts).len() as u32).collect()),
+        Split::Quantity(law) => {
+            Ok(quantity::sizes(law, total, devices, seed).into_iter().map(|size| size as u32).collect())
+        }
+        _ => Err(SplitError::OnlyCounted),
+    }
+}
+
+/// The split that a file says.
+fn from_file(path: &str, examples: usize, files: &Files, devices: u32) -> Result<Vec<Vec<u32>>, SplitError> {
+    let path = path.to_owned();
+    let Some(owners) = files.owners(&path) else { return Err(SplitError::File { path }) };
+    if owners.len() != examples {
+        return Err(SplitError::Lines { path, lines: owners.len(), examples });
+    }
+    let mut hands = vec![Vec::new(); devices as usize];
+    for (example, device) in (0..).zip(owners.iter()) {
+        match hands.get_mut(*device as usize) {
+            Some(hand) => hand.push(example),
+            None => return Err(SplitError::NoDevice { path, device: *device, devices }),
+        }
+    }
+    Ok(hands)
+}
+
+/// Deals hands anew so that their main category goes by what devices are; see `split/follow.rs`.
+pub fn follow(
+    hands: Vec<Vec<u32>>,
+    labels: &[u16],
+    trait_of: &[f64],
+    strength: f64,
+    seed: u64,
+) -> Vec<Vec<u32>> {
+    follow::deal(hands, labels, trait_of, strength, seed)
 }
 
 /// Per device, the fraction of its examples in each of `categories` categories; zeros for a device without examples.

@@ -7,6 +7,7 @@ use cotune_tests::{co_plms, fedavg, plan, play, relay, standalone, tiny};
 use cotune_world::effect::{Effect, Message};
 use cotune_world::job::{Job, Outcome};
 use cotune_world::method::{CloudTask, Update};
+use cotune_world::packing;
 use cotune_world::payload::Payload;
 
 use crate::told::{Told, folded, opens_after, outcomes, sent, void};
@@ -171,6 +172,24 @@ fn the_cloud_adds_the_change_that_a_stale_device_made() {
     assert!(outcome.state["proxy"].values.iter().all(|value| *value == 4.5), "2 + (10 · 1 + 10 · 4) / 20");
 }
 
+/// What an encoding loses on the way down is not a change that the device made.
+#[test]
+fn a_stale_device_that_learned_nothing_from_a_lossy_download_changes_nothing() {
+    let plan = plan(&tiny(&fedavg("on = \"proxy\""), &[("transfer.down", "{ topk = { share = 0.1 } }")]));
+    let (lab, method) = (plan.lab(), plan.method());
+    let mut state = method.start_cloud(lab);
+    let length = state["proxy"].values.len();
+    let sent = Payload::adapter("proxy", &(0..length).map(|index| (index as f32).sin()).collect::<Vec<_>>());
+    let received = packing::received(lab, &sent);
+    assert_ne!(received, sent, "the download is lossy");
+    state.get_mut("proxy").expect("the proxy is averaged").values.fill(2.0);
+    let (model, base) = ("edge-a".to_owned(), Some(sent.into()));
+    let update = Update { device: 0, model, examples: 10, discount: 0.5, base, payload: received.into() };
+    let job = Job::Cloud { task: CloudTask { round: 2, progress: 0.5 }, state, updates: vec![update] };
+    let Outcome::Cloud(outcome) = job.perform(&plan) else { panic!("it is the cloud's") };
+    assert!(outcome.state["proxy"].values.iter().all(|value| *value == 2.0));
+}
+
 /// Six devices, four of them at work at once.
 fn federation(method: &str, coordination: &str) -> Vec<Event> {
     let tables = format!("{method}\n{coordination}\nconcurrency = 4\n");
@@ -191,6 +210,7 @@ fn every_method_runs_without_rounds() {
         fedavg("on = \"edge\"\naggregate = \"trimmed-mean\""),
         co_plms(""),
         co_plms(&relay("")),
+        fedavg("on = \"proxy\"") + "[transfer]\nup = \"int8\"\ndown = \"int8\"",
     ];
     for method in &methods {
         for (coordination, buffer) in

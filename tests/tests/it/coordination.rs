@@ -82,7 +82,7 @@ impl<'p> World<'p> {
             over: false,
         };
         let (scenario_digest, method) = (Digest::of(b"scenario"), "fedavg".to_owned());
-        world.record(EventKind::RunStarted { scenario_digest, seed, devices: 6, method });
+        world.record(EventKind::RunStarted { scenario_digest, seed, devices: 6, method, footprint: None });
         world.at(VirtualDuration::ZERO, Due::Tell(Message::Open));
         world
     }

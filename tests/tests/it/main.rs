@@ -10,6 +10,9 @@
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
+//! | `batteries.rs`    | work drains batteries, and what is too low does not train |
+//! | `cost.rs`         | work costs what the models of time, energy and carbon say, other simulators' among them |
+//! | `fleets.rs`       | the fleets that ship are what was measured, and are drawn as asked |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
@@ -17,24 +20,29 @@
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
+//! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
 //! What they share is the library of this package, and for a cloud that is told message by message `told.rs`.
 
 mod adapters;
 mod arrows;
+mod batteries;
 mod book;
 mod buffered;
 mod commands;
 mod coordination;
 mod corpora;
+mod cost;
 mod determinism;
 mod faults;
+mod fleets;
 mod methods;
 mod model;
 mod optimizer;
 mod oracles;
 mod plain_fedavg;
+mod refusals;
 mod rounds;
 mod told;
 mod transfers;

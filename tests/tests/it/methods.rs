@@ -8,6 +8,7 @@ use cotune_tests::{methods, plan, tiny};
 use cotune_world::Plan;
 use cotune_world::job::{Job, Outcome};
 use cotune_world::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Update};
+use cotune_world::packing::Residual;
 use cotune_world::payload::{Part, Payload};
 
 /// The round that is played: everything a method does has begun by then.
@@ -49,12 +50,12 @@ fn device_job(plan: &Plan, device: u32) -> Job {
     let model = model(plan, device);
     let state = plan.method().start_device(plan.lab(), &model);
     let task = DeviceTask { device, model, round: ROUND, progress: 0.5 };
-    Job::Device { task, state, received: Arc::new(broadcast(plan, device)) }
+    Job::Device { task, state, received: Arc::new(broadcast(plan, device)), residual: Residual::new() }
 }
 
 fn device_outcome(plan: &Plan, device: u32) -> DeviceOutcome {
     match device_job(plan, device).perform(plan) {
-        Outcome::Device(outcome) => *outcome,
+        Outcome::Device(outcome, _) => *outcome,
         other => panic!("{other:?}"),
     }
 }
@@ -105,7 +106,8 @@ fn a_job_that_was_written_down_has_the_same_outcome_on_another_thread_with_nothi
             let read = |bytes: Vec<u8>| codec::decode::<Job>(7, &bytes).expect("a job can be read back");
             written.into_iter().map(|bytes| read(bytes).perform(&plan)).collect::<Vec<_>>()
         });
-        let here = case.devices.iter().cloned().map(|outcome| Outcome::Device(Box::new(outcome)));
+        let here =
+            case.devices.iter().cloned().map(|outcome| Outcome::Device(Box::new(outcome), Residual::new()));
         let here: Vec<Outcome> =
             here.chain([Outcome::Cloud(Box::new(case.cloud_outcome(case.devices.len())))]).collect();
         let elsewhere = elsewhere.join().expect("the thread ends well");

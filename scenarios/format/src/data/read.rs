@@ -15,18 +15,32 @@ pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
             |node: &Node, path: &str| portion(node, path).map_err(|error| view.problems.add(error)).ok();
         view.part(key, "0.05", read).or(Portion::Fraction(default))
     };
-    let (public, validation, test) = (part("public", 0.05), part("validation", 0.05), part("test", 0.1));
+    // Examples that are only counted are all private unless the file says otherwise.
+    let usual = |share| if matches!(corpus, Some(Corpus::Sizes(_))) { 0.0 } else { share };
+    let (public, validation, test) =
+        (part("public", usual(0.05)), part("validation", usual(0.05)), part("test", usual(0.1)));
     let private = view.count("private", 1).optional();
     let split = view.choice("split", &words::SPLIT).optional().and_then(split).unwrap_or(Split::Iid);
+    let follows = view.table("follows").optional().and_then(follows);
     let data = corpus.and_then(|corpus| {
-        let data = Data { corpus, template, public, validation, test, private, split };
+        let data = Data { corpus, template, public, validation, test, private, split, follows };
         match &data.corpus {
             Corpus::Builtin(builtin) => resolve(builtin.examples, &data, &view),
+            Corpus::Sizes(counted) => resolve(counted.examples, &data, &view),
             Corpus::Sources(_) | Corpus::Sni(_) => Some(data),
         }
     });
     view.finish();
     data
+}
+
+fn follows(view: View) -> Option<Follows> {
+    const TRAITS: &[(&str, Trait)] =
+        &[("class", Trait::Class), ("region", Trait::Region), ("availability", Trait::Availability)];
+    let what = view.word("what", TRAITS).required(view.problems);
+    let strength = view.number("strength", Bound::Fraction).or(1.0);
+    view.finish();
+    Some(Follows { what: what?, strength })
 }
 
 fn corpus(view: &View, seed: u64) -> Option<Corpus> {
@@ -41,6 +55,12 @@ fn corpus(view: &View, seed: u64) -> Option<Corpus> {
         "builtin" => return builtin(corpus, seed),
         "sni" => return tasks::read(corpus).map(Corpus::Sni),
         _ => {}
+    }
+    if name == "sizes" {
+        let examples = corpus.count("examples", 1).required(corpus.problems);
+        let mean_tokens = corpus.number("mean_tokens", Bound::Positive).or(64.0);
+        corpus.finish();
+        return Some(Corpus::Sizes(Counted { examples: examples?, mean_tokens }));
     }
     corpus.finish();
     if !view.has("source") {
@@ -134,7 +154,9 @@ fn split((name, view): (&str, View)) -> Option<Split> {
             let alpha = view.number("alpha", Bound::Positive).required(view.problems);
             let min = view.count("min", 1).or(10);
             let self_balancing = view.boolean("self_balancing").or(false);
-            alpha.map(|alpha| Split::Dirichlet(Dirichlet { by, alpha, min, self_balancing }))
+            let retry = view.word("retry", &[("niid-bench", Retry::NiidBench), ("flower", Retry::Flower)]);
+            let retry = retry.or(Retry::NiidBench);
+            alpha.map(|alpha| Split::Dirichlet(Dirichlet { by, alpha, min, self_balancing, retry }))
         }
         "pathological" => {
             let by = by("domain");

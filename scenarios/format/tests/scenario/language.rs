@@ -6,6 +6,7 @@ use cotune_scenario::evaluation::{Every, Metric};
 use cotune_scenario::fault::{Classes, Corruption, Fault, Part};
 use cotune_scenario::fleet::Availability;
 use cotune_scenario::method::{Aggregate, Combine, Method, VocabularyMap};
+use cotune_scenario::transfer::Encoding;
 use cotune_scenario::{Distribution, Severity, units};
 
 use crate::common::{ZOO, changed, good, parse, parse_text, read, with};
@@ -44,6 +45,9 @@ fn the_example_of_the_design_is_read_in_si_units() {
     assert_eq!((sync.invited(100), sync.deadline_seconds), (42, Some(1500.0)));
     let crash = Fault::Crash { class: Classes::All, rate_per_second: units::tidy(0.02 / 3600.0) };
     assert_eq!(scenario.faults[0], crash);
+    assert!(matches!(scenario.faults[1..], [Fault::Corrupt { .. }, Fault::CloudRestart { .. }]));
+    let int8 = Encoding::Int8 { block: 64, error_feedback: true };
+    assert_eq!((&scenario.transfer.up, &scenario.transfer.down), (&int8, &Encoding::None));
     assert_eq!(scenario.evaluation.every, Every::Rounds(5));
     assert_eq!(scenario.evaluation.metrics, [Metric::Loss, Metric::RougeL, Metric::ExactMatch]);
     assert_eq!(scenario.budget.uplink_bytes, Some(20_000_000_000));
@@ -248,5 +252,5 @@ fn warnings_do_not_stop_a_scenario() {
     assert_eq!(checked.warnings.0.len(), 1);
     let clinics = parse("good", "city-clinics.toml").expect("TOML").check(&ZOO).expect("valid");
     let codes: Vec<&str> = clinics.warnings.0.iter().map(|warning| warning.code.name).collect();
-    assert_eq!(codes, ["W0207"], "the battery alone");
+    assert!(codes.is_empty(), "{codes:?}");
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use cotune_record::{Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
 use cotune_report::{ModelLine, terminal};
+use cotune_scenario::data::Corpus;
 use cotune_scenario::{Diagnostic, Scenario};
 use cotune_world::{End, Lab, Plan, SimulationError, simulate};
 
@@ -66,12 +67,16 @@ pub fn run(typed: &Run) -> Result<Exit, Failure> {
 fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
     let (scenario, talk) = (&loaded.scenario, setting.talk);
+    if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
+        return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
+    }
 
     // The folder comes first: one that cannot be written to is known before anything is computed.
     let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
     let plan = plan(&loaded, setting).inspect_err(|_| disclaim(&directory))?;
     let (manifest, fleet) = (setting.manifest(scenario, command), plan.record_fleet());
-    let (models, data_warnings) = (model_lines(&plan), plan.lab().intake().warnings());
+    let models = model_lines(&plan);
+    let doubts = [plan.warnings(), plan.lab().intake().warnings()].concat();
     directory.write_manifest(&manifest)?;
     directory.write_scenario(loaded.text.as_bytes(), scenario.to_lock_json().as_bytes())?;
     fleet.write_csv(&directory.tables().join("fleet.csv"))?;
@@ -81,7 +86,7 @@ fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let (method, devices, seed) = (scenario.method.name(), scenario.fleet.devices, scenario.seed);
     talk.say(format_args!("{}  {method}, {devices} devices, seed {seed}\n", scenario.name));
     let progress = Progress::begin(setting.progress, &scenario.budget, talk);
-    let recorder = Recorder::begin(&directory.events_path(), progress)?;
+    let recorder = Recorder::begin(&directory.events_path(), progress, setting.train)?;
     let (begun, options, sink) = (machine::now(), setting.options(), recorder.sink());
     let end = panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, options, sink)));
     let seconds = begun.elapsed().as_secs_f64();
@@ -98,7 +103,7 @@ fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
     let wall = setting.wall(Wall::measured(&tables, seconds), status);
     let expectations = results::expectations(scenario);
     let mut summary = summarize(&scenario.name, status, &tables, &digest, &expectations, wall);
-    summary.warnings.extend(loaded.warnings.0.iter().map(in_a_line).chain(data_warnings));
+    summary.warnings.extend(loaded.warnings.0.iter().map(in_a_line).chain(doubts));
 
     let results = Results { manifest, summary, tables, fleet, models, scenario: loaded.text };
     let written = results.write(&directory);

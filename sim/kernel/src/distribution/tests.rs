@@ -132,6 +132,46 @@ fn a_distribution_survives_being_stored() {
 }
 
 #[test]
+fn a_score_leads_to_its_quantile() {
+    for distribution in kinds() {
+        for score in [-2.0, -0.5, 0.0, 1.3] {
+            let expected = distribution.quantile(normal::cdf(score));
+            let at = distribution.at_score(score);
+            assert!(
+                (at - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+                "{distribution:?} at {score}: {at}"
+            );
+        }
+    }
+}
+
+/// Every kind from a stream of its own, so that a change of one is seen as a change of that one.
+#[test]
+fn the_stream_of_every_kind_is_pinned() {
+    let drawn: Vec<(&str, [f64; 3])> = kinds()
+        .iter()
+        .map(|distribution| {
+            let mut stream = Stream::keyed_parts(1, &[&"golden/distribution", &distribution.name()]);
+            (distribution.name(), std::array::from_fn(|_| distribution.sample(&mut stream)))
+        })
+        .collect();
+    assert_eq!(drawn, GOLDEN);
+}
+
+const GOLDEN: [(&str, [f64; 3]); 10] = [
+    ("constant", [3.5, 3.5, 3.5]),
+    ("uniform", [0.940_822_542_850_442_2, 1.759_044_768_238_871, 0.007_666_327_076_012_891]),
+    ("normal", [4.044_984_711_003_198, 6.953_067_520_667_085, -0.036_418_198_727_960_59]),
+    ("truncated-normal", [2.373_743_111_088_179, 2.060_341_654_208_702, 2.078_814_170_615_136_6]),
+    ("lognormal", [854.813_074_942_684_8, 662.563_373_773_024_6, 1_126.271_185_290_458]),
+    ("lognormal", [65.096_958_215_339_92, 23.483_820_554_341_502, 196.283_088_197_687_45]),
+    ("exponential", [61.679_748_562_508_74, 3.412_915_251_193_005, 38.914_742_070_718_27]),
+    ("weibull", [33.381_409_691_121_945, 59.759_395_304_051_5, 28.206_387_186_308_195]),
+    ("empirical", [1.0, 9.0, 1.0]),
+    ("discrete", [1.0, 1.0, 1.0]),
+];
+
+#[test]
 fn the_samples_are_pinned() {
     let mut stream = Stream::keyed(1, "golden/distribution");
     let drawn: Vec<f64> = kinds().iter().map(|distribution| distribution.sample(&mut stream)).collect();

@@ -16,6 +16,7 @@ pub fn run() -> Vec<Event> {
             seed: 1,
             devices: 4,
             method: "co-plms".into(),
+            footprint: None,
         },
     );
     for device in 0..2 {
@@ -83,7 +84,7 @@ pub fn buffered() -> Vec<Event> {
         events.push(Event { time_ns: (seconds * 1e9) as u64, class: 2, source: 1, seq, kind });
     };
     let (scenario_digest, method) = (Digest::of(b"scenario"), "fedavg".to_owned());
-    at(0.0, EventKind::RunStarted { scenario_digest, seed: 1, devices: 6, method });
+    at(0.0, EventKind::RunStarted { scenario_digest, seed: 1, devices: 6, method, footprint: None });
     at(0.0, EventKind::RoundOpened { round: 1, invited: vec![0, 2] });
     for device in [0, 2] {
         at(0.0, EventKind::DownloadStarted { round: 1, device, bytes: 100 });

@@ -130,6 +130,7 @@ fn the_metrics_have_the_documented_names_and_values() {
             "edge.rouge-l.mean 55",
             "edge.rouge-l.p10 51",
             "edge.rouge-l.p90 59",
+            "energy.marginal_joules 32",
             "energy.total_joules 132",
             "participation.gini 0.5",
             "round.duration.mean_seconds 10",

@@ -72,7 +72,16 @@ pub fn synthetic(name: &str, devices: u32, rounds: u32, cohort: u32) -> Syntheti
     let fleet = fleet(&mut dice, devices);
     let mut log = Log { events: Vec::new() };
     let scenario_digest = Digest::of(name.as_bytes());
-    log.at(0.0, EventKind::RunStarted { scenario_digest, seed: 1, devices, method: "co-plms".into() });
+    log.at(
+        0.0,
+        EventKind::RunStarted {
+            scenario_digest,
+            seed: 1,
+            devices,
+            method: "co-plms".into(),
+            footprint: None,
+        },
+    );
     evaluate(&mut log, &mut dice, &fleet, 0, 0.0, 0.0);
     let mut now = 0.001;
     for round in 1..=rounds {

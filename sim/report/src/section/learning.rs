@@ -24,6 +24,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
             "Edge: mean over the panel's devices, each on its own mix of domains; the shaded band reaches from the 10th to the 90th percentile of devices. "
             "Edge, all: the same models on all domains. Rouge-L can be high on filler words alone: read it beside exact match."
         }
+        @if let Some(words) = trained_for_others(input) { p.note { (words) } }
         div.pair {
             @for metric in metrics.iter().filter(|metric| **metric != "loss") { (picture(input, &scores, metric, true)) }
             @for metric in metrics.iter().filter(|metric| **metric != "loss") { (picture(input, &scores, metric, false)) }
@@ -95,4 +96,14 @@ fn picture(input: &ReportInput, scores: &[Score], metric: &str, by_time: bool) -
             (chart.draw())
         }
     }
+}
+
+/// Whose scores these are where something else is paid for: quality is that of the models that train.
+fn trained_for_others(input: &ReportInput) -> Option<String> {
+    let billed = input.models.iter().filter(|model| model.trained_as != model.billed_as);
+    let lines: Vec<String> = billed
+        .map(|model| format!("{} scores as {}, billed as {}", model.name, model.trained_as, model.billed_as))
+        .collect();
+    (!lines.is_empty())
+        .then(|| format!("Quality is that of the models that really train: {}.", lines.join("; ")))
 }

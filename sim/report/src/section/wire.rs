@@ -69,6 +69,37 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
     Some(html! {
         (bars.draw())
         (table(&["", "All rounds", "Per accepted update", "Share", ""], &rows))
+        @if let Some(reasons) = by_reason(input) { (reasons) }
+    })
+}
+
+/// Bytes of both directions by what became of the device's round.
+fn by_reason(input: &ReportInput) -> Option<Markup> {
+    let mut sums: BTreeMap<String, (u64, [u64; 2])> = BTreeMap::new();
+    for row in &input.tables.reports {
+        let outcome = match row.outcome {
+            Some(Outcome::Accepted) => "accepted".to_owned(),
+            Some(Outcome::Not(reason)) => reason.to_string(),
+            None => "pending".to_owned(),
+        };
+        let (count, [down, up]) = sums.entry(outcome).or_default();
+        *count += 1;
+        *down += row.bytes_down;
+        *up += row.bytes_up;
+    }
+    if sums.len() < 2 {
+        return None;
+    }
+    let rows: Vec<Vec<Markup>> = sums
+        .into_iter()
+        .map(|(outcome, (count, [down, up]))| {
+            let numbers = [format::count(count as f64), format::bytes(down as f64), format::bytes(up as f64)];
+            std::iter::once(html! { (outcome) }).chain(numbers.map(cell)).collect()
+        })
+        .collect();
+    Some(html! {
+        h3 { "By what became of the device's round" }
+        (table(&["", "Devices", "Down", "Up"], &rows))
     })
 }
 

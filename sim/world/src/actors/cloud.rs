@@ -1,6 +1,6 @@
 //! The cloud's actor.
 
-use crate::actors::Deliver;
+use crate::actors::{Answer, Deliver};
 use crate::coordination::CloudCore;
 use crate::effect::{Effect, View};
 use crate::plan::Plan;
@@ -23,6 +23,6 @@ impl Handler<Deliver> for Cloud {
     fn handle(&mut self, deliver: Deliver, _context: &mut Self::Context) -> Self::Result {
         let effects: Vec<Effect> =
             self.core.on(deliver.message, &View { now: deliver.now, plan: &self.plan });
-        MessageResult(effects)
+        MessageResult(Answer { effects, memory: None })
     }
 }

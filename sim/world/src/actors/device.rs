@@ -1,8 +1,8 @@
 //! One device's actor.
 
-use crate::actors::Deliver;
-use crate::device::{DeviceCore, DeviceMemory};
-use crate::effect::View;
+use crate::actors::{Answer, Deliver};
+use crate::device::DeviceCore;
+use crate::effect::{Effect, View};
 use crate::plan::Plan;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -11,12 +11,9 @@ use std::sync::Arc;
 pub(super) struct Device {
     pub core: DeviceCore,
     pub plan: Arc<Plan>,
+    /// Whether it stays an actor when it has nothing to do.
+    pub stays: bool,
 }
-
-/// Ends the actor and yields what the device keeps.
-#[derive(actix::Message)]
-#[rtype(result = "DeviceMemory")]
-pub(super) struct Passivate;
 
 impl Actor for Device {
     type Context = Context<Self>;
@@ -25,16 +22,14 @@ impl Actor for Device {
 impl Handler<Deliver> for Device {
     type Result = MessageResult<Deliver>;
 
-    fn handle(&mut self, deliver: Deliver, _context: &mut Self::Context) -> Self::Result {
-        MessageResult(self.core.on(deliver.message, &View { now: deliver.now, plan: &self.plan }))
-    }
-}
-
-impl Handler<Passivate> for Device {
-    type Result = MessageResult<Passivate>;
-
-    fn handle(&mut self, _passivate: Passivate, context: &mut Self::Context) -> Self::Result {
-        context.stop();
-        MessageResult(self.core.memory().clone())
+    /// A device that rests hands its memory back with its last answer.
+    fn handle(&mut self, deliver: Deliver, context: &mut Self::Context) -> Self::Result {
+        let effects = self.core.on(deliver.message, &View { now: deliver.now, plan: &self.plan });
+        let rests = !self.stays && effects.iter().any(|effect| matches!(effect, Effect::Passivate));
+        let memory = rests.then(|| {
+            context.stop();
+            self.core.take_memory()
+        });
+        MessageResult(Answer { effects, memory })
     }
 }

@@ -1,21 +1,25 @@
 //! The scheduler: owns virtual time, and carries out what parties ask for.
 
 use super::cloud::Cloud;
-use super::device::{Device, Passivate};
+use super::device::Device;
+use super::journey::{Journey, Outcome};
 use super::recorder::{Recorder, Write};
-use super::{Deliver, End, Options, SimulationError};
+use super::{End, Options, SimulationError};
 use crate::coordination::CloudCore;
 use crate::device::{DeviceCore, DeviceMemory};
-use crate::effect::{Effect, Label, Message, Party};
+use crate::effect::{Effect, Interruption, Label, Message, Party};
 use crate::hazard::Direction;
-use crate::network::{Ended, Network};
+use crate::network::{Ended, Flowing, Network};
+use crate::packing::Residual;
 use crate::plan::Plan;
 use crate::pool::{Pool, Ticket};
+use actix::dev::Request;
 use actix::prelude::*;
-use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualTime};
-use cotune_record::{Event, EventKind};
+use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualDuration, VirtualTime};
+use cotune_record::{Event, EventKind, Footprint};
 use cotune_scenario::scenario::Actors;
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,6 +41,10 @@ fn message_class(to: Party) -> u8 {
     }
 }
 
+/// Events that are written together where nothing is learned (chosen: a message to the recorder is a tenth of what encoding
+/// them takes).
+const BATCH: usize = 256;
+
 /// The scheduler's own source key.
 const SCHEDULER: u64 = 0;
 
@@ -45,7 +53,7 @@ const SCHEDULER: u64 = 0;
 enum Due {
     /// Tell a party something.
     Tell(Party, Message),
-    /// A transfer's handshake is over.
+    /// A transfer's handshake is over, or its device's rate has changed.
     Flow(FlowId),
     /// A transfer of a link is complete.
     Link(Direction),
@@ -55,17 +63,10 @@ enum Due {
     Job(Party, Label, Ticket),
 }
 
-/// Handle the next due entry.
+/// Play the run to its end.
 #[derive(actix::Message)]
-#[rtype(result = "Result<Progress, SimulationError>")]
-pub(super) struct Step;
-
-/// Whether there is more to come.
-#[derive(Debug)]
-pub(super) enum Progress {
-    More,
-    Ended(End),
-}
+#[rtype(result = "Outcome")]
+pub(super) struct Play;
 
 /// The actor that owns virtual time.
 pub(super) struct Scheduler {
@@ -78,11 +79,18 @@ pub(super) struct Scheduler {
     cut_due: BTreeMap<FlowId, EventId>,
     pool: Pool,
     cloud: Addr<Cloud>,
-    live: BTreeMap<u32, Addr<Device>>,
+    /// The actor of every device that has one: a pointer for each device of the fleet.
+    live: Vec<Option<Addr<Device>>>,
     /// Devices without an actor that have something to remember.
     cold: BTreeMap<u32, DeviceMemory>,
     recorder: Addr<Recorder>,
     stop: Arc<AtomicBool>,
+    /// Whether anything is learned.
+    train: bool,
+    /// Whether the run's first event is on its way.
+    began: bool,
+    /// Events that are not with the recorder yet.
+    unwritten: Vec<Event>,
     ended: Option<End>,
 }
 
@@ -98,6 +106,7 @@ impl Scheduler {
             Party::Cloud.source(),
             Due::Tell(Party::Cloud, Message::Open),
         );
+        let live = vec![None; plan.fleet().devices() as usize];
         let mut scheduler = Self {
             network: Network::new(&plan),
             pool: Pool::start(&plan, options.threads, options.train, options.delays),
@@ -106,10 +115,13 @@ impl Scheduler {
             link_due: [None, None],
             cut_due: BTreeMap::new(),
             cloud,
-            live: BTreeMap::new(),
+            live,
             cold: BTreeMap::new(),
             recorder,
             stop: Arc::clone(&options.stop),
+            train: options.train,
+            began: false,
+            unwritten: Vec::new(),
             ended: None,
         };
         if scheduler.keeps_all() {
@@ -120,23 +132,38 @@ impl Scheduler {
         scheduler
     }
 
+    /// A scheduler with nothing to do and an actor for every device.
+    pub(super) fn idle(plan: Arc<Plan>, options: &Options, recorder: Addr<Recorder>) -> Self {
+        let mut scheduler = Self::new(plan, options, recorder);
+        scheduler.queue = EventQueue::new();
+        scheduler.began = true;
+        for device in 0..scheduler.plan.fleet().devices() {
+            scheduler.actor(device);
+        }
+        scheduler
+    }
+
     fn keeps_all(&self) -> bool {
         self.plan.scenario().simulation.actors == Actors::All
     }
 
     /// The actor of a device, made when it has none.
-    fn actor(&mut self, device: u32) -> Addr<Device> {
-        if let Some(actor) = self.live.get(&device) {
-            return actor.clone();
+    pub(super) fn actor(&mut self, device: u32) -> &Addr<Device> {
+        let place = device as usize;
+        if self.live[place].is_none() {
+            let memory = self.cold.remove(&device).unwrap_or_else(|| {
+                let model = &self.plan.fleet().class_of(device).model;
+                DeviceMemory {
+                    state: self.plan.method().start_device(self.plan.lab(), model),
+                    residual: Residual::new(),
+                    charge: None,
+                }
+            });
+            let core = DeviceCore::new(device, memory);
+            let actor = Device { core, plan: Arc::clone(&self.plan), stays: self.keeps_all() }.start();
+            self.live[place] = Some(actor);
         }
-        let memory = self.cold.remove(&device).unwrap_or_else(|| {
-            let model = &self.plan.fleet().class_of(device).model;
-            DeviceMemory { state: self.plan.method().start_device(self.plan.lab(), model) }
-        });
-        let core = DeviceCore::new(device, memory);
-        let actor = Device { core, plan: Arc::clone(&self.plan) }.start();
-        self.live.insert(device, actor.clone());
-        actor
+        self.live[place].as_ref().expect("it has just been started")
     }
 
     /// The first event of the run.
@@ -147,7 +174,19 @@ impl Scheduler {
             seed: scenario.seed,
             devices: self.plan.fleet().devices(),
             method: self.plan.method().name().to_string(),
+            footprint: self.footprint(),
         }
+    }
+
+    /// What the scenario says of the cloud's power and of carbon, if anything.
+    fn footprint(&self) -> Option<Footprint> {
+        let scenario = self.plan.scenario();
+        let footprint = Footprint {
+            cloud_watts: scenario.cloud.power_watts,
+            cloud_grams_per_joule: scenario.cloud.carbon_grams_per_joule,
+            device_grams_per_joule: scenario.fleet.carbon_grams_per_joule,
+        };
+        (footprint != Footprint::default()).then_some(footprint)
     }
 
     /// Handles what concerns the network alone; yields what a party has to be told.
@@ -160,8 +199,11 @@ impl Scheduler {
             }
             Due::Flow(flow) => {
                 let plan = Arc::clone(&self.plan);
-                if let Some(direction) = self.network.flow(now, flow, &plan) {
+                if let Some(Flowing { direction, changes_at }) = self.network.flow(now, flow, &plan) {
                     self.watch(direction);
+                    if let Some(at) = changes_at {
+                        self.queue.push(at, class::NETWORK, SCHEDULER, Due::Flow(flow));
+                    }
                 }
                 None
             }
@@ -216,12 +258,11 @@ impl Scheduler {
         }
     }
 
-    /// Carries out what a party asked for; yields the events to be written down and whether the party rests.
-    fn carry_out(&mut self, key: EventKey, party: Party, effects: Vec<Effect>) -> (Vec<Event>, bool) {
-        let (mut events, mut rests) = (Vec::new(), false);
+    /// Carries out what a party asked for. Events wait until they are written.
+    pub(super) fn carry_out(&mut self, key: EventKey, party: Party, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record(kind) => events.push(Event::new(key, kind)),
+                Effect::Record(kind) => self.unwritten.push(Event::new(key, kind)),
                 Effect::Send(transfer) => {
                     let plan = Arc::clone(&self.plan);
                     let begun = self.network.begin(key.time, transfer, &plan);
@@ -253,11 +294,11 @@ impl Scheduler {
                         self.queue.push(key.time, message_class(to), to.source(), Due::Tell(to, message));
                     }
                 }
-                Effect::Passivate => rests = !self.keeps_all(),
+                // Its actor has stopped and sent its memory along, unless all actors stay.
+                Effect::Passivate => {}
                 Effect::End(_) => self.ended = Some(End::Complete),
             }
         }
-        (events, rests)
     }
 }
 
@@ -265,65 +306,29 @@ impl Actor for Scheduler {
     type Context = Context<Self>;
 }
 
-impl Handler<Step> for Scheduler {
-    type Result = ResponseActFuture<Self, Result<Progress, SimulationError>>;
+/// Have something due for some devices that they ignore.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub(super) struct Rouse(pub std::ops::Range<u32>);
 
-    /// Pops one due entry, tells its party, and carries out what it answers.
-    fn handle(&mut self, _step: Step, _context: &mut Self::Context) -> Self::Result {
-        let step = match self.next() {
-            Err(done) => return Box::pin(fut::ready(done)),
-            Ok(step) => step,
-        };
-        let Some((key, party, message)) = step else {
-            return Box::pin(fut::ready(Ok(Progress::More)));
-        };
-        let deliver = Deliver { now: key.time, message };
-        let first = (self.queue_is_fresh(key)).then(|| Event::new(key, self.beginning()));
-        let device = match party {
-            Party::Cloud => None,
-            Party::Device(device) => Some((device, self.actor(device))),
-        };
-        let (cloud, recorder) = (self.cloud.clone(), self.recorder.clone());
-        let gone = move |_| SimulationError::Actor { party: format!("{party:?}") };
-        let asked = {
-            let device = device.clone();
-            async move {
-                match device {
-                    None => cloud.send(deliver).await,
-                    Some((_, actor)) => actor.send(deliver).await,
-                }
-                .map_err(gone)
-            }
-        };
-        Box::pin(asked.into_actor(self).then(move |effects, scheduler, _context| {
-            let carried = effects.map(|effects| scheduler.carry_out(key, party, effects));
-            let ended = scheduler.ended;
-            let finish = async move {
-                let (mut events, rests) = carried?;
-                if let Some(first) = first {
-                    events.insert(0, first);
-                }
-                if !events.is_empty() {
-                    let written = recorder.send(Write(events)).await;
-                    written.map_err(gone)?.map_err(SimulationError::Record)?;
-                }
-                let memory = match device {
-                    Some((device, actor)) if rests => {
-                        Some((device, actor.send(Passivate).await.map_err(gone)?))
-                    }
-                    _ => None,
-                };
-                Ok((ended, memory))
-            };
-            finish.into_actor(scheduler).map(|done, scheduler, _context| {
-                let (ended, memory) = done?;
-                if let Some((device, memory)) = memory {
-                    scheduler.live.remove(&device);
-                    scheduler.cold.insert(device, memory);
-                }
-                Ok(ended.map_or(Progress::More, Progress::Ended))
-            })
-        }))
+impl Handler<Rouse> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Rouse(devices): Rouse, _context: &mut Self::Context) {
+        for device in devices {
+            let (party, cause) = (Party::Device(device), Interruption::Offline);
+            let message = Message::Interrupted { cause };
+            let after = VirtualDuration::from_nanos(u64::from(device) * 7_919 % 1_000_003);
+            self.queue.push_after(after, class::TIMER, party.source(), Due::Tell(party, message));
+        }
+    }
+}
+
+impl Handler<Play> for Scheduler {
+    type Result = ResponseActFuture<Self, Outcome>;
+
+    fn handle(&mut self, _play: Play, _context: &mut Self::Context) -> Self::Result {
+        Box::pin(Journey::new())
     }
 }
 
@@ -331,9 +336,9 @@ type Told = Option<(EventKey, Party, Message)>;
 
 impl Scheduler {
     /// The next thing to tell, or how the run ends.
-    fn next(&mut self) -> Result<Told, Result<Progress, SimulationError>> {
+    pub(super) fn next(&mut self) -> Result<Told, Outcome> {
         if self.stop.load(Ordering::Relaxed) {
-            return Err(Ok(Progress::Ended(End::Interrupted)));
+            return Err(Ok(End::Interrupted));
         }
         let Some((key, due)) = self.queue.pop() else {
             let seconds = self.queue.now().as_secs_f64();
@@ -342,8 +347,38 @@ impl Scheduler {
         Ok(self.network_step(key.time, due).map(|(party, message)| (key, party, message)))
     }
 
-    /// Whether `key` is that of the first entry of the run.
-    fn queue_is_fresh(&self, key: EventKey) -> bool {
-        key.time == VirtualTime::ZERO && key.class == class::TIMER && key.seq == 0
+    /// Puts the run's first event before those of its first entry, whose key is `key`.
+    pub(super) fn begin_recording(&mut self, key: EventKey) {
+        if !std::mem::replace(&mut self.began, true) {
+            self.unwritten.push(Event::new(key, self.beginning()));
+        }
+    }
+
+    /// Whether events have waited long enough. With learning a job may take minutes, so they are written at once.
+    pub(super) fn should_write(&self) -> bool {
+        self.unwritten.len() >= if self.train { 1 } else { BATCH }
+    }
+
+    /// Hands all events that wait to the recorder.
+    pub(super) fn write(&mut self) -> Pin<Box<Request<Recorder, Write>>> {
+        Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
+    }
+
+    /// The cloud's actor.
+    pub(super) fn cloud(&self) -> &Addr<Cloud> {
+        &self.cloud
+    }
+
+    /// Keeps what a device remembers that has given its actor up.
+    pub(super) fn rest(&mut self, party: Party, memory: Option<DeviceMemory>) {
+        if let (Party::Device(device), Some(memory)) = (party, memory) {
+            self.live[device as usize] = None;
+            self.cold.insert(device, memory);
+        }
+    }
+
+    /// How the run ended, once it has.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.ended
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::lab::Lab;
 use crate::method::{Method, State, Update};
+use crate::packing;
 use crate::payload::{Part, Payload};
 use std::sync::Arc;
 
@@ -15,12 +16,14 @@ pub(crate) fn discount(staleness: u32, exponent: f64) -> f64 {
     libm::pow(1.0 + f64::from(staleness), -exponent)
 }
 
-/// Moves updates of older models onto the cloud's: what it would send now, and the change that the device made.
+/// Moves updates of older models onto the cloud's: what it would send now, and the change that the device made to what it
+/// received.
 pub(crate) fn rebase(lab: &Lab, method: &dyn Method, cloud: &State, updates: Vec<Update>) -> Vec<Update> {
     let onto = |mut update: Update| {
         if let Some(sent) = update.base.take() {
             let now = method.broadcast(lab, cloud, &update.model);
-            update.payload = Arc::new(moved(&update.payload, &sent, &now));
+            let received = packing::received(lab, &sent);
+            update.payload = Arc::new(moved(&update.payload, &received, &now));
         }
         update
     };

@@ -15,6 +15,7 @@ use cotune_scenario::fleet::Diurnal as Written;
 use super::equilibrium::residual;
 use super::sessions::lengths;
 use super::{AvailabilityError, Epoch, History};
+use crate::files::Files;
 use crate::fleet::any_sign;
 
 const DAY: f64 = 86_400.0;
@@ -45,9 +46,9 @@ impl Diurnal {
     ///
     /// # Errors
     /// A distribution that this version does not have, or sessions whose mean is zero or infinite.
-    pub fn new(written: &Written) -> Result<Self, AvailabilityError> {
-        let (session, mean) = lengths("session", &written.session_seconds)?;
-        let timezone = any_sign(&written.timezone_seconds)
+    pub fn new(written: &Written, files: &Files) -> Result<Self, AvailabilityError> {
+        let (session, mean) = lengths("session", &written.session_seconds, files)?;
+        let timezone = any_sign(&written.timezone_seconds, files)
             .map_err(|source| AvailabilityError::Distribution { key: "timezones", source })?;
         let online: [f64; SLOTS + 1] =
             std::array::from_fn(|slot| curve(written, slot as f64 / SLOTS as f64).min(MOST));
@@ -62,6 +63,16 @@ impl Diurnal {
     /// The fraction of devices that are online, over a day.
     pub fn share_online(&self) -> f64 {
         self.online[..SLOTS].iter().sum::<f64>() / SLOTS as f64
+    }
+
+    /// Local time minus the simulation's clock \[s\], by a device.
+    pub fn timezone(&self, seed: u64, device: u32) -> f64 {
+        match self.timezone {
+            Distribution::Constant(seconds) => seconds,
+            _ => self
+                .timezone
+                .sample(&mut Stream::keyed_parts(seed, &[&"device", &device, &"availability/timezone"])),
+        }
     }
 
     /// When a gap that begins `from` seconds into the day ends; none: not on this day.
@@ -95,8 +106,7 @@ impl History for Diurnal {
     }
 
     fn shift(&self, seed: u64, device: u32) -> u64 {
-        let mut stream = Stream::keyed_parts(seed, &[&"device", &device, &"availability/timezone"]);
-        let since_trough = self.timezone.sample(&mut stream) - self.peak + 0.5 * DAY;
+        let since_trough = self.timezone(seed, device) - self.peak + 0.5 * DAY;
         VirtualDuration::from_secs_f64(since_trough.rem_euclid(DAY)).as_nanos() % self.length()
     }
 

@@ -12,6 +12,7 @@ use cotune_scenario::Distribution as Written;
 
 use super::equilibrium::residual;
 use super::{AvailabilityError, Epoch, History};
+use crate::files::Files;
 use crate::fleet::not_negative;
 
 /// Mean cycles (a session and a gap) in an epoch (chosen: borders touch less than 2 % of the sessions).
@@ -31,9 +32,9 @@ impl Sessions {
     ///
     /// # Errors
     /// A distribution that this version does not have, or whose mean is zero or infinite.
-    pub fn new(online: &Written, offline: &Written) -> Result<Self, AvailabilityError> {
-        let (online, mean_on) = lengths("online", online)?;
-        let (offline, mean_off) = lengths("offline", offline)?;
+    pub fn new(online: &Written, offline: &Written, files: &Files) -> Result<Self, AvailabilityError> {
+        let (online, mean_on) = lengths("online", online, files)?;
+        let (offline, mean_off) = lengths("offline", offline, files)?;
         let length = VirtualDuration::from_secs_f64(CYCLES * (mean_on + mean_off));
         let share_online = mean_on / (mean_on + mean_off);
         Ok(Self { online, offline, share_online, length: length.max(VirtualDuration::from_nanos(1)) })
@@ -49,8 +50,10 @@ impl Sessions {
 pub(super) fn lengths(
     key: &'static str,
     written: &Written,
+    files: &Files,
 ) -> Result<(Distribution, f64), AvailabilityError> {
-    let lengths = not_negative(written).map_err(|source| AvailabilityError::Distribution { key, source })?;
+    let lengths =
+        not_negative(written, files).map_err(|source| AvailabilityError::Distribution { key, source })?;
     let mean = lengths.mean();
     if mean > 0.0 && mean.is_finite() {
         Ok((lengths, mean))

@@ -4,6 +4,7 @@ use cotune_scenario::fleet::Availability as WrittenAvailability;
 use cotune_scenario::fleet::Diurnal as WrittenDiurnal;
 
 use super::*;
+use crate::files::Files;
 
 const HOUR: f64 = 3_600.0;
 
@@ -12,22 +13,27 @@ fn at(seconds: f64) -> VirtualTime {
 }
 
 fn markov(mean_on_seconds: f64, mean_off_seconds: f64) -> Availability {
-    Availability::new(&WrittenAvailability::Markov { mean_on_seconds, mean_off_seconds }).unwrap()
+    Availability::new(&WrittenAvailability::Markov { mean_on_seconds, mean_off_seconds }, &Files::default())
+        .unwrap()
 }
 
 fn sessions(online_seconds: Written, offline_seconds: Written) -> Availability {
-    Availability::new(&WrittenAvailability::Sessions { online_seconds, offline_seconds }).unwrap()
+    Availability::new(&WrittenAvailability::Sessions { online_seconds, offline_seconds }, &Files::default())
+        .unwrap()
 }
 
 /// The shipped example: 85 % at half past two, 8 % half a day later, sessions of 50 minutes.
 fn diurnal(timezone_seconds: Written) -> Availability {
-    Availability::new(&WrittenAvailability::Diurnal(WrittenDiurnal {
-        peak_seconds: 2.5 * HOUR,
-        online_at_peak: 0.85,
-        online_at_trough: 0.08,
-        session_seconds: Written::Exponential { mean: 3_000.0 },
-        timezone_seconds,
-    }))
+    Availability::new(
+        &WrittenAvailability::Diurnal(WrittenDiurnal {
+            peak_seconds: 2.5 * HOUR,
+            online_at_peak: 0.85,
+            online_at_trough: 0.08,
+            session_seconds: Written::Exponential { mean: 3_000.0 },
+            timezone_seconds,
+        }),
+        &Files::default(),
+    )
     .unwrap()
 }
 
@@ -272,13 +278,16 @@ fn diurnal_sessions_have_the_length_asked_for() {
 
 #[test]
 fn a_fleet_that_is_always_at_its_peak_is_nearly_always_there() {
-    let availability = Availability::new(&WrittenAvailability::Diurnal(WrittenDiurnal {
-        peak_seconds: 0.0,
-        online_at_peak: 1.0,
-        online_at_trough: 1.0,
-        session_seconds: Written::Exponential { mean: 3_000.0 },
-        timezone_seconds: Written::Constant(0.0),
-    }))
+    let availability = Availability::new(
+        &WrittenAvailability::Diurnal(WrittenDiurnal {
+            peak_seconds: 0.0,
+            online_at_peak: 1.0,
+            online_at_trough: 1.0,
+            session_seconds: Written::Exponential { mean: 3_000.0 },
+            timezone_seconds: Written::Constant(0.0),
+        }),
+        &Files::default(),
+    )
     .unwrap();
     assert!(fraction(&availability, 10_000, at(1e5)) > 0.995);
 }
@@ -292,12 +301,9 @@ fn the_end_of_time_can_be_asked_about() {
 }
 
 #[test]
-fn what_cannot_be_played_says_what_can() {
-    let error = |written| Availability::new(&written).unwrap_err().to_string();
-    assert_eq!(
-        error(WrittenAvailability::Trace { file: "t.csv".into() }),
-        "`trace = \"t.csv\"` is not available in this version; write always, markov, diurnal or sessions"
-    );
+fn what_cannot_be_played_says_why() {
+    let error = |written| Availability::new(&written, &Files::default()).unwrap_err().to_string();
+    assert_eq!(error(WrittenAvailability::Trace { file: "t.csv".into() }), "the trace `t.csv` was not read");
     assert_eq!(
         error(WrittenAvailability::Markov { mean_on_seconds: 0.0, mean_off_seconds: 1.0 }),
         "the mean of `mean_on` is 0 s; it must be positive and finite"
@@ -307,8 +313,7 @@ fn what_cannot_be_played_says_what_can() {
             online_seconds: Written::Constant(1.0),
             offline_seconds: Written::Empirical { file: "gaps.txt".into() },
         }),
-        "`offline`: `empirical = \"gaps.txt\"` is not available in this version; write a lognormal with its \
-         median and p95"
+        "`offline`: the samples of `empirical = \"gaps.txt\"` were not read"
     );
 }
 

@@ -176,7 +176,7 @@ impl Server {
         self.round + 1
     }
 
-    /// Up to `wanted` devices that are online, reachable, idle and not `passed` over. Draw `draw` of the run.
+    /// Up to `wanted` devices that are online and charged, reachable, idle and not `passed` over. Draw `draw` of the run.
     pub(super) fn choose(
         &self,
         draw: u32,
@@ -191,7 +191,7 @@ impl Server {
             !self.busy.contains(&device)
                 && !passed(device)
                 && (!partitioned || reachable(device))
-                && plan.fleet().class_of(device).availability.online(seed, device, view.now)
+                && plan.fleet().is_ready(seed, device, view.now)
         };
         select(seed, draw, plan.fleet().devices(), wanted, eligible)
     }
@@ -243,7 +243,7 @@ impl Server {
     /// An update that is taken into a round, with what is said of it.
     pub(super) fn accept(open: &mut OpenRound, transfer: &Transfer, age: Age, view: &View<'_>) -> Effect {
         let device = transfer.device;
-        let examples = view.plan.lab().examples_of(device).len() as u64;
+        let examples = u64::from(view.plan.lab().count_of(device));
         let model = view.plan.fleet().class_of(device).model.to_string();
         let payload = Arc::clone(&transfer.payload);
         let Age { staleness, discount, base } = age;
@@ -314,7 +314,7 @@ impl Server {
                 let fault = EventKind::Fault { kind: FaultKind::Panic, device: None, detail };
                 effects.push(Effect::Record(fault));
             }
-            Outcome::Skipped | Outcome::Device(_) | Outcome::Score(_) => {}
+            Outcome::Skipped | Outcome::Device(..) | Outcome::Score(_) => {}
         }
         if let Some(generation) = plan.method().cloud_load(round).generation.last() {
             let prompts = generation.sequences;

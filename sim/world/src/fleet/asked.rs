@@ -76,7 +76,31 @@ pub struct Asked {
     pub drawn_p95: f64,
 }
 
+/// How closely up- and downlink of a class are tied.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Tied {
+    /// The class.
+    pub class: String,
+    /// `link.correlation`.
+    pub asked: f64,
+    /// Pearson's correlation of the logarithms over the devices drawn.
+    pub drawn: f64,
+}
+
 impl Fleet {
+    /// The correlation of up- and downlink in every class that asks for one and has at least three devices.
+    pub fn correlations(&self) -> Vec<Tied> {
+        let tied = |(index, class): (usize, &super::DeviceClass)| {
+            let mine = (0..self.class.len()).filter(|device| usize::from(self.class[*device]) == index);
+            let links: Vec<(f64, f64)> =
+                mine.map(|device| (self.down[device].ln(), self.up[device].ln())).collect();
+            let asked = class.correlation;
+            let drawn = pearson(&links).filter(|_| asked != 0.0 && links.len() > 2)?;
+            Some(Tied { class: class.name.to_string(), asked, drawn })
+        };
+        self.classes.iter().enumerate().filter_map(tied).collect()
+    }
+
     /// Every quantity of every class that has devices, by class, then in the order of [`Quantity::ALL`]. Percentiles
     /// of what was drawn are nearest ranks: the least value that a share `p` of the devices does not exceed.
     pub fn asked_against_drawn(&self) -> Vec<Asked> {
@@ -105,4 +129,13 @@ impl Fleet {
         }
         rows
     }
+}
+
+/// Pearson's correlation; none where one side does not vary.
+fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
+    let n = pairs.len() as f64;
+    let (x, y) = pairs.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0 / n, sum.1 + pair.1 / n));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| pairs.iter().map(|(a, b)| of(a - x, b - y)).sum::<f64>();
+    let spread = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
+    (spread > 0.0).then(|| sum(&|a, b| a * b) / spread)
 }

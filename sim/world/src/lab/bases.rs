@@ -22,7 +22,7 @@ pub(super) fn open(
     let mut bases = BTreeMap::new();
     let unseen = match &scenario.data.corpus {
         Corpus::Builtin(builtin) => builtin.unseen_domains.as_slice(),
-        Corpus::Sources(_) | Corpus::Sni(_) => &[],
+        Corpus::Sources(_) | Corpus::Sni(_) | Corpus::Sizes(_) => &[],
     };
     for (name, model) in &scenario.models {
         let base_error = |source| LabError::Base { model: name.clone(), source };

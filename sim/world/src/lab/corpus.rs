@@ -45,6 +45,7 @@ pub(super) fn make(scenario: &Scenario, site: &Site) -> Result<Made, LabError> {
             let corpus = corpus::domains(&spec)?.reworded(&Template::default(), &template);
             Ok(Made { corpus, sources: Vec::new() })
         }
+        written::Corpus::Sizes(_) => Ok(Made { corpus: Corpus::default(), sources: Vec::new() }),
         written::Corpus::Sources(files) => {
             let (mut rows, mut sources) = (Vec::new(), Vec::new());
             for file in files {

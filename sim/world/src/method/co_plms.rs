@@ -18,8 +18,8 @@
 use super::relay::{Labelled, RelayLessons, RelaySet, lessons, passing, relay_set};
 use super::training::{Batches, Pace, Rate, all, learner, pick, private_text, tune};
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, GenerationLoad, Load, Method, Refusal, State,
-    Subject, TrainingLoad, Update, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, EvaluationLoad, GenerationLoad, Load, Method,
+    Refusal, State, Subject, TrainingLoad, Update, subject,
 };
 use crate::aggregate::aggregate;
 use crate::lab::{Lab, LabModel};
@@ -452,12 +452,19 @@ impl CoPlms {
                 train(student, mutual, batch + beside),
                 train(proxy, tune_proxy + mutual, batch),
             ],
-            generation: Vec::new(),
+            ..Load::default()
         };
         if let Some(relay) = relay {
             let generate =
                 |tokens| GenerationLoad { model: proxy.to_string(), sequences: relay.prompts, tokens };
             load.generation = vec![generate(super::relay::PROMPT_TOKENS as u32), generate(relay.max_tokens)];
+            if relay.guard == Guard::DualMinCe {
+                let compare = |model: &str| EvaluationLoad {
+                    model: model.to_string(),
+                    share: 1.0 / GUARD_SHARE as f64,
+                };
+                load.evaluation = vec![compare(proxy), compare(student)];
+            }
         }
         load
     }

@@ -94,7 +94,7 @@ impl Method for FedAvg {
     fn device_load(&self, model: &str, _round: u32) -> Load {
         let model = self.tuned_model(model).to_string();
         let (steps, batch) = (self.table.device_steps.tune, self.table.batch);
-        Load { training: vec![TrainingLoad { model, steps, batch }], generation: Vec::new() }
+        Load { training: vec![TrainingLoad { model, steps, batch }], ..Load::default() }
     }
 
     fn edge_subject(&self, cloud: &State, _device: &State, model: &str) -> Subject {

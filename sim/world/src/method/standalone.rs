@@ -24,7 +24,7 @@ impl Standalone {
 
     fn load(model: &str, steps: u32, batch: u32) -> Load {
         let training = vec![TrainingLoad { model: model.to_string(), steps, batch }];
-        Load { training, generation: Vec::new() }
+        Load { training, ..Load::default() }
     }
 }
 

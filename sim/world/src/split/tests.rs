@@ -1,9 +1,17 @@
-use cotune_scenario::data::{Dirichlet, Quantity, Shards};
+use cotune_scenario::data::{Dirichlet, Quantity, Retry, Shards};
+
+use cotune_scenario::{FileKind, FileReference};
 
 use super::*;
+use crate::site::Site;
+
+/// A split that needs no file.
+fn deal_of(split: &Split, labels: &[u16], devices: u32, seed: u64) -> Result<Vec<Vec<u32>>, SplitError> {
+    deal(split, labels, &Files::default(), devices, seed)
+}
 
 fn dirichlet(alpha: f64, min: u64, self_balancing: bool) -> Split {
-    Split::Dirichlet(Dirichlet { by: "domain".into(), alpha, min, self_balancing })
+    Split::Dirichlet(Dirichlet { by: "domain".into(), alpha, min, self_balancing, retry: Retry::NiidBench })
 }
 
 fn shards(per_device: u32, size: Option<u64>, keep_incomplete: bool) -> Split {
@@ -42,7 +50,7 @@ fn spread(hands: &[Vec<u32>], labels: &[u16], categories: usize) -> Vec<usize> {
 #[test]
 fn linear_and_square_sizes_of_60_000_examples_are_flowers() {
     let labels = labels(60_000, 10);
-    let of = |law| sizes(&deal(&Split::Quantity(law), &labels, 10, 1).unwrap());
+    let of = |law| sizes(&deal_of(&Split::Quantity(law), &labels, 10, 1).unwrap());
     assert_eq!(of(Quantity::Linear), [1090, 2181, 3272, 4363, 5454, 6545, 7636, 8727, 9818, 10914]);
     assert_eq!(of(Quantity::Square), [155, 623, 1402, 2493, 3896, 5610, 7636, 9974, 12623, 15588]);
 }
@@ -50,20 +58,20 @@ fn linear_and_square_sizes_of_60_000_examples_are_flowers() {
 #[test]
 fn shards_of_60_000_examples_are_flowers() {
     let labels = labels(60_000, 10);
-    let nine = deal(&shards(7, Some(1_000), false), &labels, 9, 1).unwrap();
+    let nine = deal_of(&shards(7, Some(1_000), false), &labels, 9, 1).unwrap();
     assert_eq!(sorted_sizes(&nine), [6000, 6000, 6000, 7000, 7000, 7000, 7000, 7000, 7000]);
-    let ten = deal(&shards(7, Some(990), true), &labels, 10, 1).unwrap();
+    let ten = deal_of(&shards(7, Some(990), true), &labels, 10, 1).unwrap();
     assert_eq!(sorted_sizes(&ten), [5550, 5940, 5940, 5940, 5940, 5940, 5940, 5940, 5940, 6930]);
 }
 
 #[test]
 fn exponential_sizes_grow_by_e_and_never_reach_zero() {
-    let few = sizes(&deal(&Split::Quantity(Quantity::Exponential), &labels(60_000, 4), 5, 1).unwrap());
+    let few = sizes(&deal_of(&Split::Quantity(Quantity::Exponential), &labels(60_000, 4), 5, 1).unwrap());
     for pair in few.windows(2) {
         let ratio = pair[1] as f64 / pair[0] as f64;
         assert!((ratio / std::f64::consts::E - 1.0).abs() < 0.01, "{few:?}");
     }
-    let many = sizes(&deal(&Split::Quantity(Quantity::Exponential), &labels(1_000, 4), 900, 1).unwrap());
+    let many = sizes(&deal_of(&Split::Quantity(Quantity::Exponential), &labels(1_000, 4), 900, 1).unwrap());
     assert_eq!(many.iter().sum::<usize>(), 1_000);
     assert!(many.is_sorted() && many[0] == 1);
     // 100 examples are left when everyone has one; the last device has 1 - 1/e of them, and what rounding leaves.
@@ -73,7 +81,7 @@ fn exponential_sizes_grow_by_e_and_never_reach_zero() {
 #[test]
 fn lognormal_sizes_have_the_spread_that_is_asked_for() {
     let law = Quantity::LogNormal { sigma: 0.8 };
-    let sizes = sizes(&deal(&Split::Quantity(law), &labels(1_000_000, 4), 1_000, 1).unwrap());
+    let sizes = sizes(&deal_of(&Split::Quantity(law), &labels(1_000_000, 4), 1_000, 1).unwrap());
     let logs: Vec<f64> = sizes.iter().map(|size| (*size as f64).ln()).collect();
     let mean = logs.iter().sum::<f64>() / 1_000.0;
     let deviation = (logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / 1_000.0).sqrt();
@@ -83,7 +91,7 @@ fn lognormal_sizes_have_the_spread_that_is_asked_for() {
 #[test]
 fn iid_sizes_differ_by_one_and_every_device_has_the_mix_of_the_whole() {
     let labels = labels(10_003, 4);
-    let hands = deal(&Split::Iid, &labels, 10, 1).unwrap();
+    let hands = deal_of(&Split::Iid, &labels, 10, 1).unwrap();
     assert!(hands.iter().all(|hand| hand.len() == 1_000 || hand.len() == 1_001));
     for mix in shares(&hands, &labels, 4) {
         assert!(mix.iter().all(|share| (share - 0.25).abs() < 5.0 * (0.1875f64 / 1_000.0).sqrt()), "{mix:?}");
@@ -94,7 +102,7 @@ fn iid_sizes_differ_by_one_and_every_device_has_the_mix_of_the_whole() {
 fn a_small_alpha_skews_and_a_large_one_does_not() {
     let labels = labels(40_000, 8);
     let largest = |alpha| {
-        let hands = deal(&dirichlet(alpha, 10, false), &labels, 20, 1).unwrap();
+        let hands = deal_of(&dirichlet(alpha, 10, false), &labels, 20, 1).unwrap();
         let mixes = shares(&hands, &labels, 8);
         mixes.iter().map(|mix| mix.iter().copied().fold(0.0, f64::max)).sum::<f64>() / 20.0
     };
@@ -112,7 +120,7 @@ fn the_devices_shares_of_a_category_vary_as_the_dirichlet_distribution_says() {
     let labels = labels(5_000, 2);
     let mut squares = 0.0;
     for seed in 0..draws {
-        let hands = deal(&dirichlet(alpha, 1, false), &labels, devices, seed).unwrap();
+        let hands = deal_of(&dirichlet(alpha, 1, false), &labels, devices, seed).unwrap();
         for hand in &hands {
             let first = hand.iter().filter(|example| labels[**example as usize] == 0).count();
             squares += (first as f64 / 2_500.0 - 0.2).powi(2);
@@ -126,7 +134,7 @@ fn the_devices_shares_of_a_category_vary_as_the_dirichlet_distribution_says() {
 
 #[test]
 fn every_device_has_the_minimum_even_where_many_redraws_are_needed() {
-    let hands = deal(&dirichlet(0.3, 40, false), &labels(1_000, 8), 8, 1).unwrap();
+    let hands = deal_of(&dirichlet(0.3, 40, false), &labels(1_000, 8), 8, 1).unwrap();
     assert!(hands.iter().all(|hand| hand.len() >= 40), "{:?}", sizes(&hands));
 }
 
@@ -134,7 +142,7 @@ fn every_device_has_the_minimum_even_where_many_redraws_are_needed() {
 fn self_balancing_keeps_devices_near_their_fair_share() {
     let labels = labels(8_000, 20);
     let widest = |balanced| {
-        let hands = deal(&dirichlet(0.3, 1, balanced), &labels, 10, 5).unwrap();
+        let hands = deal_of(&dirichlet(0.3, 1, balanced), &labels, 10, 5).unwrap();
         assert_eq!(hands.iter().map(Vec::len).sum::<usize>(), 8_000);
         hands.iter().map(Vec::len).max().unwrap()
     };
@@ -145,7 +153,7 @@ fn self_balancing_keeps_devices_near_their_fair_share() {
 #[test]
 fn pathological_devices_have_the_categories_they_were_promised() {
     let labels = labels(10_000, 10);
-    let hands = deal(&pathological(2), &labels, 25, 1).unwrap();
+    let hands = deal_of(&pathological(2), &labels, 25, 1).unwrap();
     assert_eq!(spread(&hands, &labels, 10), vec![2; 25]);
     // 50 places for 10 categories: every category is on 5 devices.
     assert_eq!(sizes(&hands), vec![400; 25]);
@@ -154,7 +162,7 @@ fn pathological_devices_have_the_categories_they_were_promised() {
 #[test]
 fn a_pathological_split_with_too_few_places_drops_whole_categories() {
     let labels = labels(1_000, 10);
-    let hands = deal(&pathological(2), &labels, 3, 1).unwrap();
+    let hands = deal_of(&pathological(2), &labels, 3, 1).unwrap();
     assert_eq!(hands.iter().map(Vec::len).sum::<usize>(), 600);
     assert_eq!(spread(&hands, &labels, 10), vec![2; 3]);
 }
@@ -162,7 +170,7 @@ fn a_pathological_split_with_too_few_places_drops_whole_categories() {
 #[test]
 fn shards_of_sorted_examples_hold_few_categories() {
     let labels = labels(10_000, 10);
-    let hands = deal(&shards(2, None, false), &labels, 50, 1).unwrap();
+    let hands = deal_of(&shards(2, None, false), &labels, 50, 1).unwrap();
     assert_eq!(sizes(&hands), vec![200; 50]);
     assert!(spread(&hands, &labels, 10).iter().all(|count| *count <= 2));
 }
@@ -171,7 +179,7 @@ fn shards_of_sorted_examples_hold_few_categories() {
 fn shards_without_a_size_drop_the_remainder_unless_told_to_keep_it() {
     let labels = labels(1_019, 10);
     let total = |keep| {
-        let hands = deal(&shards(2, None, keep), &labels, 50, 1).unwrap();
+        let hands = deal_of(&shards(2, None, keep), &labels, 50, 1).unwrap();
         hands.iter().map(Vec::len).sum::<usize>()
     };
     assert_eq!(total(false), 1_000);
@@ -181,14 +189,14 @@ fn shards_without_a_size_drop_the_remainder_unless_told_to_keep_it() {
 #[test]
 fn a_natural_split_makes_one_value_one_device() {
     let labels = [7, 3, 7, 3, 9, 9, 9];
-    let hands = deal(&natural(), &labels, 3, 1).unwrap();
+    let hands = deal_of(&natural(), &labels, 3, 1).unwrap();
     assert_eq!(hands, [vec![1, 3], vec![0, 2], vec![4, 5, 6]]);
 }
 
 #[test]
 fn a_natural_split_over_few_devices_groups_whole_values() {
     let labels = labels(700, 7);
-    let hands = deal(&natural(), &labels, 3, 1).unwrap();
+    let hands = deal_of(&natural(), &labels, 3, 1).unwrap();
     assert_eq!(sorted_sizes(&hands), [200, 200, 300]);
     assert_eq!(spread(&hands, &labels, 7).iter().sum::<usize>(), 7);
 }
@@ -196,7 +204,7 @@ fn a_natural_split_over_few_devices_groups_whole_values() {
 #[test]
 fn a_natural_split_over_many_devices_gives_each_one_value() {
     let labels = labels(700, 7);
-    let hands = deal(&natural(), &labels, 17, 1).unwrap();
+    let hands = deal_of(&natural(), &labels, 17, 1).unwrap();
     assert_eq!(spread(&hands, &labels, 7), vec![1; 17]);
     // 17 devices for 7 values: three share a value of 100, or two do.
     assert!(hands.iter().all(|hand| [33, 34, 50].contains(&hand.len())), "{:?}", sizes(&hands));
@@ -205,7 +213,7 @@ fn a_natural_split_over_many_devices_gives_each_one_value() {
 
 #[test]
 fn impossible_splits_say_what_to_write_instead() {
-    let of = |split: Split, examples, devices| deal(&split, &labels(examples, 4), devices, 1).unwrap_err();
+    let of = |split: Split, examples, devices| deal_of(&split, &labels(examples, 4), devices, 1).unwrap_err();
     assert_eq!(
         of(Split::Iid, 3, 4).to_string(),
         "4 devices cannot share 3 private examples; raise `examples` or have fewer devices"
@@ -231,11 +239,49 @@ fn impossible_splits_say_what_to_write_instead() {
         of(shards(1, Some(30), false), 100, 4).to_string(),
         "100 examples make 3 shards of 30, too few for 4 devices; write a smaller `size`"
     );
-    assert!(
-        of(Split::File { path: "a.txt".into() }, 100, 4)
-            .to_string()
-            .contains("not available in this version")
+    assert_eq!(
+        of(Split::File { path: "a.txt".into() }, 100, 4).to_string(),
+        "the split `a.txt` was not read"
     );
+}
+
+#[test]
+fn a_split_from_a_file_is_what_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("owners.txt"), "# by hand\n2\n0\n1\n2\n").unwrap();
+    let mut files = Files::default();
+    let reference = FileReference { path: "owners.txt".into(), kind: FileKind::Split, key: String::new() };
+    let (scenario_dir, data_dir, cache_dir) =
+        (folder.path().into(), folder.path().into(), folder.path().into());
+    files.add(&reference, &Site { scenario_dir, data_dir, cache_dir }).unwrap();
+    let of = |examples, devices| {
+        deal(&Split::File { path: "owners.txt".into() }, &labels(examples, 2), &files, devices, 1)
+    };
+    assert_eq!(of(4, 3), Ok(vec![vec![1], vec![2], vec![0, 3]]));
+    assert!(
+        of(5, 3).unwrap_err().to_string().starts_with("the split `owners.txt` has 4 lines and there are 5")
+    );
+    assert_eq!(
+        of(4, 2).unwrap_err().to_string(),
+        "the split `owners.txt` names the device 2, and the last of 2 devices is 1"
+    );
+    assert_eq!(of(4, 4).unwrap_err(), SplitError::Nothing { device: 3 });
+}
+
+#[test]
+fn counts_are_the_sizes_of_the_split_that_deals_examples() {
+    for split in
+        [Split::Iid, Split::Quantity(Quantity::Linear), Split::Quantity(Quantity::LogNormal { sigma: 1.0 })]
+    {
+        let dealt = deal_of(&split, &labels(1_003, 4), 17, 3).unwrap();
+        let counted = counts(&split, 1_003, 17, 3).unwrap();
+        assert_eq!(
+            counted.iter().map(|count| *count as usize).collect::<Vec<_>>(),
+            sizes(&dealt),
+            "{split:?}"
+        );
+    }
+    assert_eq!(counts(&natural(), 1_000, 10, 1), Err(SplitError::OnlyCounted));
 }
 
 #[test]
@@ -249,8 +295,8 @@ fn a_split_is_a_function_of_its_seed() {
         natural(),
         Split::Quantity(Quantity::LogNormal { sigma: 1.0 }),
     ] {
-        assert_eq!(deal(&split, &labels, 12, 4), deal(&split, &labels, 12, 4));
-        assert_ne!(deal(&split, &labels, 12, 4), deal(&split, &labels, 12, 5), "{split:?}");
+        assert_eq!(deal_of(&split, &labels, 12, 4), deal_of(&split, &labels, 12, 4));
+        assert_ne!(deal_of(&split, &labels, 12, 4), deal_of(&split, &labels, 12, 5), "{split:?}");
     }
 }
 
@@ -287,7 +333,7 @@ fn any_split_is_disjoint_complete_and_leaves_nobody_empty() {
         let (split, may_drop) = any_split(&mut stream);
         let labels: Vec<u16> = (0..=stream.below(400)).map(|_| stream.below(9) as u16).collect();
         let devices = 1 + stream.below(24) as u32;
-        let Ok(hands) = deal(&split, &labels, devices, case) else { continue };
+        let Ok(hands) = deal_of(&split, &labels, devices, case) else { continue };
         made += 1;
         let what = format!("case {case}: {split:?} of {} examples to {devices} devices", labels.len());
         assert_eq!(hands.len(), devices as usize, "{what}");
@@ -313,8 +359,32 @@ fn iid_and_quantity_splits_succeed_wherever_every_device_can_have_an_example() {
         let split = if stream.chance(0.2) { Split::Iid } else { Split::Quantity(any_law(&mut stream)) };
         let examples = 1 + stream.below(500) as usize;
         let devices = 1 + stream.below(examples as u64) as u32;
-        let hands = deal(&split, &labels(examples, 3), devices, case);
+        let hands = deal_of(&split, &labels(examples, 3), devices, case);
         let dealt = hands.as_ref().map(|hands| sizes(hands).iter().sum::<usize>());
         assert_eq!(dealt, Ok(examples), "case {case}: {split:?} of {examples} examples to {devices} devices");
     }
+}
+
+#[test]
+fn flower_gives_up_after_its_eleventh_draw() {
+    let hard = |retry| {
+        Split::Dirichlet(Dirichlet { by: "domain".into(), alpha: 0.1, min: 12, self_balancing: false, retry })
+    };
+    let (mut early, mut late) = (0, 0);
+    for seed in 0..40 {
+        let flower = deal_of(&hard(Retry::Flower), &labels(1_000, 8), 12, seed);
+        let niid = deal_of(&hard(Retry::NiidBench), &labels(1_000, 8), 12, seed);
+        match (flower, niid) {
+            (Ok(flower), niid) => {
+                assert_eq!(Ok(flower), niid, "the same draws in the same order");
+                early += 1;
+            }
+            (Err(SplitError::Dirichlet { draws, .. }), Ok(_)) => {
+                assert_eq!(draws, 11);
+                late += 1;
+            }
+            (flower, niid) => assert!(flower.is_err() && niid.is_err()),
+        }
+    }
+    assert!(early > 0 && late > 0, "{early} within eleven draws, {late} later");
 }

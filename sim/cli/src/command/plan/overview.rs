@@ -2,7 +2,7 @@
 
 use cotune_kernel::{Bytes, Flops, VirtualDuration};
 use cotune_world::Overview;
-use cotune_world::fleet::{Asked, Quantity};
+use cotune_world::fleet::{Asked, Quantity, Tied};
 use cotune_world::lab::{Fit, Intake};
 use cotune_world::plan::ClassOverview;
 
@@ -17,16 +17,30 @@ const SHADES: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇'
 
 /// The whole overview.
 pub fn in_words(overview: &Overview) -> String {
-    let sections = [
+    let mut sections = vec![
         format!("{}  {}, seed {}\n{}\n", overview.name, overview.method, overview.seed, overview.citation),
         section("models", &models(overview)),
         section("a round", &round(overview)),
-        section("fleet, asked and drawn (median · p95)", &drawn(&overview.drawn)),
-        section("data", &data(overview)),
-        section("split: one column a device, one row a domain", &split(overview)),
-        section("three examples of each domain", &examples(overview)),
+        section(
+            "fleet, asked and drawn (median · p95)",
+            &(drawn(&overview.drawn) + &tied(&overview.correlations)),
+        ),
     ];
-    sections.join("\n")
+    if overview.domains.is_empty() {
+        let counted = format!(
+            "{} private examples, counted and not read: run with --no-train\n",
+            count(overview.examples)
+        );
+        sections.push(section("data", &counted));
+    } else {
+        sections.extend([
+            section("data", &data(overview)),
+            section("split: one column a device, one row a domain", &split(overview)),
+            section("three examples of each domain", &examples(overview)),
+        ]);
+    }
+    let warnings = overview.warnings.iter().map(|warning| format!("\nwarning: {warning}\n"));
+    sections.join("\n") + &warnings.collect::<String>()
 }
 
 fn section(title: &str, body: &str) -> String {
@@ -118,6 +132,14 @@ fn drawn(rows: &[Asked]) -> String {
         ]
     });
     columns("llrrrr", &std::iter::once(head).chain(lines).collect::<Vec<_>>())
+}
+
+/// Lines on the classes whose up- and downlink are correlated.
+fn tied(rows: &[Tied]) -> String {
+    let line = |Tied { class, asked, drawn }: &Tied| {
+        format!("{class}: correlation of up and down, on the log scale: {asked:.2} asked, {drawn:.2} drawn\n")
+    };
+    rows.iter().map(line).collect()
 }
 
 fn in_unit(quantity: Quantity, value: f64) -> String {

@@ -1,0 +1,58 @@
+//! What `cotune check` refuses where files are read and plans are drawn. Every mistake is a file in
+//! `tests/scenarios/bad`, with what a person is told beside it; mistakes of the language alone are in
+//! `scenarios/format/tests/bad`.
+//!
+//! `COTUNE_BLESS=1 cargo test -p cotune-tests refusals` writes what is said now; read the difference before committing.
+
+use std::path::PathBuf;
+
+use cotune_tests::{cotune, workspace};
+
+fn folder() -> PathBuf {
+    workspace().join("tests/scenarios/bad")
+}
+
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder())
+        .expect("the folder is there")
+        .map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".toml") && name != "base.toml")
+        .collect();
+    names.sort();
+    names
+}
+
+/// Exit code and words.
+fn checked(name: &str) -> (Option<i32>, String) {
+    let mut command = cotune();
+    let output = command
+        .current_dir(folder())
+        // A folder that is nowhere, so that what is said does not depend on the computer.
+        .args(["check", name, "--data", "no-data"])
+        .output()
+        .expect("cotune can be started");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn every_mistake_is_refused_as_it_was_agreed() {
+    let bless = std::env::var_os("COTUNE_BLESS").is_some();
+    let mut differences = String::new();
+    for name in names() {
+        let (code, said) = checked(&name);
+        assert_eq!(code, Some(2), "{name}: {said}");
+        let beside = folder().join(&name).with_extension("txt");
+        if bless {
+            std::fs::write(&beside, &said).expect("it can be written");
+        } else if std::fs::read_to_string(&beside).unwrap_or_default() != said {
+            differences.push_str(&format!("---- {name} is now refused with\n{said}\n"));
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}
+
+#[test]
+fn what_the_mistakes_have_in_common_is_right() {
+    let (code, said) = checked("base.toml");
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+}
