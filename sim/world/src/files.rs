@@ -6,7 +6,7 @@
 //! | what | layout | file |
 //! |---|---|---|
 //! | samples of a distribution | one number a line, in SI units or with its unit | `files/samples.rs` |
-//! | availability | FedScale's JSON, or CSV `device,t_s,online` | `files/presence.rs` |
+//! | availability | FedScale's JSON, or `device,t_s,online` as CSV or Parquet | `files/presence.rs` |
 //! | bandwidth | `seconds Mbit/s` lines | `files/rates.rs` |
 //! | split | one device number a line | `files/owners.rs` |
 
@@ -84,10 +84,9 @@ impl Files {
     pub fn add(&mut self, file: &FileReference, site: &Site) -> Result<(), FileError> {
         let path = site.resolve(&file.path);
         let failed = |BadRow { line, problem }| FileError { path: path.clone(), line, problem };
-        let text = || {
-            std::fs::read_to_string(&path)
-                .map_err(|error| failed(BadRow::whole(format!("it cannot be read: {error}"))))
-        };
+        let unreadable = |error| failed(BadRow::whole(format!("it cannot be read: {error}")));
+        let text = || std::fs::read_to_string(&path).map_err(unreadable);
+        let bytes = || std::fs::read(&path).map_err(unreadable);
         let name = file.path.clone();
         match file.kind {
             FileKind::Checkpoint | FileKind::Recipe | FileKind::Examples | FileKind::Tasks => {}
@@ -96,7 +95,7 @@ impl Files {
                 self.samples.insert(name, samples.into());
             }
             FileKind::Trace => {
-                let presence = Presence::parse(&text()?).map_err(failed)?;
+                let presence = Presence::read(bytes()?).map_err(failed)?;
                 self.presence.insert(name, Arc::new(presence));
             }
             FileKind::Rates => {

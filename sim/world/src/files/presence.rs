@@ -1,16 +1,19 @@
 //! When measured devices were there, looped.
 //!
-//! Two layouts. FedScale's (Lai et al. 2022; its pickle as JSON): an object whose values have `active` and `inactive`,
-//! lists of seconds at which a device came and went, and `finish_time`, after which they begin again. CSV: lines
-//! `device,t_s,online` with 0 or 1, in the order of time for every device; the loop ends with the file's last time, and
-//! a device is offline before its first line.
+//! | layout | file |
+//! |---|---|
+//! | FedScale's, as JSON | `presence/fedscale.rs` |
+//! | a log `device, t_s, online`, as CSV | `presence/csv.rs` |
+//! | the same log, as Parquet | `presence/parquet.rs` |
 
-use std::collections::BTreeMap;
+mod csv;
+mod fedscale;
+mod log;
+mod parquet;
 
 use cotune_kernel::{Stream, VirtualDuration, VirtualTime};
-use serde::Deserialize;
 
-use super::{BadRow, number, rows};
+use super::BadRow;
 
 /// The presence of measured devices.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,17 +30,17 @@ struct Track {
     length: u64,
 }
 
-/// FedScale's record of one device \[s\].
-#[derive(Deserialize)]
-struct Record {
-    active: Vec<f64>,
-    inactive: Vec<f64>,
-    finish_time: f64,
-}
-
 impl Presence {
-    pub(super) fn parse(text: &str) -> Result<Self, BadRow> {
-        let devices = if text.trim_start().starts_with('{') { fedscale(text)? } else { csv(text)? };
+    /// Reads a file of any layout; its content says which.
+    pub(super) fn read(bytes: Vec<u8>) -> Result<Self, BadRow> {
+        if parquet::is(&bytes) {
+            return Self::of(parquet::read(bytes)?);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| BadRow::whole("it is neither text nor Parquet"))?;
+        Self::of(if text.trim_start().starts_with('{') { fedscale::read(&text)? } else { csv::read(&text)? })
+    }
+
+    fn of(devices: Vec<Track>) -> Result<Self, BadRow> {
         if devices.is_empty() {
             return Err(BadRow::whole("there are no devices in it"));
         }
@@ -107,83 +110,13 @@ impl Track {
     }
 }
 
-fn fedscale(text: &str) -> Result<Vec<Track>, BadRow> {
-    let records: BTreeMap<String, Record> = serde_json::from_str(text)
-        .map_err(|error| BadRow { line: Some(error.line()), problem: error.to_string() })?;
-    let track = |(device, record): (&String, &Record)| {
-        let Record { active, inactive, finish_time } = record;
-        let wrong = |what: &str| BadRow::whole(format!("the device `{device}` {what}"));
-        if active.len() != inactive.len() {
-            return Err(wrong("comes and goes a different number of times"));
-        }
-        let stays: Vec<(f64, f64)> = active.iter().copied().zip(inactive.iter().copied()).collect();
-        let ordered = stays.iter().all(|(from, to)| 0.0 <= *from && from <= to)
-            && stays.windows(2).all(|pair| pair[0].1 <= pair[1].0);
-        if !ordered {
-            return Err(wrong("does not come and go in the order of time"));
-        }
-        if !(*finish_time > 0.0 && stays.last().is_none_or(|(_, to)| to <= finish_time)) {
-            return Err(wrong("is still there after finish_time"));
-        }
-        Ok(Track::new(&stays, *finish_time))
-    };
-    // In the order of their numbers, where they have numbers: 2 before 10.
-    let mut entries: Vec<_> = records.iter().collect();
-    entries.sort_by_key(|(device, _)| (device.parse::<u64>().unwrap_or(u64::MAX), device.as_str()));
-    entries.into_iter().map(track).collect()
-}
-
-fn csv(text: &str) -> Result<Vec<Track>, BadRow> {
-    let mut devices: BTreeMap<u64, Vec<(f64, bool)>> = BTreeMap::new();
-    let mut end: f64 = 0.0;
-    for (place, (index, line)) in rows(text).enumerate() {
-        if place == 0 && line.split(',').map(str::trim).eq(["device", "t_s", "online"]) {
-            continue;
-        }
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let [device, time, online] = cells[..] else {
-            return Err(BadRow::at(index, format!("`{line}` is not device,t_s,online")));
-        };
-        let device: u64 = device
-            .parse()
-            .map_err(|_| BadRow::at(index, format!("`{device}` is not the number of a device")))?;
-        let time = number(index, time)?;
-        let online = match online {
-            "1" | "true" => true,
-            "0" | "false" => false,
-            other => return Err(BadRow::at(index, format!("`{other}` is neither 0 nor 1"))),
-        };
-        let changes = devices.entry(device).or_default();
-        if time < 0.0 || changes.last().is_some_and(|(last, _)| time < *last) {
-            return Err(BadRow::at(index, format!("{time} s is before the device's last line")));
-        }
-        changes.push((time, online));
-        end = end.max(time);
-    }
-    if end <= 0.0 {
-        return Err(BadRow::whole("it ends when it begins: the last time is the length of the loop"));
-    }
-    let track = |changes: Vec<(f64, bool)>| {
-        let (mut stays, mut since) = (Vec::new(), None);
-        for (at, online) in changes {
-            match (since, online) {
-                (None, true) => since = Some(at),
-                (Some(from), false) => {
-                    stays.push((from, at));
-                    since = None;
-                }
-                _ => {}
-            }
-        }
-        stays.extend(since.map(|from| (from, end)));
-        Track::new(&stays, end)
-    };
-    Ok(devices.into_values().map(track).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parsed(text: &str) -> Result<Presence, BadRow> {
+        Presence::read(text.as_bytes().to_vec())
+    }
 
     fn at(seconds: f64) -> VirtualTime {
         VirtualTime::from_secs_f64(seconds)
@@ -196,7 +129,7 @@ mod tests {
 
     #[test]
     fn fedscales_layout_is_played_and_looped() {
-        let presence = Presence::parse(
+        let presence = parsed(
             r#"{"0": {"duration": 60, "active": [10, 50], "inactive": [30, 90], "finish_time": 100, "model": "m"},
                 "1": {"active": [], "inactive": [], "finish_time": 100}}"#,
         )
@@ -217,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_stay_across_the_end_of_the_loop_is_one_stay() {
-        let presence = Presence::parse("device,t_s,online\n4,0,1\n4,20,0\n4,70,1\n9,0,1\n9,100,1\n").unwrap();
+        let presence = parsed("device,t_s,online\n4,0,1\n4,20,0\n4,70,1\n9,0,1\n9,100,1\n").unwrap();
         assert_eq!(track(&presence, 0, 10.0), (true, Some(20.0)));
         assert_eq!(track(&presence, 0, 80.0), (true, Some(120.0)));
         assert_eq!(track(&presence, 0, 100.0), (true, Some(120.0)));
@@ -226,7 +159,7 @@ mod tests {
 
     #[test]
     fn devices_of_the_fleet_are_dealt_measured_ones() {
-        let presence = Presence::parse("0,0,1\n0,50,0\n1,50,1\n1,100,0\n").unwrap();
+        let presence = parsed("0,0,1\n0,50,0\n1,50,1\n1,100,0\n").unwrap();
         let early = (0..2_000).filter(|device| presence.state(1, *device, at(10.0)).0).count();
         assert!((900..1_100).contains(&early), "{early} of 2,000 behave like the first of two");
         for device in 0..50 {
@@ -236,7 +169,7 @@ mod tests {
 
     #[test]
     fn bad_rows_are_named() {
-        let problem = |text| Presence::parse(text).unwrap_err();
+        let problem = |text| parsed(text).unwrap_err();
         assert_eq!(problem("device,t_s,online\n0,1\n"), BadRow::at(1, "`0,1` is not device,t_s,online"));
         assert_eq!(problem("0,5,1\n0,4,0\n"), BadRow::at(1, "4 s is before the device's last line"));
         assert_eq!(problem("0,5,yes\n"), BadRow::at(0, "`yes` is neither 0 nor 1"));
