@@ -76,6 +76,7 @@ pub struct Side<'s, 'a> {
 }
 
 /// Further sequences of a lesson, with soft targets made beforehand.
+#[derive(Default)]
 pub struct Extra<'s> {
     /// The sequences, in the learner's tokens.
     pub sequences: Vec<&'s Sequence>,
@@ -110,11 +111,31 @@ pub fn mutual_step(a: Side<'_, '_>, b: Side<'_, '_>, rule: &MutualRule) {
     b.learner.learn(pass_b, logits_b, &lesson_b, rule.distillation, b.lr);
 }
 
+/// One step of cross-entropy on `sequences` and on what `extra` asks for, with no other model at hand: what
+/// [`mutual_step`] does to a side whose weight is 0, at the cost of that side alone.
+pub fn taught_step(
+    learner: &mut Learner<'_>,
+    sequences: &[&Sequence],
+    extra: &Extra<'_>,
+    how: Distillation,
+    lr: f64,
+) {
+    let batch = joined(sequences, Some(extra), learner.base().pad());
+    let pass = learner.pass();
+    let logits = learner.logits(&pass, &batch);
+    let lesson = weighed(batch, sequences.len(), (1.0, 0.0), SoftTargets::default(), Some(extra));
+    learner.learn(pass, logits, &lesson, how, lr);
+}
+
 /// The side's sequences with the extra ones behind them, so that one pass reads all.
 fn joint_batch(side: &Side<'_, '_>) -> Batch {
-    let extra = side.extra.iter().flat_map(|extra| extra.sequences.iter().copied());
-    let all: Vec<&Sequence> = side.sequences.iter().copied().chain(extra).collect();
-    Batch::pack(&all, side.learner.base().pad())
+    joined(&side.sequences, side.extra.as_ref(), side.learner.base().pad())
+}
+
+fn joined(sequences: &[&Sequence], extra: Option<&Extra<'_>>, pad: u32) -> Batch {
+    let extra = extra.into_iter().flat_map(|extra| extra.sequences.iter().copied());
+    let all: Vec<&Sequence> = sequences.iter().copied().chain(extra).collect();
+    Batch::pack(&all, pad)
 }
 
 /// What the teacher's logits say about the student's answer rows, on the sequences both share.
@@ -154,21 +175,32 @@ fn soft_from(
 }
 
 /// The lesson of one side: means over the shared rows and over the extra rows, each with its weight.
-fn lesson(side: &Side<'_, '_>, batch: Batch, mut soft: SoftTargets, combine: Combine) -> Lesson {
-    let shared = batch.spans[..side.sequences.len()].last().map_or(0, |span| span.end);
-    let all = batch.rows.len();
-    let (ce, kl) = match combine {
+fn lesson(side: &Side<'_, '_>, batch: Batch, soft: SoftTargets, combine: Combine) -> Lesson {
+    let weights = match combine {
         Combine::Additive => (1.0, side.weight),
         Combine::Convex(lambda) => (lambda, 1.0 - lambda),
     };
+    weighed(batch, side.sequences.len(), weights, soft, side.extra.as_ref())
+}
+
+/// The first `sequences` of the batch with the weights of cross-entropy and divergence, the others as `extra` says.
+fn weighed(
+    batch: Batch,
+    sequences: usize,
+    (ce, kl): (f64, f64),
+    mut soft: SoftTargets,
+    extra: Option<&Extra<'_>>,
+) -> Lesson {
+    let shared = batch.spans[..sequences].last().map_or(0, |span| span.end);
+    let all = batch.rows.len();
     let mut ce_weights = vec![(ce / shared as f64) as f32; shared];
     let targets = soft.rows.len();
     soft.weights = vec![(kl / targets.max(1) as f64) as f32; targets];
-    if let Some(extra) = &side.extra {
+    if let Some(extra) = extra {
         ce_weights.extend(vec![(extra.ce / (all - shared).max(1) as f64) as f32; all - shared]);
         let targets: usize = extra.soft.iter().map(|soft| soft.rows.len()).sum();
         let weight = (extra.kl / targets.max(1) as f64) as f32;
-        for (one, span) in extra.soft.iter().zip(&batch.spans[side.sequences.len()..]) {
+        for (one, span) in extra.soft.iter().zip(&batch.spans[sequences..]) {
             soft.append(one, span.start as u32, weight);
         }
     }

@@ -2,11 +2,14 @@
 
 use cotune_kernel::stream::Stream;
 use cotune_models::adapter::{Layout, LoraSpec, Module, Target};
+use cotune_models::align::{AlignSpec, Aligner, CachedAligner};
 use cotune_models::base::{Base, HostWeights};
 use cotune_models::batch::{Batch, Sequence};
 use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
-use cotune_models::learner::{Learner, Trained};
+use cotune_models::kernels::head::{Divergence, SoftTargets};
+use cotune_models::learner::{Distillation, Learner, Trained};
+use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update, mutual_step, taught_step};
 use cotune_models::optimizer::AdamW;
 use cotune_models::score::{answer_losses, score_ids};
 use cotune_models::spec::{DecoderSpec, Family};
@@ -348,4 +351,55 @@ fn a_batch_without_answers_is_no_step_and_a_loss_that_is_not_finite_changes_noth
     assert_eq!((progress.steps, progress.skipped, progress.loss), (1, 1, None));
     assert_eq!(after.values[1..], state.values[1..]);
     assert!(after.moments.first.iter().all(|m| *m == 0.0));
+}
+
+#[test]
+fn a_taught_step_is_a_mutual_step_of_weight_zero() {
+    let base = base(Family::Llama);
+    let layout = Layout::lora(base.spec(), &everything());
+    let state = Trained { values: random_values(&layout), ..Trained::default() };
+    let sequences = sequences(&base);
+    let soft = SoftTargets {
+        rows: vec![0],
+        ids: vec![3, 5],
+        probabilities: vec![0.75, 0.25],
+        rest: vec![0.0],
+        weights: vec![1.0],
+        k: 2,
+        with_rest: false,
+    };
+    let shared: Vec<&Sequence> = sequences[..2].iter().collect();
+    let extra = |kl| Extra { sequences: vec![&sequences[2]], soft: vec![&soft], ce: 0.5, kl };
+    let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
+    let start = || Learner::new(&base, &layout, &state, AdamW::default());
+    let taught = |extra: Extra<'_>| {
+        let mut learner = start();
+        taught_step(&mut learner, &shared, &extra, how, 1e-2);
+        learner.finish()
+    };
+    let aligner = CachedAligner::new(Aligner::new(base.tokenizer(), base.tokenizer(), AlignSpec::default()));
+    let (mut one, mut other) = (start(), start());
+    let side = |learner, extra| Side {
+        learner,
+        sequences: shared.clone(),
+        from_other: &aligner,
+        weight: 0.0,
+        extra,
+        teaches_with: None,
+        lr: 1e-2,
+    };
+    let rule = MutualRule {
+        pooling: Pooling { top_k: 2, rest: false, temperature: 1.0 },
+        distillation: how,
+        combine: Combine::Additive,
+        update: Update::Simultaneous,
+    };
+    mutual_step(side(&mut one, Some(extra(1.0))), side(&mut other, None), &rule);
+    assert_eq!(taught(extra(1.0)), one.finish());
+    assert_ne!(taught(extra(1.0)).0, taught(extra(0.0)).0, "the soft targets count");
+    let mut plain = start();
+    plain.tune(Batch::pack(&shared, base.pad()), 1e-2);
+    let (alone, plain) = (taught(Extra::default()), plain.finish());
+    assert_eq!(alone.1.tokens, plain.1.tokens);
+    assert!((alone.1.loss.unwrap() - plain.1.loss.unwrap()).abs() < 1e-6);
 }

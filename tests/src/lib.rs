@@ -91,6 +91,9 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("co-plms with a relay set", co_plms(&relay(""))),
         ("co-plms with a guarded relay set", co_plms(&relay(", guard = \"dual-min-ce\""))),
         ("co-plms with relay prompts sent", co_plms(&relay(", delivery = \"send\""))),
+        ("proxy-relay", proxy_relay("")),
+        ("proxy-relay with a guard", proxy_relay(", guard = \"dual-min-ce\"")),
+        ("proxy-relay with prompts sent", proxy_relay(", delivery = \"send\"")),
     ]
 }
 
@@ -109,6 +112,12 @@ pub fn fedavg(keys: &str) -> String {
 pub fn co_plms(keys: &str) -> String {
     let steps = "device_steps = { tune = 1, mutual = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
     format!("[method.co-plms]\n{steps}\n{keys}\n")
+}
+
+/// `[method.proxy-relay]`, two steps of everything, with more keys of `relay`.
+pub fn proxy_relay(relay_keys: &str) -> String {
+    let steps = "device_steps = { tune = 2 }\ncloud_steps = { tune = 2 }\nbatch = 4";
+    format!("[method.proxy-relay]\n{steps}\n{}\n", relay(relay_keys))
 }
 
 /// The key `relay` with a small set from the first round on, and more keys.

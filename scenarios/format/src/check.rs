@@ -85,6 +85,11 @@ impl Check<'_> {
                 trained.push(&method.proxy);
                 trained.extend(Some(method.cloud.as_str()).filter(|_| method.cloud_steps.mutual > 0));
             }
+            Method::ProxyRelay(method) => {
+                trained.extend(edge);
+                trained.push(&method.proxy);
+                trained.extend(Some(method.cloud.as_str()).filter(|_| method.cloud_steps.tune > 0));
+            }
         }
         trained.sort_unstable();
         trained.dedup();
@@ -254,12 +259,8 @@ impl Check<'_> {
                 &format!("write {key} = 0.1"),
             );
         }
-        let guarded = match method {
-            Some(Method::CoPlms(method)) => {
-                method.relay.as_ref().is_some_and(|relay| relay.guard == Guard::DualMinCe)
-            }
-            _ => false,
-        };
+        let relay = method.as_ref().and_then(|method| method.relay());
+        let guarded = relay.is_some_and(|relay| relay.guard == Guard::DualMinCe);
         if guarded && is_nothing(data.validation) {
             let message = "the relay's guard compares on the validation part, and it is empty".to_owned();
             self.add(
@@ -282,6 +283,7 @@ impl Check<'_> {
             }
             Method::Standalone(method) if method.public => Some("devices tune"),
             Method::CoPlms(method) if method.cloud_steps.mutual > 0 => Some("the cloud learns"),
+            Method::ProxyRelay(method) if method.cloud_steps.tune > 0 => Some("the cloud learns"),
             Method::CoPlms(method) if method.saml.data == SamlData::Public => Some("devices learn"),
             _ => {
                 let distills =
@@ -303,8 +305,7 @@ impl Check<'_> {
 
     /// A prompt that is sampled ends at the boundary.
     fn relay(&self, data: &Data, method: &Method) {
-        let has_relay = matches!(method, Method::CoPlms(method) if method.relay.is_some());
-        if has_relay && data.template.boundary().is_empty() {
+        if method.relay().is_some() && data.template.boundary().is_empty() {
             let message =
                 "the relay samples prompts, and the template does not say where they end".to_owned();
             let help = "write a boundary behind {prompt}, such as \"{prompt}\\nA:\", or leave the relay out";
@@ -332,12 +333,11 @@ impl Check<'_> {
             }
             return;
         };
-        if let Method::CoPlms(method) = method
-            && let Some(relay) = &method.relay
+        if let Some(relay) = method.relay()
             && u64::from(relay.from_round.device.min(relay.from_round.cloud)) > rounds
         {
             let message = format!("the relay starts after the last of {rounds} rounds");
-            let path = ["method", "co-plms", "relay", "from_round"];
+            let path = ["method", method.name(), "relay", "from_round"];
             self.add(codes::RELAY_NEVER, message, &path, "too late", "start it earlier, or run more rounds");
         }
     }

@@ -15,6 +15,8 @@ pub enum Method {
     FedAvg(FedAvg),
     /// Co-tuning with a travelling proxy model (Co-PLMs).
     CoPlms(Box<CoPlms>),
+    /// Federated averaging on the proxy and relay distillation: the control for co-plms.
+    ProxyRelay(Box<ProxyRelay>),
 }
 
 impl Method {
@@ -25,6 +27,7 @@ impl Method {
             Self::Standalone(_) => "standalone",
             Self::FedAvg(_) => "fedavg",
             Self::CoPlms(_) => "co-plms",
+            Self::ProxyRelay(_) => "proxy-relay",
         }
     }
 
@@ -35,6 +38,7 @@ impl Method {
             Self::Standalone(method) => method.cloud.as_deref(),
             Self::FedAvg(_) => None,
             Self::CoPlms(method) => Some(&method.cloud),
+            Self::ProxyRelay(method) => Some(&method.cloud),
         }
     }
 
@@ -48,6 +52,16 @@ impl Method {
                 Averaged::Edge => None,
             },
             Self::CoPlms(method) => Some(&method.proxy),
+            Self::ProxyRelay(method) => Some(&method.proxy),
+        }
+    }
+
+    /// The relay set, where the method has one.
+    pub fn relay(&self) -> Option<&Relay> {
+        match self {
+            Self::ZeroShot(_) | Self::Standalone(_) | Self::FedAvg(_) => None,
+            Self::CoPlms(method) => method.relay.as_ref(),
+            Self::ProxyRelay(method) => Some(&method.relay),
         }
     }
 
@@ -58,6 +72,7 @@ impl Method {
             Self::Standalone(method) => Some(&method.optimizer),
             Self::FedAvg(method) => Some(&method.optimizer),
             Self::CoPlms(method) => Some(&method.optimizer),
+            Self::ProxyRelay(method) => Some(&method.optimizer),
         }
     }
 }
@@ -420,6 +435,8 @@ pub enum Delivery {
     Send,
 }
 
+mod proxy_relay;
 mod read;
 
+pub use proxy_relay::ProxyRelay;
 pub(crate) use read::{read, unknown_model};

@@ -3,7 +3,7 @@
 use crate::coordination::Coordination;
 use crate::data::{Corpus, Portion, Split};
 use crate::evaluation::Every;
-use crate::method::{Method, Steps};
+use crate::method::{Method, Relay, Steps};
 use crate::models::Init;
 use crate::scenario::Scenario;
 
@@ -102,6 +102,11 @@ impl Scenario {
             steps.tune = steps.tune.min(STEPS);
             steps.mutual = steps.mutual.min(STEPS);
         };
+        let shrink_relay = |relay: &mut Relay| {
+            relay.prompts = relay.prompts.min(RELAY_PROMPTS);
+            relay.from_round.device = relay.from_round.device.min(ROUNDS as u32);
+            relay.from_round.cloud = relay.from_round.cloud.min(ROUNDS as u32);
+        };
         match &mut self.method {
             Method::ZeroShot(_) => {}
             Method::Standalone(method) => {
@@ -112,11 +117,12 @@ impl Scenario {
             Method::CoPlms(method) => {
                 shrink(&mut method.device_steps);
                 shrink(&mut method.cloud_steps);
-                if let Some(relay) = &mut method.relay {
-                    relay.prompts = relay.prompts.min(RELAY_PROMPTS);
-                    relay.from_round.device = relay.from_round.device.min(ROUNDS as u32);
-                    relay.from_round.cloud = relay.from_round.cloud.min(ROUNDS as u32);
-                }
+                method.relay.iter_mut().for_each(shrink_relay);
+            }
+            Method::ProxyRelay(method) => {
+                shrink(&mut method.device_steps);
+                shrink(&mut method.cloud_steps);
+                shrink_relay(&mut method.relay);
             }
         }
         for model in self.models.values_mut() {

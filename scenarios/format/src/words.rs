@@ -15,8 +15,8 @@ pub(crate) struct Choices {
 
 pub(crate) const METHOD: Choices = Choices {
     what: "a method",
-    available: &["zero-shot", "standalone", "fedavg", "co-plms"],
-    planned: &["centralized", "fedap", "fedcollm", "fedmkt", "proxy-relay"],
+    available: &["zero-shot", "standalone", "fedavg", "co-plms", "proxy-relay"],
+    planned: &["centralized", "fedap", "fedcollm", "fedmkt"],
     plain: &[],
 };
 

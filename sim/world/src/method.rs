@@ -10,11 +10,13 @@
 //! | `standalone.rs`| every party alone |
 //! | `fedavg.rs`    | federated averaging of adapters |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
+//! | `proxy_relay.rs`| relay distillation from an averaged proxy, and nothing else |
 //! | `relay.rs`     | the relay set: prompts and answers that the proxy makes itself |
 //! | `training.rs`  | what all of them share: batches, learning rate, plain tuning |
 
 pub mod co_plms;
 pub mod fedavg;
+pub mod proxy_relay;
 pub(crate) mod relay;
 pub mod standalone;
 pub(crate) mod training;
@@ -225,6 +227,7 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
         Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
+        Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
 }
 

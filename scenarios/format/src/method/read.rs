@@ -20,12 +20,13 @@ pub(crate) fn read(root: &View, models: Option<&[&str]>) -> Option<Method> {
         }
         "standalone" => Some(Method::Standalone(standalone(view, &models))),
         "fedavg" => fedavg(view, &models).map(Method::FedAvg),
+        "proxy-relay" => proxy_relay::read(view, &models).map(|method| Method::ProxyRelay(Box::new(method))),
         _ => co_plms(view, &models).map(|method| Method::CoPlms(Box::new(method))),
     }
 }
 
 /// The names in `[models]`.
-struct Models<'a>(Option<&'a [&'a str]>);
+pub(super) struct Models<'a>(Option<&'a [&'a str]>);
 
 impl Models<'_> {
     fn has(&self, name: &str) -> bool {
@@ -135,15 +136,21 @@ fn fedavg(view: View, models: &Models) -> Option<FedAvg> {
     Some(FedAvg { on: on?, device_steps, batch, optimizer, aggregate })
 }
 
-fn co_plms(view: View, models: &Models) -> Option<CoPlms> {
-    let cloud = models.named(&view, "cloud");
-    let proxy = models.named(&view, "proxy");
+/// The cloud's model and the proxy, which are not the same.
+pub(super) fn two_models(view: &View, models: &Models) -> (Option<String>, Option<String>) {
+    let cloud = models.named(view, "cloud");
+    let proxy = models.named(view, "proxy");
     if cloud.is_some() && cloud == proxy {
         let message =
             format!("the cloud's model and the proxy are both `{}`", cloud.as_deref().unwrap_or_default());
         let error = Diagnostic::new(codes::CONFLICT, message).label(view.place("proxy"), "the same model");
         view.problems.add(error.help("give the proxy a table of its own in [models]"));
     }
+    (cloud, proxy)
+}
+
+fn co_plms(view: View, models: &Models) -> Option<CoPlms> {
+    let (cloud, proxy) = two_models(&view, models);
     const DST: &[(&str, DomainTuning)] = &[
         ("both", DomainTuning::Both),
         ("slm", DomainTuning::Slm),
@@ -165,7 +172,7 @@ fn co_plms(view: View, models: &Models) -> Option<CoPlms> {
 }
 
 /// Steps of the kinds that the party takes; 0 turns a kind off.
-fn steps(view: &View, key: &'static str, default: Steps, kinds: &[&str]) -> Steps {
+pub(super) fn steps(view: &View, key: &'static str, default: Steps, kinds: &[&str]) -> Steps {
     let view = view.table_or_empty(key);
     let mut steps = default;
     if kinds.contains(&"tune") {
@@ -178,7 +185,7 @@ fn steps(view: &View, key: &'static str, default: Steps, kinds: &[&str]) -> Step
     steps
 }
 
-fn aggregate(view: &View) -> Aggregate {
+pub(super) fn aggregate(view: &View) -> Aggregate {
     let Some((name, view)) = view.choice("aggregate", &words::AGGREGATE).optional() else {
         return Aggregate::Weighted;
     };
@@ -197,7 +204,7 @@ fn aggregate(view: &View) -> Aggregate {
     aggregate
 }
 
-fn optimizer(view: &View) -> Optimizer {
+pub(super) fn optimizer(view: &View) -> Optimizer {
     let mut adamw = AdamW {
         lr: 1e-2,
         cloud_lr: 5e-3,
@@ -337,7 +344,7 @@ fn weights(view: View) -> SamlWeights {
     weights
 }
 
-fn relay(view: View) -> Relay {
+pub(super) fn relay(view: View) -> Relay {
     let start = view.table_or_empty("from_round");
     let from_round =
         RelayStart { device: start.count("device", 1).or(3), cloud: start.count("cloud", 1).or(2) };

@@ -15,30 +15,24 @@
 //!     SAML: E_s steps of L(P ← M_L) + L(M_L ← P) on D_s, training (θ, ω)
 //! ```
 
-use super::relay::{Labelled, RelayLessons, RelaySet, lessons, passing, relay_set};
+use super::relay::{
+    RelayAsk, RelaySource, comparison, generation, generation_on_device, held_for_guard, labelled,
+    sent_prompts,
+};
 use super::training::{Batches, Pace, Rate, all, learner, pick, private_text, tune};
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, EvaluationLoad, GenerationLoad, Load, Method,
-    Refusal, State, Subject, TrainingLoad, Update, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Refusal, State, Subject, TrainingLoad,
+    Update, subject,
 };
 use crate::aggregate::aggregate;
-use crate::lab::{Lab, LabModel};
-use crate::payload::{Part, Payload};
+use crate::lab::Lab;
+use crate::payload::Payload;
 use cotune_models::batch::Sequence;
-use cotune_models::corpus::Example;
-use cotune_models::kernels::head::{Divergence, SoftTargets};
+use cotune_models::kernels::head::Divergence;
 use cotune_models::learner::{AdapterRef, Distillation, Learner, Trained};
-use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update as Order, mutual_step};
+use cotune_models::mutual::{Combine, MutualRule, Pooling, Side, Update as Order, mutual_step};
 use cotune_record::Scope;
-use cotune_scenario::method::{self as written, Delivery, DomainTuning, Guard, Relay, SamlData, Steps};
-use std::sync::Arc;
-
-/// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
-const SENT_PROMPT_BYTES: u32 = 96;
-
-/// One labelled example in this many is kept for the guard instead of being trained on (chosen): a model's loss on what
-/// it was trained on says nothing.
-const GUARD_SHARE: usize = 6;
+use cotune_scenario::method::{self as written, DomainTuning, Relay, SamlData, Steps};
 
 /// Co-PLMs.
 #[derive(Debug)]
@@ -88,22 +82,6 @@ impl CoPlms {
         self.table.relay.as_ref().filter(|relay| round >= from(relay))
     }
 
-    /// Relay examples for a student, and how many prompts were kept for it before the guard.
-    fn relay_for<'l>(&self, lab: &'l Lab, relay: &'l Relay, ask: &RelayAsk<'_>) -> (RelaySource<'l>, u32) {
-        let proxy = lab.model(&self.table.proxy);
-        let set: Arc<RelaySet> = relay_set(lab, proxy, ask.theta, relay, ask.round);
-        let lessons = lessons(lab, proxy, ask.theta, &set, ask.student, self.pooling());
-        let usable = match relay.guard {
-            Guard::None => all(&lessons.sequences),
-            Guard::DualMinCe => {
-                let receiver = (ask.student, ask.adapter.values.as_slice());
-                passing(&lessons, &ask.labelled, (proxy, ask.theta), receiver)
-            }
-        };
-        let batches = Batches::new(&usable, lab.scenario().seed, &format!("{}/relay", ask.path));
-        (RelaySource { relay, lessons, batches }, set.len())
-    }
-
     /// `steps` steps of structure-agnostic mutual learning between a student (S_i or M_L) and the proxy.
     fn saml(&self, lab: &Lab, pair: Pair<'_, '_>, steps: u32, mut batches: Batches) {
         let Pair {
@@ -126,18 +104,7 @@ impl CoPlms {
             if batch.is_empty() {
                 return;
             }
-            let chosen = relay.as_mut().map(|source| source.batches.next(source.relay.batch));
-            let extra = relay.as_ref().zip(chosen.as_ref()).filter(|(_, chosen)| !chosen.is_empty()).map(
-                |(source, chosen)| Extra {
-                    sequences: pick(&source.lessons.sequences, chosen),
-                    soft: chosen
-                        .iter()
-                        .map(|i| &source.lessons.soft[*i as usize])
-                        .collect::<Vec<&SoftTargets>>(),
-                    ce: source.relay.ce,
-                    kl: source.relay.weight,
-                },
-            );
+            let extra = relay.as_mut().and_then(RelaySource::next);
             let student_side = Side {
                 learner: &mut *student,
                 sequences: pick(student_text, &batch),
@@ -160,13 +127,6 @@ impl CoPlms {
         }
     }
 
-    /// Of `n` labelled examples, those kept for the guard and those trained on; the former are spread evenly, since
-    /// examples are in the order of their domains. They are the same in every round.
-    fn held_for_guard(&self, n: usize) -> (Vec<u32>, Vec<u32>) {
-        let guarded = self.table.relay.as_ref().is_some_and(|relay| relay.guard == Guard::DualMinCe);
-        (0..n as u32).partition(|i| guarded && (*i as usize).is_multiple_of(GUARD_SHARE))
-    }
-
     fn tunes_student(&self) -> bool {
         matches!(self.table.dst, DomainTuning::Slm | DomainTuning::Both)
     }
@@ -184,27 +144,6 @@ impl CoPlms {
     fn tunes_proxy(&self) -> bool {
         matches!(self.table.dst, DomainTuning::Proxy | DomainTuning::Both)
     }
-}
-
-/// Who wants relay examples.
-struct RelayAsk<'a> {
-    round: u32,
-    /// The proxy's adapter that answers.
-    theta: &'a [f32],
-    student: &'a LabModel,
-    /// The student's adapter before the round's training.
-    adapter: &'a Trained,
-    /// Labelled examples for the guard.
-    labelled: Labelled<'a>,
-    /// Path of the party's streams.
-    path: &'a str,
-}
-
-/// Relay examples during SAML.
-struct RelaySource<'l> {
-    relay: &'l Relay,
-    lessons: Arc<RelayLessons>,
-    batches: Batches,
 }
 
 /// The two sides of SAML and what each reads.
@@ -248,11 +187,7 @@ impl Method for CoPlms {
     /// θ^t, and with `delivery = "send"` room for the prompts of the relay set.
     fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
         let mut payload = Payload::adapter(&self.table.proxy, &cloud[&self.table.proxy].values);
-        if let Some(relay) = self.table.relay.as_ref().filter(|relay| relay.delivery == Delivery::Send) {
-            let blank = " ".repeat(SENT_PROMPT_BYTES as usize);
-            let texts = vec![blank; relay.prompts as usize];
-            payload.parts.push(Part::Prompts { texts, padded: SENT_PROMPT_BYTES });
-        }
+        payload.parts.extend(self.table.relay.as_ref().and_then(sent_prompts));
         payload
     }
 
@@ -279,7 +214,7 @@ impl Method for CoPlms {
         let relay = self.relay_at(task.round, |relay| relay.from_round.device);
 
         let mine = lab.examples_of(task.device);
-        let (held, training) = self.held_for_guard(mine.len());
+        let (held, training) = held_for_guard(table.relay.as_ref(), mine.len());
         let held: Vec<u32> = held.iter().map(|i| mine[*i as usize]).collect();
         let labelled = labelled(&held, lab.private(), &proxy.text.private, &own.text.private);
         let (own_text, proxy_text) =
@@ -310,9 +245,18 @@ impl Method for CoPlms {
         });
 
         // SAML
-        let ask = RelayAsk { round: task.round, theta, student: own, adapter: alpha, labelled, path: &path };
-        let relay = relay.map(|relay| self.relay_for(lab, relay, &ask));
-        let relay_count = relay.as_ref().map(|(source, kept)| (source.relay.prompts, *kept));
+        let ask = RelayAsk {
+            round: task.round,
+            proxy,
+            theta,
+            student: own,
+            adapter: alpha,
+            labelled,
+            pooling: self.pooling(),
+            path: &path,
+        };
+        let relay = relay.map(|relay| RelaySource::new(lab, relay, &ask));
+        let relay_count = relay.as_ref().map(RelaySource::counts);
         let (own_shared, proxy_shared, indices) = match table.saml.data {
             SamlData::Private => (&own_text, &proxy_text, training),
             SamlData::Public => (&own.text.public, &proxy.text.public, all(&own.text.public)),
@@ -326,7 +270,7 @@ impl Method for CoPlms {
             to_student: table.saml.weight.proxy_to_edge,
             to_proxy: table.saml.weight.edge_to_proxy,
             rate: rate.after(tuning),
-            relay: relay.map(|(source, _)| source),
+            relay,
             proxy_teaches_with: delta.as_ref().map(|(delta, _)| (&proxy.layout, delta.values.as_slice())),
         };
         let batches = Batches::new(&indices, seed, &format!("{path}/saml"));
@@ -366,18 +310,20 @@ impl Method for CoPlms {
         let mut student = learner(lab, llm, omega, &table.optimizer, &path);
         let start = Trained { values: theta.values.clone(), ..Trained::default() };
         let mut travelling = learner(lab, proxy, &start, &table.optimizer, &path);
-        let (held, training) = self.held_for_guard(llm.text.public.len());
+        let (held, training) = held_for_guard(table.relay.as_ref(), llm.text.public.len());
         let ask = RelayAsk {
             round: task.round,
+            proxy,
             theta: &theta.values,
             student: llm,
             adapter: omega,
             labelled: labelled(&held, lab.public(), &proxy.text.public, &llm.text.public),
+            pooling: self.pooling(),
             path: &path,
         };
         let relay = self.relay_at(task.round, |relay| relay.from_round.cloud);
-        let relay = relay.map(|relay| self.relay_for(lab, relay, &ask));
-        let relay_count = relay.as_ref().map(|(source, kept)| (source.relay.prompts, *kept));
+        let relay = relay.map(|relay| RelaySource::new(lab, relay, &ask));
+        let relay_count = relay.as_ref().map(RelaySource::counts);
         let pair = Pair {
             student: &mut student,
             student_model: &table.cloud,
@@ -387,7 +333,7 @@ impl Method for CoPlms {
             to_student: table.saml.weight.proxy_to_cloud,
             to_proxy: table.saml.weight.cloud_to_proxy,
             rate,
-            relay: relay.map(|(source, _)| source),
+            relay,
             proxy_teaches_with: None,
         };
         let batches = Batches::new(&training, lab.scenario().seed, &format!("{path}/saml"));
@@ -412,16 +358,15 @@ impl Method for CoPlms {
             steps.mutual,
             relay,
         );
-        if relay.is_some_and(|relay| relay.delivery == Delivery::Send) {
-            // The prompts came with the broadcast; only the answers are generated.
-            load.generation.remove(0);
-        }
+        load.generation = relay.map_or(Vec::new(), |relay| generation_on_device(relay, &table.proxy));
         load
     }
 
     fn cloud_load(&self, round: u32) -> Load {
         let relay = self.relay_at(round, |relay| relay.from_round.cloud);
-        self.pair_load(&self.table.cloud, 0, 0, self.table.cloud_steps.mutual, relay)
+        let mut load = self.pair_load(&self.table.cloud, 0, 0, self.table.cloud_steps.mutual, relay);
+        load.generation = relay.map_or(Vec::new(), |relay| generation(relay, &self.table.proxy));
+        load
     }
 
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
@@ -433,7 +378,8 @@ impl Method for CoPlms {
 }
 
 impl CoPlms {
-    /// Tuning of a student and the proxy, mutual steps of both, and the relay set beside the student's batches.
+    /// Tuning of a student and the proxy, mutual steps of both, and the relay set beside the student's batches; without
+    /// the making of that set.
     fn pair_load(
         &self,
         student: &str,
@@ -446,39 +392,12 @@ impl CoPlms {
         let train = |model: &str, steps, batch| TrainingLoad { model: model.to_string(), steps, batch };
         let beside = relay.map_or(0, |relay| relay.batch);
         let proxy = self.table.proxy.as_str();
-        let mut load = Load {
-            training: vec![
-                train(student, tune_student, batch),
-                train(student, mutual, batch + beside),
-                train(proxy, tune_proxy + mutual, batch),
-            ],
-            ..Load::default()
-        };
-        if let Some(relay) = relay {
-            let generate =
-                |tokens| GenerationLoad { model: proxy.to_string(), sequences: relay.prompts, tokens };
-            load.generation = vec![generate(super::relay::PROMPT_TOKENS as u32), generate(relay.max_tokens)];
-            if relay.guard == Guard::DualMinCe {
-                let compare = |model: &str| EvaluationLoad {
-                    model: model.to_string(),
-                    share: 1.0 / GUARD_SHARE as f64,
-                };
-                load.evaluation = vec![compare(proxy), compare(student)];
-            }
-        }
-        load
-    }
-}
-
-fn labelled<'l>(
-    indices: &[u32],
-    examples: &'l [Example],
-    proxy: &'l [Sequence],
-    receiver: &'l [Sequence],
-) -> Labelled<'l> {
-    Labelled {
-        examples: indices.iter().map(|i| &examples[*i as usize]).collect(),
-        proxy: pick(proxy, indices),
-        receiver: pick(receiver, indices),
+        let training = vec![
+            train(student, tune_student, batch),
+            train(student, mutual, batch + beside),
+            train(proxy, tune_proxy + mutual, batch),
+        ];
+        let evaluation = relay.map_or(Vec::new(), |relay| comparison(relay, proxy, student));
+        Load { training, evaluation, ..Load::default() }
     }
 }

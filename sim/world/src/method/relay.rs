@@ -5,20 +5,31 @@
 //! pseudo-answers and from the proxy's cached top-K rows. Everyone who holds the same proxy samples the same set, so
 //! it is made once and shared between jobs.
 
+use super::EvaluationLoad, GenerationLoad;
+use super::training::{Batches, all, pick};
 use crate::lab::{Lab, LabModel};
+use crate::payload::Part;
 use cotune_kernel::Stream;
 use cotune_models::batch::Sequence;
 use cotune_models::corpus::Example;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::SoftTargets;
-use cotune_models::mutual::Pooling;
+use cotune_models::learner::Trained;
+use cotune_models::mutual::{Extra, Pooling};
 use cotune_models::score::{answer_losses, soft_labels};
-use cotune_scenario::method::Relay;
+use cotune_scenario::method::{Delivery, Guard, Relay};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Longest prompt that is sampled, in the proxy's tokens (chosen: beyond every prompt of the builtin corpus).
-pub(crate) const PROMPT_TOKENS: usize = 48;
+const PROMPT_TOKENS: usize = 48;
+
+/// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
+const SENT_PROMPT_BYTES: u32 = 96;
+
+/// One labelled example in this many is kept for the guard instead of being trained on (chosen): a model's loss on what
+/// it was trained on says nothing.
+const GUARD_SHARE: usize = 6;
 
 /// What the proxy made.
 #[derive(Debug)]
@@ -42,19 +53,13 @@ pub(crate) struct RelayLessons {
 
 impl RelaySet {
     /// Prompts that were kept.
-    pub(crate) fn len(&self) -> u32 {
+    fn len(&self) -> u32 {
         self.texts.len() as u32
     }
 }
 
 /// The relay set of a round, from the proxy with the adapter `values`.
-pub(crate) fn relay_set(
-    lab: &Lab,
-    proxy: &LabModel,
-    values: &[f32],
-    relay: &Relay,
-    round: u32,
-) -> Arc<RelaySet> {
+fn relay_set(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32) -> Arc<RelaySet> {
     let mut hasher = blake3::Hasher::new();
     values.iter().for_each(|value| {
         hasher.update(&value.to_le_bytes());
@@ -104,7 +109,7 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
 }
 
 /// A relay set in the tokens of `student`, with the proxy's rows mapped onto its vocabulary.
-pub(crate) fn lessons(
+fn lessons(
     lab: &Lab,
     proxy: &LabModel,
     values: &[f32],
@@ -136,6 +141,117 @@ pub(crate) fn lessons(
     })
 }
 
+/// Who wants relay examples.
+pub(crate) struct RelayAsk<'a> {
+    pub round: u32,
+    /// The model that answers.
+    pub proxy: &'a LabModel,
+    /// Its adapter.
+    pub theta: &'a [f32],
+    pub student: &'a LabModel,
+    /// The student's adapter before the round's training.
+    pub adapter: &'a Trained,
+    /// Labelled examples for the guard.
+    pub labelled: Labelled<'a>,
+    /// What is kept of the proxy's rows.
+    pub pooling: Pooling,
+    /// Path of the party's streams.
+    pub path: &'a str,
+}
+
+/// Relay examples for the steps of one student.
+pub(crate) struct RelaySource<'l> {
+    relay: &'l Relay,
+    lessons: Arc<RelayLessons>,
+    batches: Batches,
+    kept: u32,
+}
+
+impl<'l> RelaySource<'l> {
+    /// The relay set of a round for a student, of which it uses what passes the guard.
+    pub(crate) fn new(lab: &Lab, relay: &'l Relay, ask: &RelayAsk<'_>) -> Self {
+        let (proxy, theta) = (ask.proxy, ask.theta);
+        let set = relay_set(lab, proxy, theta, relay, ask.round);
+        let lessons = lessons(lab, proxy, theta, &set, ask.student, ask.pooling);
+        let usable = match relay.guard {
+            Guard::None => all(&lessons.sequences),
+            Guard::DualMinCe => {
+                let receiver = (ask.student, ask.adapter.values.as_slice());
+                passing(&lessons, &ask.labelled, (proxy, theta), receiver)
+            }
+        };
+        let batches = Batches::new(&usable, lab.scenario().seed, &format!("{}/relay", ask.path));
+        Self { relay, lessons, batches, kept: set.len() }
+    }
+
+    /// Prompts that were sampled, and those of them that were kept, before the guard.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.relay.prompts, self.kept)
+    }
+
+    /// The examples of the next step; none if nothing can be used.
+    pub(crate) fn next(&mut self) -> Option<Extra<'_>> {
+        let chosen = self.batches.next(self.relay.batch);
+        (!chosen.is_empty()).then(|| Extra {
+            sequences: pick(&self.lessons.sequences, &chosen),
+            soft: chosen.iter().map(|i| &self.lessons.soft[*i as usize]).collect(),
+            ce: self.relay.ce,
+            kl: self.relay.weight,
+        })
+    }
+}
+
+/// What making the relay set costs: prompts are generated, then their answers.
+pub(crate) fn generation(relay: &Relay, proxy: &str) -> Vec<GenerationLoad> {
+    let generate = |tokens| GenerationLoad { model: proxy.to_string(), sequences: relay.prompts, tokens };
+    vec![generate(PROMPT_TOKENS as u32), generate(relay.max_tokens)]
+}
+
+/// The examples on which a guard compares the proxy with its student.
+pub(crate) fn comparison(relay: &Relay, proxy: &str, student: &str) -> Vec<EvaluationLoad> {
+    let compare =
+        |model: &str| EvaluationLoad { model: model.to_string(), share: 1.0 / GUARD_SHARE as f64 };
+    match relay.guard {
+        Guard::None => Vec::new(),
+        Guard::DualMinCe => vec![compare(proxy), compare(student)],
+    }
+}
+
+/// What making the relay set costs a device, to which the cloud may have sent the prompts.
+pub(crate) fn generation_on_device(relay: &Relay, proxy: &str) -> Vec<GenerationLoad> {
+    let sent = usize::from(relay.delivery == Delivery::Send);
+    generation(relay, proxy).split_off(sent)
+}
+
+/// With `delivery = "send"`, room for the prompts of the relay set in a broadcast.
+pub(crate) fn sent_prompts(relay: &Relay) -> Option<Part> {
+    (relay.delivery == Delivery::Send).then(|| {
+        let blank = " ".repeat(SENT_PROMPT_BYTES as usize);
+        Part::Prompts { texts: vec![blank; relay.prompts as usize], padded: SENT_PROMPT_BYTES }
+    })
+}
+
+/// Of `n` labelled examples, those kept for the guard and those trained on; the former are spread evenly, since
+/// examples are in the order of their domains. They are the same in every round.
+pub(crate) fn held_for_guard(relay: Option<&Relay>, n: usize) -> (Vec<u32>, Vec<u32>) {
+    let guarded = relay.is_some_and(|relay| relay.guard == Guard::DualMinCe);
+    (0..n as u32).partition(|i| guarded && (*i as usize).is_multiple_of(GUARD_SHARE))
+}
+
+/// The labelled examples with the given numbers.
+pub(crate) fn labelled<'l>(
+    indices: &[u32],
+    examples: &'l [Example],
+    proxy: &'l [Sequence],
+    receiver: &'l [Sequence],
+) -> Labelled<'l> {
+    Labelled {
+        examples: indices.iter().map(|i| &examples[*i as usize]).collect(),
+        proxy: pick(proxy, indices),
+        receiver: pick(receiver, indices),
+    }
+}
+
 /// One party's labelled examples, in the tokens of the two models that are compared.
 pub(crate) struct Labelled<'l> {
     /// The examples themselves.
@@ -154,7 +270,7 @@ const UNLIKE: f64 = 0.2;
 /// data): a prompt belongs to the domain of the nearest labelled prompt, and a domain passes where the proxy's mean
 /// loss is below the receiver's. A prompt that is like none of the receiver's passes: about such a thing the receiver
 /// knows nothing that the proxy could spoil. Losses are compared by answer, not by token, since tokenizers differ.
-pub(crate) fn passing(
+fn passing(
     lessons: &RelayLessons,
     labelled: &Labelled<'_>,
     proxy: (&LabModel, &[f32]),
