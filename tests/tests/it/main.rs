@@ -16,6 +16,7 @@
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
+//! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
 //!
@@ -36,6 +37,7 @@ mod optimizer;
 mod oracles;
 mod plain_fedavg;
 mod rounds;
+mod sweep;
 mod told;
 mod transfers;
 mod wgpu;
