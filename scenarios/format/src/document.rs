@@ -10,6 +10,7 @@ use crate::node::{self, Place, SourceText, Table, Value};
 use crate::overrides::{Override, parse_path};
 use crate::reader::{Problems, View};
 use crate::scenario::{Actors, FORMAT, Scenario, Simulation};
+use crate::sweep::Assignment;
 use crate::{
     budget, check, cloud, coordination, cost, data, evaluation, expect, fault, fleet, method, models,
     transfer,
@@ -75,6 +76,16 @@ impl Document {
     /// Those that cannot be applied; the others have been.
     pub fn set(&mut self, overrides: &[Override]) -> Result<(), Diagnostics> {
         let errors = overrides.iter().filter_map(|change| change.apply(&mut self.root).err());
+        let errors = Diagnostics(errors.collect());
+        if errors.has_errors() { Err(errors) } else { Ok(()) }
+    }
+
+    /// Applies the assignments of a sweep's point in order.
+    ///
+    /// # Errors
+    /// Those that cannot be applied; the others have been.
+    pub fn assign(&mut self, assignments: &[Assignment]) -> Result<(), Diagnostics> {
+        let errors = assignments.iter().filter_map(|assignment| assignment.apply(&mut self.root).err());
         let errors = Diagnostics(errors.collect());
         if errors.has_errors() { Err(errors) } else { Ok(()) }
     }
@@ -250,7 +261,7 @@ fn format(root: &View) {
     }
 }
 
-fn name(root: &View) -> Option<String> {
+pub(crate) fn name(root: &View) -> Option<String> {
     let name = root.string("name", "\"city-clinics\"").required(root.problems)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {

@@ -133,15 +133,8 @@ fn check_metric(view: &View, metric: &str, method: Option<&Method>, builtin: boo
             Diagnostic::new(codes::UNKNOWN_DOMAIN, format!("the builtin corpus has no domain `{domain}`"));
         let help = words::suggestion(domain, BUILTIN_DOMAINS.iter().copied());
         view.problems.add(error.label(view.place("metric"), "unknown").help(help));
-    } else if domain.is_none() && !NAMES.contains(&metric) {
-        let help = match words::meant(metric, NAMES.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => "names are scope.metric.statistic, such as `edge.rouge-l.mean`, `cloud.exact-match` or \
-                     `uplink.total_bytes`"
-                .to_owned(),
-        };
-        let error = Diagnostic::new(codes::UNKNOWN_METRIC, format!("there is no metric `{metric}`"));
-        view.problems.add(error.label(view.place("metric"), "unknown").help(help));
+    } else {
+        check_name(view, "metric", metric);
     }
     let Some(method) = method else { return };
     let absent = match metric.split('.').next() {
@@ -154,4 +147,19 @@ fn check_metric(view: &View, metric: &str, method: Option<&Method>, builtin: boo
         let warning = Diagnostic::new(codes::SKIPPED, message).label(view.place("metric"), "will be skipped");
         view.problems.add(warning.help("expect something of the models that the method has"));
     }
+}
+
+/// Whether there is such a metric; `key` is where it is written.
+pub(crate) fn check_name(view: &View, key: &str, metric: &str) {
+    if per_domain(metric).is_some() || NAMES.contains(&metric) {
+        return;
+    }
+    let help = match words::meant(metric, NAMES.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "names are scope.metric.statistic, such as `edge.rouge-l.mean`, `cloud.exact-match` or \
+                 `uplink.total_bytes`"
+            .to_owned(),
+    };
+    let error = Diagnostic::new(codes::UNKNOWN_METRIC, format!("there is no metric `{metric}`"));
+    view.problems.add(error.label(view.place(key), "unknown").help(help));
 }

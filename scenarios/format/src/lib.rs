@@ -33,6 +33,7 @@ pub mod fleet;
 pub mod method;
 pub mod models;
 pub mod scenario;
+pub mod sweep;
 pub mod transfer;
 pub mod units;
 
@@ -55,3 +56,4 @@ pub use files::{FileKind, FileReference};
 pub use node::{Place, SourceText};
 pub use overrides::{Override, expand, vary};
 pub use scenario::Scenario;
+pub use sweep::Sweep;

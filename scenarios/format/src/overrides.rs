@@ -106,7 +106,7 @@ pub(crate) fn parse_path(key: &str) -> Option<Vec<String>> {
     Some(keys.into_iter().map(|key| key.get().to_owned()).collect())
 }
 
-fn set(root: &mut Table, path: &[String], node: Node, key_at: Place) -> Result<(), String> {
+pub(crate) fn set(root: &mut Table, path: &[String], node: Node, key_at: Place) -> Result<(), String> {
     let mut table = root;
     for depth in 0..path.len() - 1 {
         let (key, so_far) = (&path[depth], &path[..depth]);

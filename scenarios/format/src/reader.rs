@@ -13,8 +13,8 @@ use crate::words::{self, Choices};
 
 mod value;
 
-pub(crate) use value::{MOST_EXACT, number, quantity, text, whole, word};
-use value::{choose, choose_one, out_of_range, quoted, wrong_type};
+pub(crate) use value::{MOST_EXACT, number, quantity, quoted, text, whole, word, wrong_type};
+use value::{choose, choose_one, out_of_range};
 
 /// The list that mistakes are put on.
 #[derive(Default)]
@@ -37,6 +37,8 @@ pub(crate) struct View<'a> {
     table: &'a Table,
     /// Dotted path from the root; empty at the root.
     pub path: String,
+    /// What the file is: `scenario` or `sweep`.
+    what: &'static str,
     /// Where the table is written, for what is missing in it.
     pub at: Option<Place>,
     pub problems: &'a Problems,
@@ -116,7 +118,12 @@ impl Bound {
 
 impl<'a> View<'a> {
     pub fn root(table: &'a Table, at: Option<Place>, problems: &'a Problems) -> Self {
-        Self { table, path: String::new(), at, problems, asked: RefCell::default() }
+        Self::root_of("scenario", table, at, problems)
+    }
+
+    /// The root of a file that is not a scenario.
+    pub fn root_of(what: &'static str, table: &'a Table, at: Option<Place>, problems: &'a Problems) -> Self {
+        Self { table, path: String::new(), what, at, problems, asked: RefCell::default() }
     }
 
     /// The dotted path of a key.
@@ -146,7 +153,7 @@ impl<'a> View<'a> {
 
     fn missing(&self, key: &'static str, help: &str) -> Diagnostic {
         let (holder, label) = match self.path.as_str() {
-            "" => ("the scenario".to_owned(), "nowhere in this file"),
+            "" => (format!("the {}", self.what), "nowhere in this file"),
             path => (format!("[{path}]"), "in this table"),
         };
         let missing = Diagnostic::new(codes::MISSING_KEY, format!("{holder} has no `{key}`"));
@@ -282,7 +289,7 @@ impl<'a> View<'a> {
     }
 
     pub fn view(&self, table: &'a Table, path: String, at: Option<Place>) -> View<'a> {
-        View { table, path, at, problems: self.problems, asked: RefCell::default() }
+        View { table, path, what: self.what, at, problems: self.problems, asked: RefCell::default() }
     }
 
     /// A sub-table.
@@ -364,12 +371,17 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Everything that is written in this table.
+    pub fn entries(&self) -> &'a [crate::node::Entry] {
+        &self.table.entries
+    }
+
     /// Reports every key that nobody asked for.
     pub fn finish(self) {
         let asked = self.asked.into_inner();
         for entry in self.table.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
             let holder =
-                if self.path.is_empty() { "a scenario".to_owned() } else { format!("`{}`", self.path) };
+                if self.path.is_empty() { format!("a {}", self.what) } else { format!("`{}`", self.path) };
             let place = entry.key_at.clone().or(entry.node.at.clone());
             let diagnostic =
                 Diagnostic::new(codes::UNKNOWN_KEY, format!("{holder} has no key `{}`", entry.key));

@@ -97,6 +97,9 @@ pub(crate) const DISTRIBUTION: Choices = Choices {
     plain: &["constant", "empirical"],
 };
 
+pub(crate) const SEARCH: Choices =
+    Choices { what: "a search", available: &["grid", "random"], planned: &["halving"], plain: &[] };
+
 /// The word that was probably meant.
 pub(crate) fn meant<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = written.to_lowercase();

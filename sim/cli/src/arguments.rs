@@ -2,6 +2,7 @@
 
 mod model;
 mod run;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::talk::Talk;
 
 pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScore, ModelShow, Pretrain};
 pub use run::{ProgressMode, Run};
+pub use sweep::{Compare, Sweep};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -39,6 +41,10 @@ pub enum Command {
     Plan(Plan),
     /// Run a scenario, record it, report it; prints the run's folder.
     Run(Run),
+    /// Run every point of a sweep that is missing; prints a table of results.
+    Sweep(Sweep),
+    /// Say what differs between runs, and whether it means anything.
+    Compare(Compare),
     /// Render a run's report again.
     Report(Report),
     /// List runs, or show one.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod check;
+pub mod compare;
 pub mod explain;
 pub mod metrics;
 pub mod model;
@@ -9,3 +10,4 @@ pub mod pretrain;
 pub mod report;
 pub mod run;
 pub mod runs;
+pub mod sweep;

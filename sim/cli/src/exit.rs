@@ -20,6 +20,10 @@ pub enum Exit {
     Wrong,
     /// 3: the run is complete and an expectation was not met.
     Missed,
+    /// 4: `compare --fail-on-diff` found a difference.
+    Different,
+    /// 5: some points of a sweep failed.
+    PointsFailed,
     /// 130: interrupted; what there was is recorded.
     Interrupted,
 }
@@ -27,7 +31,8 @@ pub enum Exit {
 /// What `--help` says about them.
 pub const HELP: &str = "\
 Exit codes: 0 done, every expectation met · 1 a bug in cotune · 2 the command line, scenario, data or
-checkpoint is wrong · 3 an expectation was not met · 130 interrupted";
+checkpoint is wrong · 3 an expectation was not met · 4 a difference · 5 some sweep points failed ·
+130 interrupted";
 
 impl Exit {
     /// The number.
@@ -37,6 +42,8 @@ impl Exit {
             Self::Bug => 1,
             Self::Wrong => 2,
             Self::Missed => 3,
+            Self::Different => 4,
+            Self::PointsFailed => 5,
             Self::Interrupted => 130,
         }
     }
@@ -95,7 +102,8 @@ mod tests {
 
     #[test]
     fn the_help_names_every_code() {
-        for exit in [Exit::Done, Exit::Bug, Exit::Wrong, Exit::Missed, Exit::Interrupted] {
+        let all = [Exit::Done, Exit::Bug, Exit::Wrong, Exit::Missed, Exit::Different, Exit::PointsFailed];
+        for exit in all.into_iter().chain([Exit::Interrupted]) {
             assert!(HELP.contains(&exit.code().to_string()), "{exit:?} is missing");
         }
     }

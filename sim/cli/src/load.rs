@@ -40,6 +40,19 @@ pub fn load(
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
+    load_changed(file, &|document| document.set(overrides), smoke, data)
+}
+
+/// The same with any change to what was written.
+///
+/// # Errors
+/// Every mistake at once, missing files among them.
+pub fn load_changed(
+    file: &Path,
+    change: &dyn Fn(&mut Document) -> Result<(), Diagnostics>,
+    smoke: bool,
+    data: Option<&Path>,
+) -> Result<Loaded, Diagnostics> {
     let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     let site = place::site(file, data);
     let base = |name: &str| {
@@ -47,7 +60,7 @@ pub fn load(
             .map_err(|error| format!("{}: {error}", site.resolve(name).display()))
     };
     let mut document = Document::parse(&file.display().to_string(), &text, &base)?;
-    let refused = document.set(overrides).err();
+    let refused = change(&mut document).err();
     let checked = document.check(&Context { zoo: &cotune_models::zoo::names() });
     let Checked { mut scenario, mut warnings } = match (refused, checked) {
         (None, Ok(checked)) => checked,

@@ -15,6 +15,7 @@ mod progress;
 mod record;
 mod repeat;
 mod results;
+mod statistics;
 mod stop;
 mod talk;
 
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         Command::Check(typed) => command::check::check(&typed),
         Command::Plan(typed) => command::plan::plan(&typed),
         Command::Run(typed) => command::run::run(&typed),
+        Command::Sweep(typed) => command::sweep::sweep(&typed),
+        Command::Compare(typed) => command::compare::compare(&typed),
         Command::Report(typed) => command::report::report(&typed),
         Command::Runs(RunsCommand::Ls(typed)) => command::runs::ls(&typed),
         Command::Runs(RunsCommand::Show(typed)) => command::runs::show(&typed),

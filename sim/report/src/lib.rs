@@ -4,7 +4,7 @@
 //! that a screen, a phone and paper can show. Numbers are shown as they are: a score that fell is drawn falling.
 
 mod chart;
-mod format;
+pub mod format;
 mod html;
 mod section;
 mod terminal;

@@ -83,12 +83,14 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        fs::create_dir(folder.path().join("scenarios")).expect("a folder in it");
-        for entry in fs::read_dir(workspace().join("scenarios")).expect("there are scenarios") {
-            let path = entry.expect("there are scenarios").path();
-            if path.is_file() {
-                let to = folder.path().join("scenarios").join(path.file_name().expect("a file has a name"));
-                fs::copy(&path, to).expect("a scenario can be copied");
+        for scenarios in ["scenarios", "scenarios/sweeps"] {
+            fs::create_dir(folder.path().join(scenarios)).expect("a folder in it");
+            for entry in fs::read_dir(workspace().join(scenarios)).expect("there are scenarios") {
+                let path = entry.expect("there are scenarios").path();
+                if path.is_file() {
+                    let to = folder.path().join(scenarios).join(path.file_name().expect("a file has a name"));
+                    fs::copy(&path, to).expect("a scenario can be copied");
+                }
             }
         }
         let command = cotune();

@@ -19,6 +19,7 @@
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
+//! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
@@ -44,6 +45,7 @@ mod oracles;
 mod plain_fedavg;
 mod refusals;
 mod rounds;
+mod sweep;
 mod told;
 mod transfers;
 mod wgpu;

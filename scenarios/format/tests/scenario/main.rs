@@ -5,6 +5,7 @@
 //! - `changes`: extending files, overrides, axes
 //! - `identity`: lock file, digest, smoke runs
 //! - `mistakes`: what a person is told; every file of `../bad` has its text beside it
+//! - `sweep`: axes, points, and what is wrong with them
 //! - `garbage`: no text makes the reader panic
 
 mod changes;
@@ -14,3 +15,4 @@ mod identity;
 mod language;
 mod mistakes;
 mod quantities;
+mod sweep;

@@ -23,16 +23,18 @@ use crate::record::{Recorded, Recorder};
 use crate::results::{self, Reserve, Results};
 use crate::{machine, talk};
 
-use points::{Point, points};
-use setting::Setting;
+pub use points::Point;
+use points::points;
+pub use setting::Setting;
 
 /// What one run came to.
-struct Played {
-    directory: RunDirectory,
+pub struct Played {
+    /// Where it is recorded.
+    pub directory: RunDirectory,
     /// Absent if it broke before anything happened.
-    summary: Option<Summary>,
+    pub summary: Option<Summary>,
     /// Why it failed, if it did.
-    trouble: Option<Failure>,
+    pub trouble: Option<Failure>,
 }
 
 /// Runs a scenario, once or once for each combination of `--vary`.
@@ -42,7 +44,10 @@ pub fn run(typed: &Run) -> Result<Exit, Failure> {
     let mut summaries = Vec::new();
     let mut trouble = None;
     for point in points {
-        let played = play(point, &setting)?;
+        // The folder comes first: one that cannot be written to is known before anything is computed.
+        let scenario = &point.loaded.scenario;
+        let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
+        let played = play(point, &setting, directory)?;
         if !typed.json {
             tell_folder(&played.directory)?;
         }
@@ -64,15 +69,13 @@ pub fn run(typed: &Run) -> Result<Exit, Failure> {
 }
 
 /// Plan, simulate, tabulate, render: one run from its scenario to its report.
-fn play(point: Point, setting: &Setting) -> Result<Played, Failure> {
+pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
     let (scenario, talk) = (&loaded.scenario, setting.talk);
     if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
         return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
     }
 
-    // The folder comes first: one that cannot be written to is known before anything is computed.
-    let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
     let plan = plan(&loaded, setting).inspect_err(|_| disclaim(&directory))?;
     let (manifest, fleet) = (setting.manifest(scenario, command), plan.record_fleet());
     let models = model_lines(&plan);
@@ -131,7 +134,7 @@ fn model_lines(plan: &Plan) -> Vec<ModelLine> {
         .collect()
 }
 
-fn digest(scenario: &Scenario) -> Digest {
+pub fn digest(scenario: &Scenario) -> Digest {
     scenario.digest().parse().expect("a scenario's digest has 64 hexadecimal digits")
 }
 
@@ -158,7 +161,7 @@ fn conclude(
     }
 }
 
-fn misses_an_expectation(summary: &Summary) -> bool {
+pub fn misses_an_expectation(summary: &Summary) -> bool {
     summary.expectations.iter().any(|result| result.passed == Some(false))
 }
 

@@ -1,0 +1,169 @@
+//! What paired differences say, in numbers and in sentences.
+
+use cotune_report::format;
+use serde_json::{Value, json};
+
+use super::Group;
+use crate::statistics::{LEVEL, Paired, holm};
+
+/// Metrics that are tested together: Holm's correction is within a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// How good the models are, per scope; domains and quantiles are shown and not tested.
+    Quality,
+    /// What it took.
+    Cost,
+}
+
+impl Family {
+    /// The family of a metric; none if it is not tested.
+    pub fn of(metric: &str) -> Option<Self> {
+        let parts: Vec<&str> = metric.split('.').collect();
+        match parts[..] {
+            [_, "rouge-l" | "exact-match" | "loss"] | [_, "rouge-l" | "exact-match" | "loss", "mean"] => {
+                Some(Self::Quality)
+            }
+            ["uplink" | "downlink" | "energy" | "cost" | "virtual", _] => Some(Self::Cost),
+            _ => None,
+        }
+    }
+}
+
+/// A group against the first.
+pub struct Verdict {
+    name: String,
+    baseline: String,
+    findings: Vec<Finding>,
+}
+
+/// One metric.
+struct Finding {
+    metric: String,
+    paired: Paired,
+    /// Corrected over the family; none for one seed.
+    p: Option<f64>,
+}
+
+impl Finding {
+    /// Whether interval and corrected test agree that there is a difference.
+    fn is_distinguishable(&self) -> bool {
+        let excludes = self.paired.interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
+        excludes && self.p.is_some_and(|p| p < 1.0 - LEVEL)
+    }
+}
+
+/// What the seeds that both have say.
+pub fn of(baseline: &Group, other: &Group) -> Verdict {
+    let mut findings = Vec::new();
+    for family in [Family::Quality, Family::Cost] {
+        let mut tested: Vec<Finding> = super::metrics(std::slice::from_ref(baseline))
+            .into_iter()
+            .filter(|metric| Family::of(metric) == Some(family))
+            .filter_map(|metric| finding(metric, baseline, other))
+            .collect();
+        let ps: Vec<f64> = tested.iter().filter_map(|one| one.paired.p).collect();
+        let with_p = tested.iter_mut().filter(|one| one.paired.p.is_some());
+        with_p.zip(holm(&ps)).for_each(|(one, p)| one.p = Some(p));
+        findings.extend(tested);
+    }
+    Verdict { name: other.name.clone(), baseline: baseline.name.clone(), findings }
+}
+
+fn finding(metric: String, baseline: &Group, other: &Group) -> Option<Finding> {
+    let pairs = baseline.runs.iter().filter_map(|(seed, run)| {
+        let (a, b) = (run.summary.metrics.get(&metric)?, other.runs.get(seed)?.summary.metrics.get(&metric)?);
+        Some(b - a)
+    });
+    let paired = Paired::of(&pairs.collect::<Vec<_>>())?;
+    Some(Finding { metric, paired, p: None })
+}
+
+impl Verdict {
+    /// One sentence for every metric that was tested.
+    pub fn sentences(&self) -> Vec<String> {
+        if self.findings.is_empty() {
+            let (name, baseline) = (&self.name, &self.baseline);
+            return vec![format!("{name} and {baseline} have no seed in common: nothing is paired")];
+        }
+        self.findings.iter().map(|finding| self.sentence(finding)).collect()
+    }
+
+    fn sentence(&self, finding: &Finding) -> String {
+        let (Finding { metric, paired, .. }, Self { name, baseline, .. }) = (finding, self);
+        let size = format::value(metric, paired.mean.abs());
+        let more = if paired.mean > 0.0 { "higher" } else { "lower" };
+        match paired.interval {
+            _ if paired.mean == 0.0 && paired.interval.is_none_or(|(low, high)| low == high) => {
+                format!("{metric}: {name} is as {baseline}")
+            }
+            None => format!("{metric}: {name} is {size} {more} than {baseline}, on one seed: no interval"),
+            Some((low, high)) if finding.is_distinguishable() => {
+                let half = format::value(metric, (high - low) / 2.0);
+                let word = word(metric, paired.mean);
+                format!("{metric}: {name} is {word} than {baseline} by {size} ± {half} on {} seeds", paired.n)
+            }
+            Some(_) => {
+                format!("{metric}: {name} and {baseline} are not distinguishable on {} seeds", paired.n)
+            }
+        }
+    }
+
+    /// For a program.
+    pub fn to_json(&self) -> Value {
+        let finding = |one: &Finding| {
+            json!({
+                "metric": one.metric,
+                "n": one.paired.n,
+                "difference": one.paired.mean,
+                "interval": one.paired.interval,
+                "p": one.paired.p,
+                "p_holm": one.p,
+                "distinguishable": one.is_distinguishable(),
+            })
+        };
+        let metrics: Vec<_> = self.findings.iter().map(finding).collect();
+        json!({ "name": self.name, "baseline": self.baseline, "metrics": metrics })
+    }
+}
+
+/// Quality is better or worse, cost more or less.
+fn word(metric: &str, change: f64) -> &'static str {
+    match (Family::of(metric), (change > 0.0) != format::lower_is_better(metric)) {
+        (Some(Family::Quality), true) => "better",
+        (Some(Family::Quality), false) => "worse",
+        (_, true) => "more",
+        (_, false) => "less",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(metric: &str, differences: &[f64], p: Option<f64>) -> String {
+        let paired = Paired::of(differences).unwrap();
+        let finding = Finding { metric: metric.to_owned(), paired, p };
+        Verdict { name: "b".into(), baseline: "a".into(), findings: vec![finding] }.sentences().remove(0)
+    }
+
+    #[test]
+    fn a_sentence_claims_no_more_than_interval_and_test_do() {
+        let clear = [3.0, 3.2, 2.8, 3.1, 2.9];
+        let sentence = said("edge.rouge-l.mean", &clear, Some(0.001));
+        assert!(sentence.starts_with("edge.rouge-l.mean: b is better than a by 3.00 ± 0.1"), "{sentence}");
+        assert!(said("edge.loss.mean", &clear, Some(0.001)).contains("worse"));
+        assert!(said("edge.rouge-l.mean", &clear, Some(0.2)).contains("not distinguishable on 5 seeds"));
+        assert!(said("edge.rouge-l.mean", &[1.0, -1.0], Some(0.001)).contains("not distinguishable"));
+        assert!(said("cloud.rouge-l", &[3.0], None).contains("on one seed: no interval"));
+        assert!(said("cloud.rouge-l", &[0.0, 0.0], Some(1.0)).contains("b is as a"));
+    }
+
+    #[test]
+    fn domains_and_quantiles_are_not_tested() {
+        for metric in ["edge.rouge-l.p10", "edge.loss.domain.shop", "updates.late", "rounds"] {
+            assert_eq!(Family::of(metric), None, "{metric}");
+        }
+        assert_eq!(Family::of("cloud.exact-match"), Some(Family::Quality));
+        assert_eq!(Family::of("uplink.total_bytes"), Some(Family::Cost));
+    }
+}

@@ -1,0 +1,144 @@
+//! The points of a sweep, each a valid scenario with a folder named after its digest.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cotune_record::{Manifest, RunDirectory, Status};
+use cotune_scenario::sweep::{self, Assignment};
+use cotune_scenario::{Diagnostics, Scenario, Sweep as Written};
+
+use crate::arguments::Sweep;
+use crate::command::run::Setting;
+use crate::failure::Failure;
+use crate::load::{Loaded, load_changed};
+use crate::repeat::quoted;
+
+/// A run of a sweep.
+pub struct Planned {
+    /// Its place in the sweep, from 0.
+    pub number: usize,
+    /// What varies.
+    pub point: sweep::Point,
+    /// Its folder, there or not.
+    pub directory: RunDirectory,
+    /// Whether no point before it is the same scenario.
+    pub is_first: bool,
+    /// The command line that repeats it.
+    pub command: String,
+    /// Kept for the manifest of a run that never began.
+    scenario: Scenario,
+    file: PathBuf,
+    smoke: bool,
+    data: Option<PathBuf>,
+}
+
+/// What is in a point's folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing that can be read.
+    Missing,
+    /// A run that came so far.
+    Ended(Status),
+}
+
+impl State {
+    /// Whether there is something to do.
+    pub fn is_to_run(self, retry_failed: bool) -> bool {
+        match self {
+            Self::Ended(Status::Complete) => false,
+            Self::Ended(Status::Failed) => retry_failed,
+            // Cut, or killed without a word.
+            Self::Ended(Status::Running | Status::Interrupted) | Self::Missing => true,
+        }
+    }
+}
+
+impl Planned {
+    /// What is in the folder now.
+    pub fn state(&self) -> State {
+        self.directory.manifest().map_or(State::Missing, |manifest| State::Ended(manifest.status))
+    }
+
+    /// Sixteen digits of the scenario's digest.
+    pub fn id(&self) -> String {
+        self.directory.id()
+    }
+
+    /// What sets it apart: `fedavg, cohort 8, seed 1`.
+    pub fn title(&self) -> String {
+        let label = |assigned: &Assignment| format!("{} {}", assigned.key, assigned.label);
+        let seed = self.point.seed.map(|seed| format!("seed {seed}"));
+        self.point.axes.iter().map(label).chain(seed).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The scenario with this point's values.
+    pub fn load(&self) -> Result<Loaded, Diagnostics> {
+        load(&self.file, &self.point, self.smoke, self.data.as_deref())
+    }
+
+    /// Leaves word of a run that failed, for the next sweep.
+    pub fn mark_failed(&self, setting: &Setting, why: Failure) -> Result<(), Failure> {
+        let directory = RunDirectory::create_named(self.directory.path())?;
+        let mut manifest = setting.manifest(&self.scenario, self.command.clone());
+        manifest.warnings.push(why.to_string());
+        Ok(directory.write_manifest(&Manifest { status: Status::Failed, ..manifest })?)
+    }
+}
+
+fn load(file: &Path, point: &sweep::Point, smoke: bool, data: Option<&Path>) -> Result<Loaded, Diagnostics> {
+    load_changed(file, &|document| document.assign(&point.assignments), smoke, data)
+}
+
+/// Checks every point and names its folder.
+///
+/// # Errors
+/// Every mistake in any of them, each once.
+pub fn plan(
+    typed: &Sweep,
+    written: &Written,
+    points: Vec<sweep::Point>,
+    folder: &Path,
+) -> Result<Vec<Planned>, Diagnostics> {
+    let file = typed.file.parent().unwrap_or(Path::new("")).join(&written.scenario);
+    let (mut planned, mut seen, mut mistakes) = (Vec::new(), BTreeSet::new(), Diagnostics::default());
+    for (number, point) in points.into_iter().enumerate() {
+        match load(&file, &point, typed.smoke, typed.data.as_deref()) {
+            Ok(loaded) => {
+                let digest = loaded.scenario.digest();
+                let directory = RunDirectory::at(folder.join("points").join(&digest[..16]));
+                planned.push(Planned {
+                    number,
+                    directory,
+                    is_first: seen.insert(digest),
+                    command: command(typed, &file, &point),
+                    scenario: loaded.scenario,
+                    file: file.clone(),
+                    smoke: typed.smoke,
+                    data: typed.data.clone(),
+                    point,
+                });
+            }
+            Err(found) => {
+                for mistake in found.0 {
+                    if !mistakes.0.contains(&mistake) {
+                        mistakes.0.push(mistake);
+                    }
+                }
+            }
+        }
+    }
+    if mistakes.0.is_empty() { Ok(planned) } else { Err(mistakes) }
+}
+
+fn command(typed: &Sweep, file: &Path, point: &sweep::Point) -> String {
+    let mut words = vec!["cotune".to_owned(), "run".to_owned(), file.display().to_string()];
+    for assigned in &point.assignments {
+        words.extend(["--set".to_owned(), format!("{}={}", assigned.key, assigned.toml)]);
+    }
+    if let Some(data) = &typed.data {
+        words.extend(["--data".to_owned(), data.display().to_string()]);
+    }
+    words.extend(typed.smoke.then(|| "--smoke".to_owned()));
+    words.extend(typed.no_train.then(|| "--no-train".to_owned()));
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,121 @@
+//! `cotune sweep` and `cotune compare` on the sweep that ships, at smoke size.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use cotune_tests::{cotune, workspace};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn shipped() -> PathBuf {
+    workspace().join("scenarios/sweeps/quickstart-methods.toml")
+}
+
+fn sweep(runs: &Path, more: &[&str]) -> Output {
+    let mut command = cotune();
+    command.arg("sweep").arg(shipped()).args(["--smoke", "--no-train", "--json", "-q", "--runs"]).arg(runs);
+    output(command.args(more))
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("cotune can be started")
+}
+
+fn json(output: &Output) -> Value {
+    let told = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
+}
+
+/// The points' folders and when each run began.
+fn begun(folder: &Path) -> Vec<(String, u64)> {
+    let mut found: Vec<(String, u64)> = fs::read_dir(folder.join("points"))
+        .expect("there are points")
+        .map(|entry| entry.expect("it can be listed").path())
+        .map(|path| {
+            let manifest: Value = serde_json::from_slice(&fs::read(path.join("run.json")).unwrap()).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, manifest["started_unix_ms"].as_u64().unwrap())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_sweep_runs_what_is_missing_and_comes_to_the_same_whatever_runs_at_once() {
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    // A part alone, then the rest two at a time.
+    let part = json(&sweep(one.path(), &["--shard", "1/3"]));
+    let folder = PathBuf::from(part["folder"].as_str().unwrap());
+    let before = begun(&folder);
+    assert_eq!(before.len(), 2);
+    let whole = json(&sweep(one.path(), &["--jobs", "2"]));
+    let after = begun(&folder);
+    assert_eq!(after.len(), 6);
+    assert!(before.iter().all(|point| after.contains(point)), "what was there is not run again");
+    let again = sweep(one.path(), &[]);
+    assert_eq!((again.status.code(), json(&again)), (Some(0), whole.clone()));
+    assert_eq!(begun(&folder), after);
+
+    let alone = json(&sweep(two.path(), &[]));
+    assert_eq!(alone["points"], whole["points"]);
+    let csv = fs::read_to_string(folder.join("tables/points.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 7, "{csv}");
+
+    // A point that was cut is run again, whole; one that failed only when asked.
+    let (cut, failed) = (&after[0].0, &after[1].0);
+    for (point, status) in [(cut, "running"), (failed, "failed")] {
+        let path = folder.join("points").join(point).join("run.json");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"complete\"", &format!("{status:?}"))).unwrap();
+    }
+    assert_eq!(sweep(one.path(), &[]).status.code(), Some(5));
+    let repaired = sweep(one.path(), &["--retry-failed"]);
+    assert_eq!((repaired.status.code(), json(&repaired)), (Some(0), whole));
+}
+
+#[test]
+fn a_sweep_that_is_too_large_is_refused_with_its_number_and_a_dry_run_runs_nothing() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("large.toml");
+    let scenario = workspace().join("scenarios/quickstart.toml");
+    let text =
+        format!("scenario = {:?}\nseeds = [1, 2]\n[axes]\ncoordination.sync.cohort = [4, 5, 6]\n", scenario);
+    fs::write(&file, format!("{text}[limits]\nruns = 5\n")).unwrap();
+    let refused = output(cotune().arg("sweep").arg(&file).current_dir(folder.path()));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("the sweep has 6 runs, and limits.runs allows 5"), "{told}");
+    let dry =
+        output(cotune().arg("sweep").arg(&file).args(["--yes", "--dry-run"]).current_dir(folder.path()));
+    assert_eq!(String::from_utf8_lossy(&dry.stdout).lines().count(), 6);
+    assert!(!folder.path().join("runs").exists(), "a dry run writes nothing");
+    // A mistake of one value is told where the value is written.
+    fs::write(&file, text.replace("4, 5, 6", "4, 60")).unwrap();
+    let wrong = output(cotune().arg("sweep").arg(&file).current_dir(folder.path()));
+    let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert_eq!(wrong.status.code(), Some(2), "{told}");
+    assert!(told.contains("E0104") && told.contains("large.toml:4"), "{told}");
+}
+
+#[test]
+fn a_comparison_names_what_differs_and_pairs_the_seeds() {
+    let runs = TempDir::new().unwrap();
+    let swept = json(&sweep(runs.path(), &[]));
+    let folder = swept["folder"].as_str().unwrap();
+    let compared = json(&output(cotune().args(["compare", folder, "--json"])));
+    assert_eq!(compared["groups"].as_array().unwrap().len(), 3);
+    assert_eq!(compared["scenario"][0]["key"], "method");
+    for comparison in compared["comparisons"].as_array().unwrap() {
+        for metric in comparison["metrics"].as_array().unwrap() {
+            assert_eq!(metric["n"], 2, "{metric}");
+            assert!(metric["p_holm"].as_f64() >= metric["p"].as_f64(), "{metric}");
+        }
+    }
+    assert_eq!(output(cotune().args(["compare", folder, "--fail-on-diff"])).status.code(), Some(4));
+    let point = begun(Path::new(folder))[0].0.clone();
+    let point = format!("{folder}/points/{point}");
+    let same = output(cotune().args(["compare", &point, &point, "--fail-on-diff"]));
+    assert_eq!(same.status.code(), Some(0), "{}", String::from_utf8_lossy(&same.stderr));
+}
