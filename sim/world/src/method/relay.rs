@@ -5,8 +5,8 @@
 //! pseudo-answers and from the proxy's cached top-K rows. Everyone who holds the same proxy samples the same set, so
 //! it is made once and shared between jobs.
 
-use super::EvaluationLoad, GenerationLoad;
 use super::training::{Batches, all, pick};
+use super::{EvaluationLoad, GenerationLoad};
 use crate::lab::{Lab, LabModel};
 use crate::payload::Part;
 use cotune_kernel::Stream;
@@ -209,8 +209,7 @@ pub(crate) fn generation(relay: &Relay, proxy: &str) -> Vec<GenerationLoad> {
 
 /// The examples on which a guard compares the proxy with its student.
 pub(crate) fn comparison(relay: &Relay, proxy: &str, student: &str) -> Vec<EvaluationLoad> {
-    let compare =
-        |model: &str| EvaluationLoad { model: model.to_string(), share: 1.0 / GUARD_SHARE as f64 };
+    let compare = |model: &str| EvaluationLoad { model: model.to_string(), share: 1.0 / GUARD_SHARE as f64 };
     match relay.guard {
         Guard::None => Vec::new(),
         Guard::DualMinCe => vec![compare(proxy), compare(student)],

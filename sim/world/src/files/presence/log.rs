@@ -16,7 +16,8 @@ impl Log {
     /// Adds a row, or says what is wrong with it.
     pub(super) fn push(&mut self, device: u64, seconds: f64, online: bool) -> Result<(), String> {
         let changes = self.devices.entry(device).or_default();
-        if !(seconds >= 0.0 && seconds.is_finite()) || changes.last().is_some_and(|(last, _)| seconds < *last) {
+        if !(seconds >= 0.0 && seconds.is_finite()) || changes.last().is_some_and(|(last, _)| seconds < *last)
+        {
             return Err(format!("{seconds} s is before the device's last line"));
         }
         changes.push((seconds, online));

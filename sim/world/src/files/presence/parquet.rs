@@ -22,7 +22,9 @@ pub(super) fn read(bytes: Vec<u8>) -> Result<Vec<Track>, BadRow> {
         let find = |name: &str| {
             let mut columns = row.get_column_iter();
             let column = columns.find(|(column, _)| *column == name).map(|(_, field)| field);
-            column.ok_or_else(|| BadRow::whole(format!("it has no column `{name}`: device, t_s and online are read")))
+            column.ok_or_else(|| {
+                BadRow::whole(format!("it has no column `{name}`: device, t_s and online are read"))
+            })
         };
         let wrong = |name: &str, field: &Field| BadRow::at(index, format!("`{name}` cannot be {field}"));
         let (device, time, online) = (find("device")?, find("t_s")?, find("online")?);
