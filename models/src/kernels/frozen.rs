@@ -52,7 +52,7 @@ pub(crate) fn frozen_rows(table: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
 /// Rows up to which a product reads every weight once instead of expanding all of them (chosen: generation).
 const FEW_ROWS: usize = 16;
 
-/// The operation behind [`frozen_matmul`] for weights in half precision.
+/// The operation behind `frozen_matmul` for weights in half precision.
 #[backend_extension(Autodiff, Flex)]
 pub trait FrozenOps: Backend {
     /// `x · w` with `x` in f32 and `w` in f16 or bf16.

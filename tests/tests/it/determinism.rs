@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use cotune_record::{EventKind, FaultKind, Reason, first_difference};
@@ -99,6 +100,13 @@ link         = { down = "20Mbit/s", up = "5Mbit/s", rtt = "40ms" }
 peak    = "00:30"
 online  = { at_peak = 0.9, at_trough = 0.2 }
 session = { exponential = { mean = "3min" } }
+[fleet.class.camera]
+weight       = 2
+model        = "edge-b"
+compute      = "30MFLOP/s"
+memory       = "1GiB"
+link         = { down = "20Mbit/s", up = "5Mbit/s", rtt = "40ms" }
+availability.trace = "TRACE"
 
 [[fault]]
 crash = { class = "*", rate = "20/h" }
@@ -115,11 +123,15 @@ cloud_restart = { at = "120s", outage = "15s" }
 "#;
 
 fn unsteady(actors: &str) -> Arc<Plan> {
-    let tables = format!("{}{UNSTEADY}", co_plms("aggregate = \"median\""));
+    // Two measured devices that come and go a few times a minute.
+    let trace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("presence.csv");
+    std::fs::write(&trace, "0,0,1\n0,25,0\n0,40,1\n0,60,0\n1,10,1\n1,70,0\n").expect("it can be written");
+    let unsteady = UNSTEADY.replace("TRACE", &trace.display().to_string());
+    let tables = format!("{}{unsteady}", co_plms("aggregate = \"median\""));
     plan(&tiny(
         &tables,
         &[
-            ("fleet.devices", "12"),
+            ("fleet.devices", "14"),
             ("data.split.dirichlet.min", "1"),
             ("fleet.class.phone.compute", "\"25MFLOP/s\""),
             ("fleet.class.phone.availability", "{ markov = { mean_on = \"2min\", mean_off = \"30s\" } }"),
