@@ -73,6 +73,21 @@ impl Batch {
         Self::pack_rows(sequences, pad, |_| 0)
     }
 
+    /// The same sequences in a rectangle whose length is the next multiple of `step`, at most `longest`; what is added is
+    /// read and never predicted.
+    pub(crate) fn rounded(&self, step: usize, longest: usize) -> Self {
+        let time = self.time.next_multiple_of(step).min(longest).max(self.time);
+        let mut ids = vec![0; self.batch * time];
+        for (old, new) in self.ids.chunks(self.time).zip(ids.chunks_mut(time)) {
+            new[..self.time].copy_from_slice(old);
+        }
+        let moved = |row: &u32| {
+            let (sequence, place) = (*row as usize / self.time, *row as usize % self.time);
+            (sequence * time + place) as u32
+        };
+        Self { ids, time, rows: self.rows.iter().map(moved).collect(), ..self.clone() }
+    }
+
     fn pack_rows(sequences: &[&Sequence], pad: u32, first_row: impl Fn(&Sequence) -> usize) -> Self {
         let time = sequences.iter().map(|s| s.len() - 1).max().expect("a batch has a sequence");
         let mut packed = Self {
@@ -124,5 +139,19 @@ mod tests {
         let sequence = Sequence { prompt: vec![5, 6], answer: vec![7, 0] };
         let batch = Batch::pack_whole(&[&sequence], 1);
         assert_eq!((batch.rows, batch.targets), (vec![0, 1, 2], vec![6, 7, 0]));
+    }
+
+    #[test]
+    fn a_rounded_batch_predicts_the_same_tokens_at_the_same_places() {
+        let sequences = [
+            Sequence { prompt: vec![1, 2, 3], answer: vec![4, 5] },
+            Sequence { prompt: vec![6], answer: vec![7] },
+        ];
+        let batch = Batch::pack(&sequences.iter().collect::<Vec<_>>(), 9);
+        let rounded = batch.rounded(8, 100);
+        assert_eq!((rounded.time, rounded.ids.len()), (8, 16));
+        let read = |batch: &Batch| batch.rows.iter().map(|row| batch.ids[*row as usize]).collect::<Vec<_>>();
+        assert_eq!((read(&rounded), &rounded.targets), (read(&batch), &batch.targets));
+        assert_eq!(batch.rounded(8, 6).time, 6, "never longer than the model reads");
     }
 }

@@ -122,6 +122,11 @@ impl<'a> Decoder<'a> {
         self.final_norm.forward(x)
     }
 
+    /// The longest sequence it reads, in tokens.
+    pub(crate) fn longest(&self) -> usize {
+        self.spec.max_positions
+    }
+
     /// An empty cache for `batch` sequences of at most `capacity` tokens.
     pub(crate) fn cache(&self, batch: usize, capacity: usize, device: &Device) -> Cache {
         let shape = self.shape(batch, 1);

@@ -4,6 +4,7 @@ use crate::adapter::Layout;
 use crate::base::Base;
 use crate::batch::Batch;
 use crate::decoder::{Attached, Decoder};
+use crate::device::Compute;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::head::{Divergence, SoftTargets, cross_entropy, divergence};
 use crate::optimizer::{AdamW, Flat, Moments};
@@ -219,7 +220,7 @@ impl<'a> Learner<'a> {
     /// Logits of the rows that predict an answer token, `[rows, vocab]`.
     pub(crate) fn logits(&mut self, pass: &Pass<'_>, batch: &Batch) -> Tensor<2> {
         self.tokens += batch.computed_tokens();
-        answer_logits(&pass.decoder, batch, self.base.compute().device())
+        answer_logits(&pass.decoder, batch, self.base.compute())
     }
 
     /// The same logits with one more adapter on the base, without a tape and without dropout.
@@ -231,7 +232,7 @@ impl<'a> Learner<'a> {
         let adapters: Vec<_> = frozen.chain(own).collect();
         let base = self.base;
         let decoder = Decoder::assemble(base.spec(), &base.tables, &base.weights, &adapters);
-        answer_logits(&decoder, batch, device)
+        answer_logits(&decoder, batch, self.base.compute())
     }
 
     /// Takes the step that `lesson` teaches, given the logits of its batch.
@@ -306,6 +307,9 @@ impl<'a> Learner<'a> {
     }
 }
 
+/// Lengths of batches on WebGPU are multiples of this (chosen).
+const LENGTH_STEP: usize = 16;
+
 /// The tensors of an adapter by name, cut out of the flat buffer.
 fn views(layout: &Layout, flat: &Tensor<1>) -> BTreeMap<String, Tensor<2>> {
     let cut =
@@ -328,7 +332,13 @@ pub(crate) fn reader<'a>(base: &'a Base, adapters: &[AdapterRef<'_>]) -> Decoder
 }
 
 /// Logits of the rows of `batch` that predict an answer token, `[rows, vocab]`.
-pub(crate) fn answer_logits(decoder: &Decoder<'_>, batch: &Batch, device: &Device) -> Tensor<2> {
+///
+/// On WebGPU every new length makes new buffers and pipelines, so there lengths are rounded up to few; what is read of a
+/// sequence does not depend on what stands behind it.
+pub(crate) fn answer_logits(decoder: &Decoder<'_>, batch: &Batch, compute: &Compute) -> Tensor<2> {
+    let device = compute.device();
+    let rounded = (!compute.is_cpu()).then(|| batch.rounded(LENGTH_STEP, decoder.longest()));
+    let batch = rounded.as_ref().unwrap_or(batch);
     let hidden = decoder.hidden(int_tensor(&batch.ids, device), batch.batch, batch.time);
     decoder.logits(hidden.select(0, int_tensor(&batch.rows, device)))
 }

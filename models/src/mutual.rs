@@ -289,7 +289,7 @@ pub(crate) fn label(
     let vocab = base.spec().vocab;
     for (chunk, sequences) in sequences.chunks(LABEL_ROWS).enumerate() {
         let batch = Batch::pack(sequences, base.pad());
-        let rows = host(answer_logits(&decoder, &batch, base.compute().device()));
+        let rows = host(answer_logits(&decoder, &batch, base.compute()));
         for (i, Range { start, end }) in batch.spans.iter().enumerate() {
             each(chunk * LABEL_ROWS + i, &rows[start * vocab..end * vocab]);
         }

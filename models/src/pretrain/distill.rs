@@ -94,8 +94,8 @@ impl Teacher {
 
     /// The teacher's distribution for every row of a batch, and its share of the loss.
     pub(super) fn view(&self, batch: &Batch) -> (SoftTargets, f64) {
-        let (vocab, device) = (self.base.spec().vocab, self.base.compute().device());
-        let rows = host(answer_logits(&reader(&self.base, &[]), batch, device));
+        let vocab = self.base.spec().vocab;
+        let rows = host(answer_logits(&reader(&self.base, &[]), batch, self.base.compute()));
         let pooling = Pooling { top_k: DISTILL_TOP_K, rest: true, temperature: 1.0 };
         let soft = soften(&rows, vocab, &batch.targets, &batch.targets, &self.identity, pooling);
         (soft, self.weight)

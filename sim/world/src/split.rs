@@ -14,6 +14,8 @@ mod pathological;
 mod quantity;
 mod shards;
 
+pub use follow::deal as follow;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -199,17 +201,6 @@ fn from_file(path: &str, examples: usize, files: &Files, devices: u32) -> Result
         }
     }
     Ok(hands)
-}
-
-/// Deals hands anew so that their main category goes by what devices are; see `split/follow.rs`.
-pub fn follow(
-    hands: Vec<Vec<u32>>,
-    labels: &[u16],
-    trait_of: &[f64],
-    strength: f64,
-    seed: u64,
-) -> Vec<Vec<u32>> {
-    follow::deal(hands, labels, trait_of, strength, seed)
 }
 
 /// Per device, the fraction of its examples in each of `categories` categories; zeros for a device without examples.

@@ -11,8 +11,9 @@
 
 use cotune_kernel::{Stream, normal};
 
-/// Deals `hands` anew. `trait_of` is what devices are ordered by, `labels` the categories of the examples.
-pub(super) fn deal(
+/// Deals `hands` anew, so that their main category goes by what devices are. `trait_of` is what devices are ordered by,
+/// `labels` the categories of the examples; `strength` is from 0 (as they were) to 1.
+pub fn deal(
     hands: Vec<Vec<u32>>,
     labels: &[u16],
     trait_of: &[f64],
