@@ -105,7 +105,7 @@ pub(super) fn contrasts(root: &View, axes: &[Axis]) -> Vec<Contrast> {
             _ => Err(crate::reader::wrong_type(node, path, "a label", "\"standalone\"")),
         });
         let against = against.required(view.problems);
-        for label in &of {
+        if let Some(label) = &of {
             known(&view, "of", label);
         }
         for label in against.iter().flatten() {

@@ -143,6 +143,8 @@ coordination.sync.cohort = 16
 name    = "a shared model"
 of      = "one proxy"
 against = ["own models"]
+[set]
+coordination.sync.min_updates = 4
 "#;
 
 #[test]
@@ -178,7 +180,7 @@ fn a_study_that_does_not_add_up_is_refused_where_it_says_so() {
             "a replicate sets what no axis does",
         ),
         ("of      = \"one proxy\"", "of      = \"one prxy\"", "did you mean `one proxy`?"),
-        ("against = [\"own models\"]", "against = \"own models\"", "`contrast[0].against`"),
+        ("against = [\"own models\"]", "against = \"own models\"", "`contrast.0.against` is a list"),
     ] {
         assert!(STUDY.contains(right), "{right}");
         let said = sweep(&STUDY.replace(right, wrong)).expect_err(words).to_string();

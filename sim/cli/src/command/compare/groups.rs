@@ -65,11 +65,11 @@ impl Group {
 
 /// Reads what was named. Without learning the same scenario measures something else.
 pub fn read(typed: &Compare) -> Result<Named, Failure> {
-    let (mut groups, mut contrasts) = (Vec::<Group>::new(), Vec::new());
+    let (mut groups, mut contrasts, mut count) = (Vec::<Group>::new(), Vec::new(), 0);
     for text in &typed.which {
         let folder = Path::new(text);
         if let Some(lock) = Lock::read(folder)? {
-            read_sweep(folder, &lock, &mut groups)?;
+            count += read_sweep(folder, &lock, &mut groups)?;
             contrasts.extend(lock.contrasts);
             continue;
         }
@@ -78,6 +78,7 @@ pub fn read(typed: &Compare) -> Result<Named, Failure> {
             _ => vec![run_id::resolve(&typed.runs, text)?],
         };
         for run in complete(directories)? {
+            count += 1;
             let kin = |group: &&mut Group| {
                 let first = group.runs.values().next();
                 group.labels.is_empty() && first.is_some_and(|other| difference::is_seed_only(other, &run))
@@ -91,7 +92,7 @@ pub fn read(typed: &Compare) -> Result<Named, Failure> {
             }
         }
     }
-    if groups.iter().map(|group| group.runs.len()).sum::<usize>() < 2 {
+    if count < 2 {
         let failure = Failure::wrong("a comparison needs two complete runs");
         return Err(failure.help("name two runs, or the folder of a sweep; `cotune runs ls` lists them"));
     }
@@ -102,14 +103,16 @@ pub fn read(typed: &Compare) -> Result<Named, Failure> {
     Ok(Named { groups, contrasts })
 }
 
-fn read_sweep(folder: &Path, lock: &Lock, groups: &mut Vec<Group>) -> Result<(), Failure> {
-    let begin = groups.len();
+/// Adds a sweep's groups and says how many runs there were.
+fn read_sweep(folder: &Path, lock: &Lock, groups: &mut Vec<Group>) -> Result<usize, Failure> {
+    let (begin, mut count) = (groups.len(), 0);
     for point in &lock.points {
         let directory = RunDirectory::at(folder.join("points").join(&point.id));
         if !directory.path().exists() {
             continue;
         }
         for run in complete(vec![directory])? {
+            count += 1;
             match groups[begin..].iter_mut().find(|group| group.labels == point.labels) {
                 Some(group) => group.add(run)?,
                 None => {
@@ -119,7 +122,7 @@ fn read_sweep(folder: &Path, lock: &Lock, groups: &mut Vec<Group>) -> Result<(),
             }
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 /// The complete ones of some runs; the others are named and left out.
