@@ -86,6 +86,11 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("fedcollm, weighted, dtw", fedcollm("aggregate = \"weighted\"\nalign = \"dtw\"")),
         ("fedcollm with a relay set", fedcollm(&relay(""))),
         ("fedcollm with a guarded relay set", fedcollm(&relay(", guard = \"dual-min-ce\""))),
+        ("fedmkt", fedmkt("")),
+        ("fedmkt by the rule of FATE", fedmkt("selection = \"fate\"\ntop_k = 700")),
+        ("fedmkt, bytes", fedmkt("align = \"bytes\"\ntemperature = 2.0")),
+        ("fedmkt with a relay set", fedmkt(&relay(""))),
+        ("fedmkt with confident relay answers", fedmkt(&relay(", guard = \"confidence\", confidence = 0.2"))),
         ("co-plms", co_plms("")),
         ("co-plms by the trimmed mean", co_plms("aggregate.trimmed-mean = { trim = 0.2 }")),
         ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
@@ -130,6 +135,12 @@ pub fn fedap() -> String {
 pub fn fedcollm(keys: &str) -> String {
     let steps = "device_steps = { tune = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
     format!("[method.fedcollm]\n{steps}\n{keys}\n")
+}
+
+/// `[method.fedmkt]`, one or two steps of everything, with more keys.
+pub fn fedmkt(keys: &str) -> String {
+    let steps = "device_steps = { tune = 1, mutual = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
+    format!("[method.fedmkt]\n{steps}\n{keys}\n")
 }
 
 /// `[method.co-plms]`, one or two steps of everything, with more keys.

@@ -9,6 +9,7 @@ mod co_plms;
 mod fedap;
 mod fedavg;
 mod fedcollm;
+mod fedmkt;
 mod proxy_relay;
 mod read;
 mod standalone;
@@ -17,6 +18,7 @@ mod zero_shot;
 
 pub use co_plms::{Combine, Divergence, DomainTuning, Saml, SamlData, SamlWeights, Update};
 pub use fedavg::Averaged;
+pub use fedmkt::Selection;
 pub(crate) use read::{read, unknown_model};
 pub use table::Table;
 
@@ -74,6 +76,8 @@ methods! {
     "fedap": fedap::FedAp,
     /// One SLM on all devices, averaged, and mutual learning with the LLM at the cloud (FedCoLLM).
     "fedcollm": fedcollm::FedCoLlm,
+    /// Logits about public examples travel, both ways (FedMKT).
+    "fedmkt": fedmkt::FedMkt,
     /// Co-tuning with a travelling proxy model (Co-PLMs).
     "co-plms": co_plms::CoPlms,
     /// Federated averaging on the proxy and relay distillation: the control for co-plms.

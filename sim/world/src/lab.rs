@@ -42,6 +42,7 @@ pub struct Lab {
     align: AlignSpec,
     aligners: Memo<(String, String), CachedAligner>,
     pub(crate) scores: Memo<String, DomainScores>,
+    pub(crate) knowledge: Memo<String, Vec<cotune_models::knowledge::Knowledge>>,
     pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
     pub(crate) relay_lessons: Memo<String, crate::method::relay::RelayLessons>,
 }
@@ -180,6 +181,7 @@ impl Lab {
             align: align_spec(&scenario.method),
             aligners: Memo::new(usize::MAX),
             scores: Memo::new(4096),
+            knowledge: Memo::new(32),
             relays: Memo::new(4),
             relay_lessons: Memo::new(32),
         })

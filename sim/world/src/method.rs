@@ -24,6 +24,7 @@ pub mod co_plms;
 pub mod fedap;
 pub mod fedavg;
 pub mod fedcollm;
+pub mod fedmkt;
 pub(crate) mod mutual;
 pub mod proxy_relay;
 pub(crate) mod relay;
@@ -38,7 +39,7 @@ use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
 use cotune_scenario::method::Method as Written;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -155,13 +156,24 @@ pub struct GenerationLoad {
     pub tokens: u32,
 }
 
-/// A forward pass over a share of the labelled examples that the machine has.
+/// A forward pass over examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationLoad {
     /// The model.
     pub model: String,
-    /// The share, in (0, 1].
-    pub share: f64,
+    /// Which examples.
+    pub on: Evaluated,
+}
+
+/// Which examples a model is compared on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Evaluated {
+    /// This share, in (0, 1], of the labelled examples that the machine has.
+    Share(f64),
+    /// All public ones.
+    Public,
+    /// So many that were generated.
+    Made(u32),
 }
 
 /// A model to be scored: its key in `[models]` and its trained values.
@@ -182,6 +194,12 @@ pub trait Method: Debug + Send + Sync {
     /// The paper it is from, or what it is a reference for.
     fn citation(&self) -> &'static str;
 
+    /// What a scenario must have for it. What travels is said by [`Method::downlink`] and [`Method::uplink`], part by
+    /// part.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
     /// What the cloud starts with.
     fn start_cloud(&self, lab: &Lab) -> State;
 
@@ -191,6 +209,11 @@ pub trait Method: Debug + Send + Sync {
     /// What the cloud sends to a device that runs `model` when a round opens.
     fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
         Payload::default()
+    }
+
+    /// A payload of the size of [`Method::broadcast`], of which only the size is read.
+    fn downlink(&self, lab: &Lab, model: &str) -> Payload {
+        self.broadcast(lab, &self.start_cloud(lab), model)
     }
 
     /// A payload of the size of a device's update; its values are never read.
@@ -231,14 +254,56 @@ pub trait Method: Debug + Send + Sync {
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)>;
 }
 
+/// Something without which a method cannot serve a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Public examples.
+    PublicExamples,
+    /// This model, with an adapter.
+    Trained(String),
+    /// One model for all classes of devices.
+    OneEdgeModel,
+}
+
 /// Why a method cannot serve a scenario.
 #[derive(Debug, thiserror::Error)]
 #[error("[method.{method}]: {problem}")]
 pub struct Refusal {
     /// The method.
-    pub method: &'static str,
+    pub method: String,
     /// What is wrong, naming the field, and what to write instead.
     pub problem: String,
+}
+
+/// Refuses a scenario that lacks what a method needs.
+pub(crate) fn suits(method: &dyn Method, lab: &Lab) -> Result<(), Refusal> {
+    let refuse = |problem: String| Err(Refusal { method: method.name().to_owned(), problem });
+    let scenario = lab.scenario();
+    for need in method.needs() {
+        match need {
+            Need::PublicExamples if lab.public().is_empty() => {
+                return refuse(
+                    "it needs public examples, and there are none: write data.public above 0".to_owned(),
+                );
+            }
+            Need::Trained(model) if lab.models().all(|one| one.name != model || one.layout.total() == 0) => {
+                return refuse(format!("it trains `{model}`: write [models.{model}] with an adapter"));
+            }
+            Need::OneEdgeModel => {
+                let models: BTreeSet<&str> =
+                    scenario.fleet.classes.values().map(|class| class.model.as_str()).collect();
+                if models.len() > 1 {
+                    let models: Vec<&str> = models.into_iter().collect();
+                    return refuse(format!(
+                        "all devices must run one model, and they run {}: write the same fleet.class.*.model for all",
+                        models.join(", ")
+                    ));
+                }
+            }
+            Need::PublicExamples | Need::Trained(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The method of a scenario.
@@ -253,6 +318,7 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
         Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
         Written::FedAp(table) => Box::new(fedap::FedAp::new(table)),
         Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
+        Written::FedMkt(table) => Box::new(fedmkt::FedMkt::new(table)?),
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })

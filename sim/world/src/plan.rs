@@ -3,7 +3,7 @@
 use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Intake, Lab, LabModel};
-use crate::method::{self, Load, Method, Refusal, TrainingLoad};
+use crate::method::{self, Evaluated, EvaluationLoad, Load, Method, Refusal, TrainingLoad};
 use crate::packing;
 use crate::payload::{Part, Payload};
 use cotune_kernel::{Distribution, Stream};
@@ -104,10 +104,18 @@ impl Plan {
     /// # Errors
     /// The fleet cannot be drawn, the method refuses the scenario, or a model does not fit its class.
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
+        let method = method::of(&lab)?;
+        Self::draw_with(lab, method)
+    }
+
+    /// The same with a method of the caller's own, for `[method.custom]`.
+    ///
+    /// # Errors
+    /// As [`Plan::draw`]; or the scenario names another method.
+    pub fn draw_with(lab: Arc<Lab>, method: Box<dyn Method>) -> Result<Self, PlanError> {
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
-        let method = method::of(&lab)?;
-        let cloud = method.start_cloud(&lab);
+        method::suits(method.as_ref(), &lab)?;
         let updates: Vec<Arc<Payload>> =
             fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
         let traffic = fleet
@@ -115,7 +123,7 @@ impl Plan {
             .iter()
             .zip(&updates)
             .map(|(class, update)| Traffic {
-                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model), &scenario.transfer.down),
+                down: bytes(&lab, &method.downlink(&lab, &class.model), &scenario.transfer.down),
                 up: bytes(&lab, update, &scenario.transfer.up),
             })
             .collect();
@@ -408,7 +416,7 @@ impl Plan {
 fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
     let billed = payload.parts.iter().map(|part| match part {
         Part::Adapter { model, .. } | Part::Packed { model, .. } => lab.model(model).billed_adapter_values,
-        Part::Prompts { .. } => None,
+        _ => None,
     });
     let (with, without): (Vec<_>, Vec<_>) =
         payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
@@ -442,9 +450,14 @@ fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
         cost.flops += flops;
         cost.seconds += time(flops, tokens * model.shape.weight_bytes());
     }
-    for evaluation in &load.evaluation {
-        let model = lab.model(&evaluation.model);
-        let tokens = (evaluation.share * examples as f64).ceil() * model.mean_tokens;
+    for EvaluationLoad { model, on } in &load.evaluation {
+        let model = lab.model(model);
+        let examples = match on {
+            Evaluated::Share(share) => (share * examples as f64).ceil(),
+            Evaluated::Public => lab.public().len() as f64,
+            Evaluated::Made(examples) => f64::from(*examples),
+        };
+        let tokens = examples * model.mean_tokens;
         let flops = model.shape.forward_flops(tokens, model.mean_tokens);
         cost.flops += flops;
         cost.seconds += time(flops, if tokens > 0.0 { model.shape.weight_bytes() } else { 0.0 });

@@ -40,7 +40,7 @@ pub struct CoPlms {
 
 impl CoPlms {
     pub(super) fn new(table: &written::CoPlms) -> Result<Self, Refusal> {
-        let refuse = |problem: &str| Refusal { method: "co-plms", problem: problem.to_string() };
+        let refuse = |problem: &str| Refusal { method: "co-plms".to_owned(), problem: problem.to_string() };
         if table.cloud == table.proxy {
             return Err(refuse("cloud and proxy are the same model: give the proxy a model of its own"));
         }

@@ -30,7 +30,7 @@ use crate::payload::Payload;
 use cotune_models::batch::Sequence;
 use cotune_models::kernels::head::Divergence;
 use cotune_models::learner::{Distillation, Learner};
-use cotune_models::mutual::{Pooling, taught_step};
+use cotune_models::mutual::{Extra, Pooling, taught_step};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, Relay};
 
@@ -79,7 +79,8 @@ impl ProxyRelay {
                 break;
             }
             let extra = relay.next().unwrap_or_default();
-            taught_step(student, &pick(text, &batch), &extra, how, pace.rate.at(step));
+            let labelled = Extra { sequences: pick(text, &batch), soft: Vec::new(), ce: 1.0, kl: 0.0 };
+            taught_step(student, &[labelled, extra], how, pace.rate.at(step));
         }
         Some(relay.counts())
     }
