@@ -221,13 +221,25 @@ pub fn plan(scenario: &Scenario) -> Arc<Plan> {
 /// # Panics
 /// Models or data do not allow it.
 pub fn plan_on(scenario: &Scenario, compute: &Compute) -> Arc<Plan> {
+    let lab = open(scenario, compute);
+    Arc::new(Plan::draw(Arc::new(lab)).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A lab on the CPU: models loaded, data dealt.
+///
+/// # Panics
+/// Models or data do not allow it.
+pub fn lab(scenario: &Scenario) -> Lab {
+    open(scenario, &Compute::cpu())
+}
+
+fn open(scenario: &Scenario, compute: &Compute) -> Lab {
     let site = Site {
         scenario_dir: workspace().join("scenarios"),
         data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
     };
-    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Plan::draw(Arc::new(lab)).unwrap_or_else(|error| panic!("{error}")))
+    Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What happened in a run.

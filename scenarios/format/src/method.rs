@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 mod centralized;
 mod co_plms;
+mod custom;
 mod fedap;
 mod fedavg;
 mod fedcollm;
@@ -82,6 +83,8 @@ methods! {
     "co-plms": co_plms::CoPlms,
     /// Federated averaging on the proxy and relay distillation: the control for co-plms.
     "proxy-relay": proxy_relay::ProxyRelay,
+    /// A method that a program brings which uses cotune as a library.
+    "custom": custom::Custom,
 }
 
 impl Method {

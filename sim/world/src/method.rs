@@ -29,8 +29,8 @@ pub(crate) mod mutual;
 pub mod proxy_relay;
 pub(crate) mod relay;
 pub mod standalone;
-pub(crate) mod training;
-pub(crate) mod travelling;
+pub mod training;
+pub mod travelling;
 pub mod zero_shot;
 
 use crate::lab::Lab;
@@ -257,8 +257,10 @@ pub trait Method: Debug + Send + Sync {
 /// Something without which a method cannot serve a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Public examples.
+    /// Public examples to train on; where examples are only counted, it is believed that there are some.
     PublicExamples,
+    /// The texts of public examples, on which the size of what travels depends.
+    PublicTexts,
     /// This model, with an adapter.
     Trained(String),
     /// One model for all classes of devices.
@@ -279,9 +281,19 @@ pub struct Refusal {
 pub(crate) fn suits(method: &dyn Method, lab: &Lab) -> Result<(), Refusal> {
     let refuse = |problem: String| Err(Refusal { method: method.name().to_owned(), problem });
     let scenario = lab.scenario();
+    let asked = match &scenario.method {
+        Written::Custom(table) => &table.name,
+        written => written.name(),
+    };
+    if asked != method.name() {
+        return refuse(format!(
+            "the scenario asks for `{asked}`: write [method.custom] name = {:?}",
+            method.name()
+        ));
+    }
     for need in method.needs() {
         match need {
-            Need::PublicExamples if lab.public().is_empty() => {
+            Need::PublicExamples if lab.has_texts() && lab.public().is_empty() => {
                 return refuse(
                     "it needs public examples, and there are none: write data.public above 0".to_owned(),
                 );
@@ -300,7 +312,14 @@ pub(crate) fn suits(method: &dyn Method, lab: &Lab) -> Result<(), Refusal> {
                     ));
                 }
             }
-            Need::PublicExamples | Need::Trained(_) => {}
+            Need::PublicTexts if lab.public().is_empty() => {
+                return refuse(match lab.has_texts() {
+                    true => "what travels is about public examples, and there are none: write data.public above 0",
+                    false => "what travels is about public examples, and data.corpus.sizes only counts them: write a corpus with texts",
+                }
+                .to_owned());
+            }
+            Need::PublicExamples | Need::PublicTexts | Need::Trained(_) => {}
         }
     }
     Ok(())
@@ -319,18 +338,25 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
         Written::FedAp(table) => Box::new(fedap::FedAp::new(table)),
         Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
         Written::FedMkt(table) => Box::new(fedmkt::FedMkt::new(table)?),
+        Written::Custom(table) => {
+            let problem = format!(
+                "`{}` is no method of this program: one that uses cotune as a library plays it with Plan::draw_with",
+                table.name
+            );
+            return Err(Refusal { method: "custom".to_owned(), problem });
+        }
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
 }
 
 /// Models as they start: each with the fresh adapter that follows from the run's seed.
-pub(crate) fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State {
+pub fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State {
     let one = |name: &str| (name.to_owned(), lab.model(name).fresh(lab.scenario().seed));
     models.into_iter().map(one).collect()
 }
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.
-pub(crate) fn subject(state: &State, model: &str) -> Subject {
+pub fn subject(state: &State, model: &str) -> Subject {
     Subject { model: model.to_string(), values: state[model].values.clone() }
 }

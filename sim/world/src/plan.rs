@@ -5,7 +5,7 @@ use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Intake, Lab, LabModel};
 use crate::method::{self, Evaluated, EvaluationLoad, Load, Method, Refusal, TrainingLoad};
 use crate::packing;
-use crate::payload::{Part, Payload};
+use crate::payload::{Content, Part, Payload};
 use cotune_kernel::{Distribution, Stream};
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
@@ -13,6 +13,7 @@ use cotune_scenario::coordination::Coordination;
 use cotune_scenario::cost::Cost as CostModel;
 use cotune_scenario::transfer::Encoding;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that is decided before the first event.
@@ -348,6 +349,8 @@ impl Plan {
                 devices: class.devices,
                 down_bytes: traffic.down,
                 up_bytes: traffic.up,
+                down: by_content(&self.method.downlink(&self.lab, &class.model), traffic.down),
+                up: by_content(self.update_shape(device), traffic.up),
                 memory_bytes: self.device_cost(device, u32::MAX).memory_bytes,
                 has_memory_bytes: class.memory.0,
                 train_seconds: self.device_cost(device, u32::MAX).seconds,
@@ -425,6 +428,19 @@ fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
     let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
     let billed = with.into_iter().filter_map(|(_, values)| values);
     billed.map(|values| packing::packed_bytes(encoding, values) as u64).sum::<u64>() + rest
+}
+
+/// The bytes charged for a payload by what it holds: content other than adapters is charged as it is encoded, and what
+/// adapters come to depends on billing and encoding.
+fn by_content(payload: &Payload, charged: u64) -> BTreeMap<Content, u64> {
+    let mut bytes = payload.bytes_by_content();
+    let first = bytes.keys().next().copied();
+    let rest: u64 =
+        bytes.iter().filter(|(content, _)| Some(**content) != first).map(|(_, bytes)| bytes).sum();
+    if let Some(first) = first {
+        bytes.insert(first, charged.saturating_sub(rest));
+    }
+    bytes
 }
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
@@ -566,6 +582,10 @@ pub struct ClassOverview {
     pub down_bytes: u64,
     /// Bytes up a round \[B\].
     pub up_bytes: u64,
+    /// What is in the former, by content \[B\]; the frame around it counts with the first.
+    pub down: BTreeMap<Content, u64>,
+    /// What is in the latter.
+    pub up: BTreeMap<Content, u64>,
     /// Memory a round needs \[B\].
     pub memory_bytes: f64,
     /// Memory there is \[B\].

@@ -11,11 +11,13 @@
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `batteries.rs`    | work drains batteries, and what is too low does not train |
+//! | `custom.rs`       | a method that a program brings is played like any other |
 //! | `cost.rs`         | work costs what the models of time, energy and carbon say, other simulators' among them |
 //! | `fleets.rs`       | the fleets that ship are what was measured, and are drawn as asked |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
+//! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
@@ -35,6 +37,7 @@ mod commands;
 mod coordination;
 mod corpora;
 mod cost;
+mod custom;
 mod determinism;
 mod faults;
 mod fleets;
@@ -42,7 +45,10 @@ mod methods;
 mod model;
 mod optimizer;
 mod oracles;
+mod plain;
 mod plain_fedavg;
+mod plain_fedcollm;
+mod plain_fedmkt;
 mod refusals;
 mod rounds;
 mod sweep;

@@ -79,9 +79,7 @@ impl Method for FedCoLlm {
     }
 
     fn needs(&self) -> Vec<Need> {
-        let learns = self.table.cloud_steps.mutual > 0;
-        let llm = learns.then(|| [Need::Trained(self.table.cloud.clone()), Need::PublicExamples]);
-        [Need::Trained(self.table.slm.clone())].into_iter().chain(llm.into_iter().flatten()).collect()
+        self.travelling().needs(Some(self.table.cloud.as_str()).filter(|_| self.table.cloud_steps.mutual > 0))
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {

@@ -152,7 +152,7 @@ impl Method for FedMkt {
 
     fn needs(&self) -> Vec<Need> {
         let llm = (self.table.cloud_steps.mutual > 0).then(|| Need::Trained(self.table.cloud.clone()));
-        [Need::PublicExamples].into_iter().chain(llm).collect()
+        [Need::PublicTexts].into_iter().chain(llm).collect()
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {

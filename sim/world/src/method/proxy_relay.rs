@@ -21,8 +21,8 @@ use super::relay::{
 use super::training::{Batches, Pace, Rate, learner, pick, private_text, tune};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
-    fresh, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
+    Update, fresh, subject,
 };
 use crate::effect::Party;
 use crate::lab::Lab;
@@ -98,6 +98,10 @@ impl Method for ProxyRelay {
 
     fn citation(&self) -> &'static str {
         "control: FedAvg (arXiv 1602.05629) on the proxy and relay distillation, which is ours"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        self.travelling().needs(Some(self.table.cloud.as_str()).filter(|_| self.table.cloud_steps.tune > 0))
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
