@@ -131,7 +131,12 @@ pub fn relay(keys: &str) -> String {
 /// # Panics
 /// It is not a valid scenario; the message is what a person would see.
 pub fn tiny(tables: &str, overrides: &[(&str, &str)]) -> Scenario {
-    checked("tiny.toml", &format!("{TINY}\n{tables}"), overrides)
+    checked("tiny.toml", &tiny_text(tables), overrides)
+}
+
+/// The same as the text of a file, for the command under test.
+pub fn tiny_text(tables: &str) -> String {
+    format!("{TINY}\n{tables}")
 }
 
 /// The tiny federation with the fleet of a base file, such as `fleets/industrial.toml`, and an even split; plain FedAvg.

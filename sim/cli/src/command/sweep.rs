@@ -101,6 +101,7 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
     let setting = Setting {
         runs: typed.runs.clone(),
+        checkpoint_every: None,
         threads: threads.div_ceil(jobs),
         train: !typed.no_train,
         compute,
