@@ -57,8 +57,7 @@ pub struct Options {
     /// little (see `Scheduler::is_due`).
     pub keep_every: Option<u32>,
     /// Has jobs wait for random times of the wall clock, drawn from this seed: the harshest way to show that no result
-    /// depends on when a job is done. For tests.
-    #[doc(hidden)]
+    /// depends on when a job is done.
     pub delays: Option<u64>,
 }
 

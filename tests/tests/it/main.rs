@@ -17,7 +17,9 @@
 //! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
+//! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
 //! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
+//! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
@@ -44,10 +46,12 @@ mod model;
 mod optimizer;
 mod oracles;
 mod plain_fedavg;
+mod random;
 mod refusals;
 mod resume;
 mod rounds;
 mod sweep;
 mod told;
 mod transfers;
+mod verify;
 mod wgpu;

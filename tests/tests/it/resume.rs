@@ -4,44 +4,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
 use cotune_kernel::codec;
 use cotune_record::checkpoint::Header;
 use cotune_record::{Digest, Event, EventDigest, RunDirectory};
-use cotune_tests::{co_plms, cotune, fedavg, plan, play, proxy_relay, relay, tiny, tiny_text};
-use cotune_world::{End, Options, Plan, Snapshot, simulate_from};
+use cotune_tests::{
+    co_plms, cotune, fedavg, kept, plan, play, proxy_relay, read_snapshot, relay, snapshot_bytes, tiny,
+    tiny_text,
+};
+use cotune_world::Plan;
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The frame kind of the snapshots of these tests.
-const KIND: u16 = 900;
-
-/// A run's events, and its snapshots with the number of events before each, as the bytes of a checkpoint.
-fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event>, Vec<(usize, Vec<u8>)>) {
-    let (sender, receiver) = mpsc::channel();
-    let seen = Arc::new(Mutex::new((0, Vec::new())));
-    let (counter, keeper) = (Arc::clone(&seen), Arc::clone(&seen));
-    let sink = Box::new(move |event| {
-        counter.lock().unwrap().0 += 1;
-        sender.send(event).map_err(|error| error.to_string())
-    });
-    let keeper = Box::new(move |snapshot: Snapshot| {
-        let mut seen = keeper.lock().unwrap();
-        if !snapshot.is_complete() {
-            let events = seen.0;
-            seen.1.push((events, codec::encode(KIND, &snapshot).map_err(|error| error.to_string())?));
-        }
-        Ok(())
-    });
-    let options = Options { threads: 2, train, keep_every: Some(1), ..Options::default() };
-    let end = simulate_from(from, Arc::clone(plan), options, sink, Some(keeper)).unwrap();
-    assert_eq!(end, End::Complete);
-    let snapshots = std::mem::take(&mut seen.lock().unwrap().1);
-    (receiver.into_iter().collect(), snapshots)
-}
 
 fn digest<'e>(events: impl IntoIterator<Item = &'e Event>) -> Digest {
     let mut digest = EventDigest::new();
@@ -55,9 +31,8 @@ fn goes_on_from_everywhere(name: &str, plan: &Arc<Plan>, train: bool) {
     assert_eq!(digest(&events), play(plan, 1, train).digest, "{name}: taking snapshots changes what happens");
     assert!(snapshots.len() >= 2, "{name} has {} snapshots", snapshots.len());
     for (before, bytes) in snapshots {
-        let snapshot: Snapshot = codec::decode(KIND, &bytes).unwrap();
-        let again = codec::encode(KIND, &snapshot).unwrap();
-        assert!(again == bytes, "{name}: a snapshot that is read and written is another");
+        let snapshot = read_snapshot(&bytes);
+        assert!(snapshot_bytes(&snapshot) == bytes, "{name}: a snapshot that is read and written is another");
         let (after, _) = kept(plan, train, Some(snapshot));
         let whole = digest(events[..before].iter().chain(&after));
         assert_eq!(whole, digest(&events), "{name}: the run parts after event {before}");

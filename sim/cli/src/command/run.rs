@@ -10,6 +10,7 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
+use cotune_models::device::Compute;
 use cotune_record::checkpoint::{CHECKPOINT_FORMAT, Header};
 use cotune_record::{Checkpoints, Claim, Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
 use cotune_report::{ModelLine, terminal};
@@ -25,6 +26,7 @@ use crate::progress::Progress;
 use crate::record::{Recorded, Recorder, Recording};
 use crate::repeat::quoted;
 use crate::results::{self, Reserve, Results};
+use crate::talk::Talk;
 use crate::{machine, talk};
 
 pub use points::Point;
@@ -89,7 +91,8 @@ pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<
         return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
     }
     let claim = directory.claim()?;
-    let plan = plan(&scenario, &site, setting).inspect_err(|_| disclaim(&directory))?;
+    let plan =
+        plan(&scenario, &site, &setting.compute, setting.talk).inspect_err(|_| disclaim(&directory))?;
     let mut manifest = setting.manifest(&scenario, &site, command);
     manifest.doubts = warnings.0.iter().map(in_a_line).collect();
     directory.write_scenario(text.as_bytes(), scenario.to_lock_json().as_bytes())?;
@@ -182,9 +185,10 @@ fn header(scenario_digest: &Digest) -> Header {
     }
 }
 
-fn plan(scenario: &Scenario, site: &Site, setting: &Setting) -> Result<Arc<Plan>, Failure> {
-    let (talk, begun) = (setting.talk, machine::now());
-    let lab = Lab::open(scenario, site, &setting.compute, &mut |words| talk.say(words))?;
+/// Loads what a scenario needs, and draws its plan.
+pub fn plan(scenario: &Scenario, site: &Site, compute: &Compute, talk: Talk) -> Result<Arc<Plan>, Failure> {
+    let begun = machine::now();
+    let lab = Lab::open(scenario, site, compute, &mut |words| talk.say(words))?;
     let plan = Arc::new(Plan::draw(Arc::new(lab))?);
     talk.detail(format_args!("planned in {:.2} s", begun.elapsed().as_secs_f64()));
     Ok(plan)

@@ -47,7 +47,7 @@ pub fn go_on(
     let talk = setting.talk;
     let (scenario, site, text) = load::reload(directory, &manifest, data)?;
     let mut doubts = differences(&manifest, setting);
-    let plan = plan(&scenario, &site, setting)?;
+    let plan = plan(&scenario, &site, &setting.compute, talk)?;
     let progress = || Progress::begin(setting.progress, &scenario.budget, talk);
     let header = header(&manifest.scenario_digest);
     let (recording, snapshot) = match latest(directory, &header, progress, &mut doubts)? {
