@@ -222,13 +222,26 @@ pub fn plan(scenario: &Scenario) -> Arc<Plan> {
 /// # Panics
 /// Models or data do not allow it.
 pub fn plan_on(scenario: &Scenario, compute: &Compute) -> Arc<Plan> {
+    let plan = draw(scenario, compute);
+    plan.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A plan on the CPU, or why there is none.
+///
+/// # Errors
+/// Models, data or what the scenario asks of its devices do not allow it.
+pub fn try_plan(scenario: &Scenario) -> Result<Arc<Plan>, String> {
+    draw(scenario, &Compute::cpu())
+}
+
+fn draw(scenario: &Scenario, compute: &Compute) -> Result<Arc<Plan>, String> {
     let site = Site {
         scenario_dir: workspace().join("scenarios"),
         data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
     };
-    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Plan::draw(Arc::new(lab)).unwrap_or_else(|error| panic!("{error}")))
+    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Plan::draw(Arc::new(lab)).map_err(|error| error.to_string())?))
 }
 
 /// What happened in a run.

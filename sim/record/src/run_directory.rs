@@ -13,6 +13,9 @@ use crate::summary::Summary;
 /// Room a new run must find on the disk before any work starts \[B\].
 const PROBE_BYTES: usize = 64 << 10;
 
+/// The file whose lock says who works in the folder.
+const CLAIM: &str = ".claim";
+
 /// What can go wrong with the files of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirectoryError {
@@ -156,7 +159,7 @@ impl RunDirectory {
     /// # Errors
     /// Another process has it, or the file system refuses.
     pub fn claim(&self) -> Result<Claim, RunDirectoryError> {
-        let path = self.path.join(".claim");
+        let path = self.path.join(CLAIM);
         let failed = |source| RunDirectoryError::new("claim", &path, source);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
@@ -168,6 +171,24 @@ impl RunDirectory {
             }
             Err(fs::TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    /// Takes everything out of the folder but the claim to it, and furnishes it anew.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn empty(&self) -> Result<(), RunDirectoryError> {
+        let failed = |source| RunDirectoryError::new("empty", &self.path, source);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let removed = match path.file_name() {
+                Some(name) if name == CLAIM => Ok(()),
+                _ if path.is_dir() => fs::remove_dir_all(&path),
+                _ => fs::remove_file(&path),
+            };
+            removed.map_err(failed)?;
+        }
+        self.furnish().map(drop)
     }
 
     /// The folder.

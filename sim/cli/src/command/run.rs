@@ -31,6 +31,7 @@ use crate::{machine, talk};
 
 pub use points::Point;
 use points::points;
+pub use resume::go_on;
 pub use setting::Setting;
 
 /// What one run came to.
@@ -56,7 +57,8 @@ pub fn run(typed: &Run) -> Result<Exit, Failure> {
         // The folder comes first: one that cannot be written to is known before anything is computed.
         let scenario = &point.loaded.scenario;
         let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
-        let played = play(point, &setting, directory)?;
+        let claim = directory.claim()?;
+        let played = play(point, &setting, directory, claim)?;
         directories.push(played.directory);
         summaries.extend(played.summary);
         trouble = played.trouble;
@@ -83,14 +85,18 @@ fn conclude(typed: &Run, summaries: &[Summary], trouble: Option<Failure>) -> Res
     }
 }
 
-/// Plan, simulate, tabulate, render: one run from its scenario to its report.
-pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<Played, Failure> {
+/// Plan, simulate, tabulate, render: one run from its scenario to its report, in a folder that is this process's.
+pub fn play(
+    point: Point,
+    setting: &Setting,
+    directory: RunDirectory,
+    claim: Claim,
+) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
     let Loaded { scenario, warnings, site, text, .. } = loaded;
     if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
         return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
     }
-    let claim = directory.claim()?;
     let plan =
         plan(&scenario, &site, &setting.compute, setting.talk).inspect_err(|_| disclaim(&directory))?;
     let mut manifest = setting.manifest(&scenario, &site, command);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cotune_record::checkpoint::{self, Header};
-use cotune_record::{Checkpoint, Checkpoints, Manifest, RunDirectory, Status, run_id};
+use cotune_record::{Checkpoint, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id};
 use cotune_world::Snapshot;
 
 use super::{Played, Prepared, Setting, carry_on, conclude, header, plan, tell_folder};
@@ -28,7 +28,8 @@ pub fn resume(typed: &Run, text: &str) -> Result<Exit, Failure> {
         return conclude(typed, &[directory.summary()?], None);
     }
     let setting = Setting { train: manifest.train, ..Setting::new(typed)? };
-    let played = go_on(&directory, manifest, &setting, typed.changes.data.as_deref())?;
+    let claim = directory.claim()?;
+    let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
     if !typed.json {
         tell_folder(&directory)?;
     }
@@ -36,21 +37,25 @@ pub fn resume(typed: &Run, text: &str) -> Result<Exit, Failure> {
     Ok(if setting.stop.is_wished() { Exit::Interrupted } else { exit })
 }
 
-/// Goes on with a run that was cut, from its last good checkpoint, or from the beginning if it has none.
+/// Goes on with a run that was cut, from its last good checkpoint, or from the beginning if it has none. Its folder is this
+/// process's.
+///
+/// # Errors
+/// What is there is not enough to go on with, or another build wrote it.
 pub fn go_on(
-    directory: &RunDirectory,
+    claim: Claim,
+    directory: RunDirectory,
     manifest: Manifest,
     setting: &Setting,
     data: Option<&Path>,
 ) -> Result<Played, Failure> {
-    let claim = directory.claim()?;
     let talk = setting.talk;
-    let (scenario, site, text) = load::reload(directory, &manifest, data)?;
+    let (scenario, site, text) = load::reload(&directory, &manifest, data)?;
     let mut doubts = differences(&manifest, setting);
     let plan = plan(&scenario, &site, &setting.compute, talk)?;
     let progress = || Progress::begin(setting.progress, &scenario.budget, talk);
     let header = header(&manifest.scenario_digest);
-    let (recording, snapshot) = match latest(directory, &header, progress, &mut doubts)? {
+    let (recording, snapshot) = match latest(&directory, &header, progress, &mut doubts)? {
         Some((recording, checkpoint)) => {
             let seconds = checkpoint.state.now().as_secs_f64();
             let events = checkpoint.header.events;
@@ -60,7 +65,7 @@ pub fn go_on(
         None => {
             talk.say("the run was cut before its first checkpoint: it begins again");
             remove(directory.events_path())?;
-            (Recording::create(directory, header, progress())?, None)
+            (Recording::create(&directory, header, progress())?, None)
         }
     };
     for doubt in &doubts {
@@ -68,11 +73,7 @@ pub fn go_on(
     }
     let mut manifest = Manifest { status: Status::Running, ..manifest };
     manifest.warnings.extend(doubts);
-    carry_on(
-        Prepared { scenario, text, manifest, plan, recording, snapshot, claim },
-        setting,
-        directory.clone(),
-    )
+    carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot, claim }, setting, directory)
 }
 
 /// The newest checkpoint that is whole and fits the log, with that log. One that is damaged is told, removed and passed over.

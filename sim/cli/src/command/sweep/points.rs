@@ -74,6 +74,11 @@ impl Planned {
         self.point.axes.iter().map(label).chain(seed).collect::<Vec<_>>().join(", ")
     }
 
+    /// Where `data:` leads, if that was said.
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// The scenario with this point's values.
     pub fn load(&self) -> Result<Loaded, Diagnostics> {
         load(&self.file, &self.point, self.smoke, self.data.as_deref())
