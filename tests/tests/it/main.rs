@@ -21,6 +21,7 @@
 //! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
 //! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
+//! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
@@ -34,6 +35,8 @@ mod arrows;
 mod batteries;
 mod book;
 mod buffered;
+#[cfg(unix)]
+mod clusters;
 mod commands;
 mod coordination;
 mod corpora;
