@@ -65,6 +65,8 @@ pub struct LabModel {
     pub base: Base,
     /// What is trained.
     pub layout: Layout,
+    /// The low-rank adapter that the layout is of, if it is of one.
+    pub lora: Option<LoraSpec>,
     /// Dropout on the inputs of its low-rank maps; 0 for none.
     pub dropout: f64,
     /// What is charged for.
@@ -337,11 +339,14 @@ impl LabModel {
         held_out: &[Example],
     ) -> Result<Self, LabError> {
         let model = &scenario.models[name];
-        let (layout, dropout) = match &model.adapter {
-            None => (Layout::none(), 0.0),
-            Some(written::Adapter::Lora(lora)) => (Layout::lora(base.spec(), &lora_spec(lora)), lora.dropout),
+        let (layout, lora, dropout) = match &model.adapter {
+            None => (Layout::none(), None, 0.0),
+            Some(written::Adapter::Lora(lora)) => {
+                let spec = lora_spec(lora);
+                (Layout::lora(base.spec(), &spec), Some(spec), lora.dropout)
+            }
             Some(written::Adapter::Bottleneck { size }) => {
-                (Layout::bottleneck(base.spec(), *size as usize), 0.0)
+                (Layout::bottleneck(base.spec(), *size as usize), None, 0.0)
             }
         };
         let own = ModelShape::of(base.spec(), &layout);
@@ -368,7 +373,7 @@ impl LabModel {
             _ => tokens as f64 / text.private.len().max(1) as f64,
         };
         let name = name.to_string();
-        Ok(Self { name, base, layout, dropout, shape, billed_adapter_values, text, mean_tokens })
+        Ok(Self { name, base, layout, lora, dropout, shape, billed_adapter_values, text, mean_tokens })
     }
 
     /// A fresh adapter: `A` random by the run's seed and the model's name, `B` zero. Every device that runs the

@@ -118,8 +118,10 @@ pub struct Update {
     /// What it counts for because of its age, in (0, 1]; 1 if it is based on the cloud's model.
     pub discount: f64,
     /// What it was sent, where the cloud has made a newer model since.
+    #[serde(with = "crate::shared::optional")]
     pub base: Option<Arc<Payload>>,
     /// What it sent.
+    #[serde(with = "crate::shared")]
     pub payload: Arc<Payload>,
 }
 

@@ -19,7 +19,11 @@
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
+//! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
+//! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
+//! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
+//! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
@@ -33,6 +37,8 @@ mod arrows;
 mod batteries;
 mod book;
 mod buffered;
+#[cfg(unix)]
+mod clusters;
 mod commands;
 mod coordination;
 mod corpora;
@@ -49,9 +55,12 @@ mod plain;
 mod plain_fedavg;
 mod plain_fedcollm;
 mod plain_fedmkt;
+mod random;
 mod refusals;
+mod resume;
 mod rounds;
 mod sweep;
 mod told;
 mod transfers;
+mod verify;
 mod wgpu;

@@ -51,6 +51,7 @@ fn device_job(plan: &Plan, device: u32) -> Job {
     let model = model(plan, device);
     let state = plan.method().start_device(plan.lab(), &model);
     let task = DeviceTask { device, model, round: ROUND, progress: 0.5 };
+    let state = Arc::new(state);
     Job::Device { task, state, received: Arc::new(broadcast(plan, device)), residual: Residual::new() }
 }
 
@@ -78,7 +79,7 @@ impl Case {
     fn cloud_job(&self, devices: usize) -> Job {
         let state = self.plan.method().start_cloud(self.plan.lab());
         let task = CloudTask { round: ROUND, progress: 0.5 };
-        Job::Cloud { task, state, updates: self.updates(devices) }
+        Job::Cloud { task, state: Arc::new(state), updates: self.updates(devices) }
     }
 
     fn cloud_outcome(&self, devices: usize) -> CloudOutcome {
