@@ -10,8 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
 use crate::fleet::Fleet;
-use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, WarmUp, unknown_model};
-use crate::models::{Init, Model};
+use crate::method::{Averaged, Guard, Method, SamlData, Schedule, WarmUp, unknown_model};
+use crate::models::{Adapter, Init, Lora, Model};
 use crate::node::Place;
 use crate::reader::Problems;
 
@@ -32,6 +32,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
     if let (Some(models), Some(fleet), Some(method)) = (parts.models, parts.fleet, parts.method) {
         check.adapters(models, fleet, method);
         check.distillation(models, method);
+        check.ranks(models, fleet, method);
         check.unused(models, fleet, method);
     }
     if let (Some(data), Some(fleet)) = (parts.data, parts.fleet) {
@@ -121,6 +122,46 @@ impl Check<'_> {
             } else if distill.from == *name {
                 let message = format!("the model `{name}` is distilled from itself");
                 self.add(codes::CONFLICT, message, &from, "the same model", "name the model that teaches");
+            }
+        }
+    }
+
+    /// Adapters of different ranks are brought together map by map.
+    fn ranks(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet, method: &Method) {
+        let Method::FedAvg(method) = method else { return };
+        let Some(ranks) = method.ranks else { return };
+        let mut first: BTreeMap<String, (&str, &Lora)> = BTreeMap::new();
+        let edge: std::collections::BTreeSet<&str> =
+            fleet.classes.values().map(|class| class.model.as_str()).collect();
+        for name in edge {
+            let Some(Some(model)) = models.get(name) else { continue };
+            let refuse = |key: &str, what: &str, help: &str| {
+                let message =
+                    format!("the ranks of `{}` are those of low-rank maps, and `{name}` {what}", ranks.name());
+                let path = ["models", name, "adapter", "lora", key];
+                self.add(codes::CONFLICT, message, &path, "not with `ranks`", help);
+            };
+            match &model.adapter {
+                Some(Adapter::Bottleneck { .. }) => {
+                    refuse("", "has a bottleneck adapter", "write adapter.lora = { rank = 8 }");
+                }
+                Some(Adapter::Lora(lora)) if !lora.modules_to_save.is_empty() => {
+                    refuse("modules_to_save", "trains other parts as well", "leave `modules_to_save` out");
+                }
+                Some(Adapter::Lora(lora)) if lora.freeze.is_some() => {
+                    refuse("freeze", "freezes a factor that others change", "leave `freeze` or `ranks` out");
+                }
+                Some(Adapter::Lora(lora)) => {
+                    let (other, seen) = first.entry(format!("{:?}", model.base)).or_insert((name, lora));
+                    let (mut own, mut theirs) = (lora.targets.clone(), seen.targets.clone());
+                    own.sort_unstable();
+                    theirs.sort_unstable();
+                    if own != theirs {
+                        let what = format!("adapts other matrices than `{other}`, which has the same base");
+                        refuse("targets", &what, "write the same targets under both");
+                    }
+                }
+                None => {}
             }
         }
     }
@@ -314,10 +355,11 @@ impl Check<'_> {
     }
 
     fn rounds(&self, method: &Method, budget: &Budget) {
-        let Some(Optimizer::AdamW(adamw)) = method.optimizer() else { return };
+        let Some(optimizer) = method.optimizer() else { return };
+        let course = optimizer.course();
         let Some(rounds) = budget.rounds else {
             let written = self.document.has(&["budget".to_owned(), "rounds".to_owned()]);
-            if adamw.schedule != Schedule::Constant && !written {
+            if course.schedule != Schedule::Constant && !written {
                 let message =
                     "the learning rate falls over the rounds, and the budget has no number of rounds"
                         .to_owned();
@@ -325,9 +367,9 @@ impl Check<'_> {
                 let path = ["budget", "rounds"];
                 self.add(codes::SCHEDULE, message, &path, "falls over the share of this budget used", help);
             }
-            if matches!(adamw.warm_up, Some(WarmUp::Fraction(_))) {
+            if matches!(course.warm_up, Some(WarmUp::Fraction(_))) {
                 let message = "the warm-up is a fraction of the steps of all rounds, and the budget has no number of rounds";
-                let path = ["method", method.name(), "optimizer", "adamw", "warm_up"];
+                let path = ["method", method.name(), "optimizer", optimizer.name(), "warm_up"];
                 let help = "write rounds under [budget], or a whole number of steps";
                 self.add(codes::CONFLICT, message.to_owned(), &path, "of how many?", help);
             }

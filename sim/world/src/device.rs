@@ -203,7 +203,7 @@ impl DeviceCore {
         let joules = Spent::training(&class.power, seconds).marginal().0;
         ongoing.joules += joules;
         let spent = (ongoing.bytes, ongoing.joules);
-        let load = view.plan.method().device_load(&class.model, round);
+        let load = view.plan.method().device_load(&class.model, view.plan.lab().count_of(self.device), round);
         let mut finished = EventKind::TrainingFinished {
             round,
             device: self.device,

@@ -70,7 +70,7 @@ impl Job {
                 let folded = method.fold(lab, state, &updates);
                 Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded)))
             }
-            Self::Score(subject) => Outcome::Score(score(lab, &subject.model, &subject.values)),
+            Self::Score(subject) => Outcome::Score(score(lab, &subject)),
         }
     }
 }

@@ -8,7 +8,8 @@
 //! |----------------|--------|
 //! | `zero_shot.rs` | the bases as they are |
 //! | `standalone.rs`| every party alone |
-//! | `fedavg.rs`    | federated averaging of adapters |
+//! | `fedavg.rs`    | federated averaging of adapters; FedProx, SCAFFOLD, FedNova, FedOpt |
+//! | `mixed_ranks.rs` | the same where devices' adapters on one base have different ranks: FLoRA, FlexLoRA, HetLoRA |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
 //! | `proxy_relay.rs`| relay distillation from an averaged proxy, and nothing else |
 //! | `relay.rs`     | the relay set: prompts and answers that the proxy makes itself |
@@ -16,6 +17,7 @@
 
 pub mod co_plms;
 pub mod fedavg;
+pub mod mixed_ranks;
 pub mod proxy_relay;
 pub(crate) mod relay;
 pub mod standalone;
@@ -147,6 +149,8 @@ pub struct Subject {
     pub model: String,
     /// The adapter's values.
     pub values: Vec<f32>,
+    /// What is merged into the base under it, in the order of the layout's deltas; empty where nothing is.
+    pub beneath: Vec<f32>,
 }
 
 /// A method, made for one scenario. What a method does not say is: nothing travels, nothing is folded, the cloud rests,
@@ -188,8 +192,8 @@ pub trait Method: Debug + Send + Sync {
         CloudOutcome { state, trained: Vec::new(), relay: None }
     }
 
-    /// The work of [`Method::device_work`].
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
+    /// The work of [`Method::device_work`] on a device with so many private examples.
+    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
         Load::default()
     }
 
@@ -225,7 +229,10 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
     Ok(match &lab.scenario().method {
         Written::ZeroShot(table) => Box::new(zero_shot::ZeroShot::new(table)),
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
-        Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
+        Written::FedAvg(table) => match table.ranks {
+            Some(ranks) => Box::new(mixed_ranks::MixedRanks::new(lab, table, ranks)),
+            None => Box::new(fedavg::FedAvg::new(lab, table)),
+        },
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
@@ -233,5 +240,5 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.
 pub(crate) fn subject(state: &State, model: &str) -> Subject {
-    Subject { model: model.to_string(), values: state[model].values.clone() }
+    Subject { model: model.to_string(), values: state[model].values.clone(), beneath: Vec::new() }
 }

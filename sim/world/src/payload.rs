@@ -32,6 +32,20 @@ pub enum Part {
         /// Bytes that are charged for each.
         padded: u32,
     },
+    /// A control variate of one model's values, or its change (SCAFFOLD); no encoding packs it.
+    Control {
+        /// The model: a key of the scenario's `[models]`.
+        model: String,
+        /// Values in the order of the model's layout.
+        values: Vec<f32>,
+    },
+    /// Whole updates of the maps that a model's adapter adapts, to be merged into its base (FLoRA); no encoding packs them.
+    Merged {
+        /// The model: a key of the scenario's `[models]`.
+        model: String,
+        /// Values in the order of the layout's deltas.
+        values: Vec<f32>,
+    },
     /// Trained values of one model as an encoding sends them.
     Packed {
         /// The model: a key of the scenario's `[models]`.
@@ -55,10 +69,28 @@ impl Payload {
         })
     }
 
+    /// The control variate sent for `model`, if there is one.
+    pub fn control(&self, model: &str) -> Option<&[f32]> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Control { model: of, values } if of == model => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// The whole updates sent for `model`, if there are any.
+    pub fn merged(&self, model: &str) -> Option<&[f32]> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Merged { model: of, values } if of == model => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
     /// Whether `other` has the same parts in the same order: models, and numbers of values.
     pub fn has_shape_of(&self, other: &Self) -> bool {
         let alike = |(a, b): (&Part, &Part)| match (a, b) {
-            (Part::Adapter { model, values }, Part::Adapter { model: of, values: as_many }) => {
+            (Part::Adapter { model, values }, Part::Adapter { model: of, values: as_many })
+            | (Part::Control { model, values }, Part::Control { model: of, values: as_many })
+            | (Part::Merged { model, values }, Part::Merged { model: of, values: as_many }) => {
                 model == of && values.len() == as_many.len()
             }
             (Part::Prompts { texts, .. }, Part::Prompts { texts: as_many, .. }) => {
@@ -67,7 +99,14 @@ impl Payload {
             (Part::Packed { model, packed }, Part::Packed { model: of, packed: as_many }) => {
                 model == of && packed.length() == as_many.length()
             }
-            (Part::Adapter { .. } | Part::Prompts { .. } | Part::Packed { .. }, _) => false,
+            (
+                Part::Adapter { .. }
+                | Part::Control { .. }
+                | Part::Merged { .. }
+                | Part::Prompts { .. }
+                | Part::Packed { .. },
+                _,
+            ) => false,
         };
         self.parts.len() == other.parts.len() && self.parts.iter().zip(&other.parts).all(alike)
     }
@@ -75,7 +114,9 @@ impl Payload {
     /// Whether every number in it is finite.
     pub fn is_finite(&self) -> bool {
         self.parts.iter().all(|part| match part {
-            Part::Adapter { values, .. } => values.iter().all(|v| v.is_finite()),
+            Part::Adapter { values, .. } | Part::Control { values, .. } | Part::Merged { values, .. } => {
+                values.iter().all(|v| v.is_finite())
+            }
             Part::Packed { packed, .. } => packed.unpack().iter().all(|v| v.is_finite()),
             Part::Prompts { .. } => true,
         })

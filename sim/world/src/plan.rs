@@ -177,13 +177,18 @@ impl Plan {
 
     /// What a device's work of a round costs.
     pub fn device_cost(&self, device: u32, round: u32) -> Cost {
+        self.device_cost_of(device, self.lab.count_of(device), round)
+    }
+
+    /// The same if the device had so many private examples.
+    fn device_cost_of(&self, device: u32, examples: u32, round: u32) -> Cost {
         let view = self.fleet.device(device);
         let machine = Machine {
             flops_per_second: view.compute_flops_per_second,
             bytes_per_second: view.memory_bandwidth_bytes_per_second,
         };
-        let load = self.method.device_load(&view.class.model, round);
-        let cost = price(&self.lab, &load, machine, self.lab.count_of(device).into());
+        let load = self.method.device_load(&view.class.model, examples, round);
+        let cost = price(&self.lab, &load, machine, examples.into());
         let samples = |load: &TrainingLoad| f64::from(load.batch) * f64::from(load.steps);
         match self.scenario().cost {
             CostModel::Roofline => cost,
@@ -194,7 +199,7 @@ impl Plan {
             }
             // FederatedScope, `federatedscope/core/workers/base_client.py`: 3 · examples · computation.
             CostModel::FederatedScope { .. } => {
-                let samples = f64::from(self.lab.count_of(device));
+                let samples = f64::from(examples);
                 Cost { seconds: 3.0 * samples * view.sample_seconds, ..cost }
             }
         }
@@ -388,15 +393,18 @@ impl Plan {
     fn trained_tokens(&self) -> Option<u64> {
         let rounds = u32::try_from(self.scenario().budget.rounds?).ok()?;
         let devices = u64::from(self.fleet.devices());
-        // Devices of one class train on equally many tokens.
-        let classes: Vec<(u32, u64)> = (0..self.fleet.classes().len())
-            .filter_map(|index| {
-                let device = self.fleet.iter().find(|view| usize::from(view.class_index) == index)?.device;
-                Some((device, u64::from(self.fleet.classes()[index].devices)))
-            })
-            .collect();
+        // Devices of one class train on equally many tokens, or on as many as their examples: counted for the mean.
+        let mut classes: Vec<(u32, u64, u64)> = vec![(0, 0, 0); self.fleet.classes().len()];
+        for view in self.fleet.iter() {
+            let (first, count, examples) = &mut classes[usize::from(view.class_index)];
+            *first = if *count == 0 { view.device } else { *first };
+            (*count, *examples) = (*count + 1, *examples + u64::from(self.lab.count_of(view.device)));
+        }
+        classes.retain(|(_, count, _)| *count > 0);
         let mean = |round: u32| {
-            let tokens = |(device, count): &(u32, u64)| count * self.device_cost(*device, round).tokens;
+            let tokens = |(device, count, examples): &(u32, u64, u64)| {
+                count * self.device_cost_of(*device, (examples / count) as u32, round).tokens
+            };
             classes.iter().map(tokens).sum::<u64>() / devices.max(1)
         };
         let cohort = self.coordination().updates_per_round(devices);
@@ -406,8 +414,17 @@ impl Plan {
 
 /// Bytes that are charged for a payload: the billed shape's for a billed model's adapter, else the encoded size.
 fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
+    let plain = Encoding::None;
     let billed = payload.parts.iter().map(|part| match part {
-        Part::Adapter { model, .. } | Part::Packed { model, .. } => lab.model(model).billed_adapter_values,
+        Part::Adapter { model, .. } | Part::Packed { model, .. } => {
+            lab.model(model).billed_adapter_values.map(|values| packing::packed_bytes(encoding, values))
+        }
+        Part::Control { model, .. } => {
+            lab.model(model).billed_adapter_values.map(|values| packing::packed_bytes(&plain, values))
+        }
+        Part::Merged { model, .. } => {
+            lab.model(model).billed_map_values.map(|values| packing::packed_bytes(&plain, values))
+        }
         Part::Prompts { .. } => None,
     });
     let (with, without): (Vec<_>, Vec<_>) =
@@ -415,8 +432,7 @@ fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
     let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
     // The size of an encoding does not depend on the values.
     let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
-    let billed = with.into_iter().filter_map(|(_, values)| values);
-    billed.map(|values| packing::packed_bytes(encoding, values) as u64).sum::<u64>() + rest
+    with.into_iter().filter_map(|(_, bytes)| bytes).map(|bytes| bytes as u64).sum::<u64>() + rest
 }
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a

@@ -1,6 +1,7 @@
 //! `[method.proxy-relay]`.
 
-use super::read::{Models, aggregate, optimizer, relay, steps, two_models};
+use super::optimizer::optimizer;
+use super::read::{Models, aggregate, relay, steps, two_models};
 use super::{Aggregate, Optimizer, Relay, Steps};
 use crate::reader::View;
 use serde::{Deserialize, Serialize};

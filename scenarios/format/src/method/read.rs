@@ -1,5 +1,6 @@
 //! Reading `[method]`.
 
+use super::optimizer::optimizer;
 use super::*;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
@@ -19,7 +20,7 @@ pub(crate) fn read(root: &View, models: Option<&[&str]>) -> Option<Method> {
             Some(Method::ZeroShot(method))
         }
         "standalone" => Some(Method::Standalone(standalone(view, &models))),
-        "fedavg" => fedavg(view, &models).map(Method::FedAvg),
+        "fedavg" => fedavg::read(view, &models).map(Method::FedAvg),
         "proxy-relay" => proxy_relay::read(view, &models).map(|method| Method::ProxyRelay(Box::new(method))),
         _ => co_plms(view, &models).map(|method| Method::CoPlms(Box::new(method))),
     }
@@ -29,12 +30,12 @@ pub(crate) fn read(root: &View, models: Option<&[&str]>) -> Option<Method> {
 pub(super) struct Models<'a>(Option<&'a [&'a str]>);
 
 impl Models<'_> {
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.is_none_or(|names| names.contains(&name))
     }
 
     /// The model that `key` names, or else the model called as the key.
-    fn named(&self, view: &View, key: &'static str) -> Option<String> {
+    pub(super) fn named(&self, view: &View, key: &'static str) -> Option<String> {
         match view.string(key, &format!("{key:?}")).optional() {
             Some(name) => self.check(view, key, name),
             None if view.has(key) => None,
@@ -51,7 +52,7 @@ impl Models<'_> {
     }
 
     /// The same, and none where nothing is named and no model is called as the key.
-    fn if_there(&self, view: &View, key: &'static str) -> Option<String> {
+    pub(super) fn if_there(&self, view: &View, key: &'static str) -> Option<String> {
         match view.string(key, &format!("{key:?}")).optional() {
             Some(name) => self.check(view, key, name),
             None => self.has(key).then(|| key.to_owned()),
@@ -111,29 +112,6 @@ impl Models<'_> {
             .add(unknown_model(name, self.0.unwrap_or_default()).label(node.at.clone(), "not in [models]"));
         None
     }
-}
-
-fn fedavg(view: View, models: &Models) -> Option<FedAvg> {
-    #[derive(Clone, Copy)]
-    enum On {
-        Proxy,
-        Edge,
-    }
-    let on = view.word("on", &[("proxy", On::Proxy), ("edge", On::Edge)]).required(view.problems);
-    let on = match on {
-        Some(On::Proxy) => models.named(&view, "proxy").map(Averaged::Proxy),
-        Some(On::Edge) => Some(Averaged::Edge),
-        None => {
-            models.if_there(&view, "proxy");
-            None
-        }
-    };
-    let device_steps = steps(&view, "device_steps", Steps { tune: 40, mutual: 0 }, &["tune"]);
-    let batch = view.count("batch", 1).or(16);
-    let optimizer = optimizer(&view);
-    let aggregate = aggregate(&view);
-    view.finish();
-    Some(FedAvg { on: on?, device_steps, batch, optimizer, aggregate })
 }
 
 /// The cloud's model and the proxy, which are not the same.
@@ -202,77 +180,6 @@ pub(super) fn aggregate(view: &View) -> Aggregate {
     };
     view.finish();
     aggregate
-}
-
-pub(super) fn optimizer(view: &View) -> Optimizer {
-    let mut adamw = AdamW {
-        lr: 1e-2,
-        cloud_lr: 5e-3,
-        weight_decay: 0.01,
-        clip: Some(1.0),
-        schedule: Schedule::Cosine,
-        floor: 0.15,
-        betas: [0.9, 0.999],
-        eps: 1e-8,
-        warm_up: None,
-        micro_batch: None,
-    };
-    let Some((_, view)) = view.choice("optimizer", &words::OPTIMIZER).optional() else {
-        return Optimizer::AdamW(adamw);
-    };
-    const SCHEDULES: &[(&str, Schedule)] =
-        &[("cosine", Schedule::Cosine), ("linear", Schedule::Linear), ("constant", Schedule::Constant)];
-    adamw.lr = view.number("lr", Bound::Positive).or(adamw.lr);
-    adamw.cloud_lr = view.number("cloud_lr", Bound::Positive).or(adamw.cloud_lr);
-    adamw.weight_decay = view.number("weight_decay", Bound::NonNegative).or(adamw.weight_decay);
-    let clip = |node: &Node, path: &str| match &node.value {
-        Value::String(word) if word == "off" => Some(None),
-        _ => match reader::number(node, path, Bound::Positive) {
-            Ok(norm) => Some(Some(norm)),
-            Err(error) => {
-                view.problems.add(error.help("write a gradient norm, or \"off\""));
-                None
-            }
-        },
-    };
-    adamw.clip = view.part("clip", "1.0", clip).or(adamw.clip);
-    adamw.schedule = view.word("schedule", SCHEDULES).or(adamw.schedule);
-    adamw.floor = view.number("floor", Bound::Fraction).or(adamw.floor);
-    let beta = |node: &_, path: &str| reader::number(node, path, Bound::BelowOne);
-    if let Some(betas) = view.list("betas", "[0.9, 0.999]", beta).optional() {
-        match <[f64; 2]>::try_from(betas) {
-            Ok(betas) => adamw.betas = betas,
-            Err(_) => {
-                let error = Diagnostic::new(
-                    codes::WRONG_TYPE,
-                    format!("`{}.betas` is two numbers below 1", view.path),
-                );
-                view.problems
-                    .add(error.label(view.place("betas"), "not two").help("write betas = [0.9, 0.999]"));
-            }
-        }
-    }
-    for (beta, key) in adamw.betas.iter_mut().zip(["beta1", "beta2"]) {
-        if view.has(key) && view.has("betas") {
-            let message = format!("`{}.{key}` says again what `betas` says", view.path);
-            let error = Diagnostic::new(codes::CONFLICT, message).label(view.key_place(key), "once more");
-            view.problems.add(error.label(view.key_place("betas"), "both").help("keep one of them"));
-        }
-        *beta = view.number(key, Bound::BelowOne).or(*beta);
-    }
-    adamw.eps = view.number("eps", Bound::Positive).or(adamw.eps);
-    let warm_up = |node: &Node, path: &str| {
-        let read = match node.value {
-            Value::Integer(_) => reader::whole(node, path, 1).map(WarmUp::Steps),
-            _ => reader::number(node, path, Bound::BelowOne).map(WarmUp::Fraction),
-        };
-        let help = "write a whole number of steps, or a fraction of all steps below 1";
-        read.map_err(|error| view.problems.add(error.help(help))).ok()
-    };
-    adamw.warm_up = view.part("warm_up", "100", warm_up).optional();
-    adamw.micro_batch = view.count("micro_batch", 1).optional();
-    view.finish();
-    Optimizer::AdamW(adamw)
 }
 
 fn saml(view: View) -> Saml {

@@ -346,7 +346,7 @@ impl Method for CoPlms {
         CloudOutcome { state, trained, relay: relay_count }
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let table = &self.table;
         let relay = self.relay_at(round, |relay| relay.from_round.device);
         let tuning = |on: bool| if on { table.device_steps.tune } else { 0 };

@@ -211,7 +211,7 @@ impl Method for ProxyRelay {
         CloudOutcome { state, trained: vec![(table.cloud.clone(), progress)], relay: counts }
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let (steps, relay) =
             (self.table.device_steps.tune, self.relay_from(self.table.relay.from_round.device, round));
         let mut load = self.load(model, steps, steps, relay);
