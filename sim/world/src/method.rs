@@ -8,20 +8,30 @@
 //! |----------------|--------|
 //! | `zero_shot.rs` | the bases as they are |
 //! | `standalone.rs`| every party alone |
+//! | `centralized.rs`| everybody's data at the cloud |
 //! | `fedavg.rs`    | federated averaging of adapters; FedProx, SCAFFOLD, FedNova, FedOpt |
-//! | `mixed_ranks.rs` | the same where devices' adapters on one base have different ranks: FLoRA, FlexLoRA, HetLoRA |
+//! | `mixed_ranks.rs`| the same where adapters on one base have different ranks: FLoRA, FlexLoRA, HetLoRA |
+//! | `fedap.rs`     | the same of bottleneck adapters |
+//! | `fedcollm.rs`  | one SLM on all devices, and mutual learning with the LLM at the cloud |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
 //! | `proxy_relay.rs`| relay distillation from an averaged proxy, and nothing else |
+//! | `travelling.rs`| the adapter that is sent down, brought back and averaged |
+//! | `mutual.rs`    | steps of mutual learning between a student and the travelling model |
 //! | `relay.rs`     | the relay set: prompts and answers that the proxy makes itself |
 //! | `training.rs`  | what all of them share: batches, learning rate, plain tuning |
 
+pub mod centralized;
 pub mod co_plms;
+pub mod fedap;
 pub mod fedavg;
+pub mod fedcollm;
 pub mod mixed_ranks;
+pub(crate) mod mutual;
 pub mod proxy_relay;
 pub(crate) mod relay;
 pub mod standalone;
 pub(crate) mod training;
+pub(crate) mod travelling;
 pub mod zero_shot;
 
 use crate::lab::Lab;
@@ -50,6 +60,13 @@ pub struct DeviceTask {
     pub progress: f64,
 }
 
+impl DeviceTask {
+    /// Path of the streams of this work.
+    pub fn path(&self) -> String {
+        format!("device/{}/round/{}", self.device, self.round)
+    }
+}
+
 /// What a device made of a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceOutcome {
@@ -70,6 +87,13 @@ pub struct CloudTask {
     pub round: u32,
     /// Share of the budget that is behind the run, 0 to 1.
     pub progress: f64,
+}
+
+impl CloudTask {
+    /// Path of the streams of this work.
+    pub fn path(&self) -> String {
+        format!("cloud/round/{}", self.round)
+    }
 }
 
 /// What the cloud made of a round.
@@ -187,8 +211,8 @@ pub trait Method: Debug + Send + Sync {
         cloud
     }
 
-    /// What the cloud does after the fold.
-    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State) -> CloudOutcome {
+    /// What the cloud does after the fold of these updates.
+    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State, _updates: &[Update]) -> CloudOutcome {
         CloudOutcome { state, trained: Vec::new(), relay: None }
     }
 
@@ -229,13 +253,22 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
     Ok(match &lab.scenario().method {
         Written::ZeroShot(table) => Box::new(zero_shot::ZeroShot::new(table)),
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
+        Written::Centralized(table) => Box::new(centralized::Centralized::new(table)),
         Written::FedAvg(table) => match table.ranks {
             Some(ranks) => Box::new(mixed_ranks::MixedRanks::new(lab, table, ranks)),
             None => Box::new(fedavg::FedAvg::new(lab, table)),
         },
+        Written::FedAp(table) => Box::new(fedap::FedAp::new(lab, table)),
+        Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
+}
+
+/// Models as they start: each with the fresh adapter that follows from the run's seed.
+pub(crate) fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State {
+    let one = |name: &str| (name.to_owned(), lab.model(name).fresh(lab.scenario().seed));
+    models.into_iter().map(one).collect()
 }
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.

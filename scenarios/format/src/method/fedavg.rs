@@ -2,7 +2,7 @@
 
 use super::optimizer::{betas, optimizer};
 use super::read::{Models, aggregate, steps};
-use super::{Aggregate, Optimizer, Steps};
+use super::{Aggregate, Optimizer, Steps, Table};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::reader::{Bound, View};
@@ -49,6 +49,30 @@ pub enum Averaged {
     Proxy(String),
     /// The devices' own models, per architecture group.
     Edge,
+}
+
+impl Table for FedAvg {
+    fn proxy_model(&self) -> Option<&str> {
+        match &self.on {
+            Averaged::Proxy(model) => Some(model),
+            Averaged::Edge => None,
+        }
+    }
+
+    fn trains<'a>(&'a self, edge: &[&'a str]) -> Vec<&'a str> {
+        match &self.on {
+            Averaged::Proxy(proxy) => vec![proxy],
+            Averaged::Edge => edge.to_vec(),
+        }
+    }
+
+    fn optimizer(&self) -> Option<&Optimizer> {
+        Some(&self.optimizer)
+    }
+
+    fn steps_mut(&mut self) -> Vec<&mut Steps> {
+        vec![&mut self.device_steps]
+    }
 }
 
 /// What keeps the models of devices together while they train.
