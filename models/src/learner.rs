@@ -308,9 +308,7 @@ impl<'a> Learner<'a> {
         let decay = self.decay.as_ref();
         self.taken.push(match &self.rule {
             Rule::AdamW(rule) => self.flat.step(&loss, gradient, lr, rule, decay),
-            Rule::Sgd(rule) => {
-                self.flat.descend(&loss, gradient, lr, rule, decay, self.correction.as_ref())
-            }
+            Rule::Sgd(rule) => self.flat.descend(&loss, gradient, lr, rule, decay, self.correction.as_ref()),
         });
         self.losses.push(loss);
     }

@@ -39,8 +39,7 @@ pub fn resized(from: &Layout, values: &[f32], to: &Layout, fresh: &[f32]) -> Vec
     for (old, new) in from.maps().zip(to.maps()) {
         let kept = rank(&old).min(rank(&new));
         for row in 0..old.a.shape[0] {
-            let (source, target) =
-                (old.a.offset + row * old.a.shape[1], new.a.offset + row * new.a.shape[1]);
+            let (source, target) = (old.a.offset + row * old.a.shape[1], new.a.offset + row * new.a.shape[1]);
             resized[target..target + kept].copy_from_slice(&values[source..source + kept]);
         }
         let b = &mut resized[new.b.offset..new.b.offset + new.b.len()];

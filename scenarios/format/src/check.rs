@@ -9,6 +9,7 @@ use crate::data::{BUILTIN_DOMAINS, Corpus, Data, Portion, Split};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
+use crate::fairness::Fairness;
 use crate::fleet::Fleet;
 use crate::method::{Guard, Method, Schedule, WarmUp, unknown_model};
 use crate::models::{Adapter, Init, Lora, Model};
@@ -24,6 +25,7 @@ pub(crate) struct Parts<'a> {
     pub evaluation: &'a Evaluation,
     pub budget: Option<&'a Budget>,
     pub cost: &'a Cost,
+    pub fairness: Option<&'a Fairness>,
 }
 
 /// Checks every rule whose sections are there.
@@ -40,6 +42,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
     }
     if let Some(data) = parts.data {
         check.held_out(data, parts.evaluation, parts.method);
+        check.privacy(data, parts.evaluation, parts.method);
         if let Some(method) = parts.method {
             check.public(data, method, parts.models);
             check.relay(data, method);
@@ -47,6 +50,9 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
     }
     if let Some(fleet) = parts.fleet {
         check.samples(fleet, parts.cost);
+    }
+    if let (Some(method), Some(fairness)) = (parts.method, parts.fairness) {
+        check.fairness(method, fairness);
     }
     if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
         check.rounds(method, budget);
@@ -136,8 +142,10 @@ impl Check<'_> {
         for name in edge {
             let Some(Some(model)) = models.get(name) else { continue };
             let refuse = |key: &str, what: &str, help: &str| {
-                let message =
-                    format!("the ranks of `{}` are those of low-rank maps, and `{name}` {what}", ranks.name());
+                let message = format!(
+                    "the ranks of `{}` are those of low-rank maps, and `{name}` {what}",
+                    ranks.name()
+                );
                 let path = ["models", name, "adapter", "lora", key];
                 self.add(codes::CONFLICT, message, &path, "not with `ranks`", help);
             };
@@ -341,6 +349,44 @@ impl Check<'_> {
                 "the relay samples prompts, and the template does not say where they end".to_owned();
             let help = "write a boundary behind {prompt}, such as \"{prompt}\\nA:\", or leave the relay out";
             self.add(codes::CONFLICT, message, &["data", "template", "prompt"], "no boundary", help);
+        }
+    }
+
+    /// What is attacked is a shared model that the cloud sends, on texts.
+    fn privacy(&self, data: &Data, evaluation: &Evaluation, method: Option<&Method>) {
+        let path = ["evaluation", "privacy"];
+        if evaluation.privacy.is_none() {
+            return;
+        }
+        if matches!(data.corpus, Corpus::Sizes(_)) {
+            let message = "privacy is measured on texts, and the examples are only counted".to_owned();
+            let help = "leave evaluation.privacy out, or have a corpus with texts";
+            self.add(codes::CONFLICT, message, &path, "needs texts", help);
+        } else if let Some(method) = method
+            && method.proxy_model().is_none()
+        {
+            let message =
+                format!("under `{}` no shared model travels whose privacy could be measured", method.name());
+            let help = "choose a method with a proxy, such as co-plms or fedavg with on = \"proxy\"";
+            self.add(codes::SKIPPED, message, &path, "will be skipped", help);
+        }
+    }
+
+    /// Steps can be scaled, passes over a device's examples cannot.
+    fn fairness(&self, method: &Method, fairness: &Fairness) {
+        let epochs = match method {
+            Method::FedAvg(table) => table.epochs,
+            Method::FedAp(table) => table.0.epochs,
+            _ => None,
+        };
+        if epochs.is_some() {
+            let message = format!(
+                "[fairness] matches `{}` by scaling steps, and the devices count passes over their examples",
+                fairness.matched.name()
+            );
+            let path = ["method", method.name(), "device_steps", "epochs"];
+            let help = "write device_steps = { tune = 40 }, or leave [fairness] out";
+            self.add(codes::CONFLICT, message, &path, "not steps", help);
         }
     }
 

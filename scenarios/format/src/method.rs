@@ -49,7 +49,7 @@ macro_rules! methods {
             }
 
             /// The same, to be changed.
-            pub(crate) fn table_mut(&mut self) -> &mut dyn Table {
+            pub fn table_mut(&mut self) -> &mut dyn Table {
                 match self { $(Self::$table(table) => table.as_mut(),)+ }
             }
 

@@ -69,6 +69,7 @@ impl DeviceCore {
             Message::Done { label: Label::Score { round, scope: _ }, outcome } => {
                 self.scored(round, outcome, view)
             }
+            Message::Done { label: Label::Attack { .. }, .. } => unreachable!("attacks are the cloud's"),
             Message::Sent(transfer) => self.sent(&transfer, view),
             Message::Cut { transfer, never_began } => self.cut(&transfer, never_began, view),
             Message::Measure { round, cloud } => self.measure(round, &cloud, view),
@@ -237,7 +238,7 @@ impl DeviceCore {
                 effects.extend(self.gone(round, Reason::Crashed, spent.0, spent.1));
                 return effects;
             }
-            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) => {}
+            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) | Outcome::Leak(_) => {}
         }
         let mut effects = Vec::new();
         if let Some(generation) = load.generation.last() {

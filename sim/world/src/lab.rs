@@ -11,6 +11,7 @@ use crate::availability::Availability;
 use crate::files::{FileError, Files};
 use crate::fleet::classes_of_devices;
 use crate::memo::Memo;
+use crate::privacy::{self, Suspects};
 use crate::score::DomainScores;
 use crate::split::{self, SplitError};
 use cotune_kernel::Stream;
@@ -37,6 +38,7 @@ pub struct Lab {
     models: BTreeMap<String, LabModel>,
     corpus: Corpus,
     template: Template,
+    suspects: Suspects,
     intake: Intake,
     files: Files,
     holdings: Holdings,
@@ -162,8 +164,10 @@ impl Lab {
         bases::distill(&mut bases, scenario, &corpus, talk)?;
         let devices = u32::try_from(scenario.fleet.devices)
             .map_err(|_| LabError::Data(format!("{} devices are too many", scenario.fleet.devices)))?;
-        let holdings = Holdings::deal(scenario, &corpus, &files, devices)?;
+        let template = corpus::template(&scenario.data)?;
+        let mut holdings = Holdings::deal(scenario, &corpus, &files, devices)?;
         let held_out = corpus::held_out(scenario, &mut corpus);
+        let suspects = suspects(scenario, &template, &mut corpus, &mut holdings, &held_out);
         let models = bases
             .into_iter()
             .map(|(name, base)| {
@@ -176,7 +180,8 @@ impl Lab {
             scenario: scenario.clone(),
             models,
             corpus,
-            template: corpus::template(&scenario.data)?,
+            template,
+            suspects,
             intake,
             files,
             holdings,
@@ -236,6 +241,11 @@ impl Lab {
         &self.template
     }
 
+    /// What the privacy attacks are tried on; nothing where the scenario does not ask.
+    pub fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
     /// What became of the data on its way into the models.
     pub fn intake(&self) -> &Intake {
         &self.intake
@@ -277,6 +287,36 @@ impl Lab {
             CachedAligner::new(Aligner::new(teacher.tokenizer(), student.tokenizer(), self.align))
         })
     }
+}
+
+/// Puts the canaries into the private examples of their devices, and chooses who else is suspected. Shares of domains stay
+/// those that were dealt.
+fn suspects(
+    scenario: &Scenario,
+    template: &Template,
+    corpus: &mut Corpus,
+    holdings: &mut Holdings,
+    held_out: &[Example],
+) -> Suspects {
+    let (Some(asked), Holdings::Examples { assignment, .. }) = (&scenario.evaluation.privacy, holdings)
+    else {
+        return Suspects::default();
+    };
+    let canaries = privacy::canaries(scenario, asked, template, &corpus.private, assignment);
+    let suspects = privacy::suspects(scenario.seed, asked, canaries, &corpus.private, held_out);
+    for canary in suspects.canaries() {
+        let own = &mut assignment[canary.device as usize];
+        let like = own.first().map_or(0, |first| corpus.private[*first as usize].domain);
+        let number = corpus.private.len() as u32;
+        corpus.private.push(Example {
+            id: u32::MAX - number,
+            domain: like,
+            prompt: canary.prompt.clone(),
+            answers: vec![canary.answer.clone()],
+        });
+        own.extend(std::iter::repeat_n(number, asked.repeats as usize));
+    }
+    suspects
 }
 
 impl Holdings {

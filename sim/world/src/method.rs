@@ -245,12 +245,12 @@ pub struct Refusal {
     pub problem: String,
 }
 
-/// The method of a scenario.
+/// The method of a table, as it is played.
 ///
 /// # Errors
 /// The method cannot do what its table asks for.
-pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
-    Ok(match &lab.scenario().method {
+pub(crate) fn made(lab: &Lab, table: &Written) -> Result<Box<dyn Method>, Refusal> {
+    Ok(match table {
         Written::ZeroShot(table) => Box::new(zero_shot::ZeroShot::new(table)),
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
         Written::Centralized(table) => Box::new(centralized::Centralized::new(table)),

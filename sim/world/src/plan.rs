@@ -1,5 +1,6 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
+use crate::fairness::{self, Matched};
 use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Intake, Lab, LabModel};
@@ -27,6 +28,7 @@ pub struct Plan {
     /// What an update looks like, by class.
     updates: Vec<Arc<Payload>>,
     faults: Faults,
+    matched: Option<Matched>,
 }
 
 /// Bytes of one device's round.
@@ -55,9 +57,14 @@ pub struct Cost {
 
 /// The speed of a machine.
 #[derive(Clone, Copy, Debug)]
-struct Machine {
+pub(crate) struct Machine {
     flops_per_second: f64,
     bytes_per_second: f64,
+}
+
+impl Machine {
+    /// One operation and one byte a second, where time does not matter.
+    pub(crate) const UNIT: Self = Self { flops_per_second: 1.0, bytes_per_second: 1.0 };
 }
 
 /// Why there is no plan.
@@ -106,7 +113,8 @@ impl Plan {
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
-        let method = method::of(&lab)?;
+        let (table, matched) = fairness::matched(&lab)?;
+        let method = method::made(&lab, &table)?;
         let cloud = method.start_cloud(&lab);
         let updates: Vec<Arc<Payload>> =
             fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
@@ -121,7 +129,7 @@ impl Plan {
             .collect();
         let panel = panel(scenario);
         let faults = Faults::draw(scenario, &fleet);
-        let plan = Self { lab, method, fleet, panel, traffic, updates, faults };
+        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched };
         plan.fits()?;
         plan.in_time()?;
         Ok(plan)
@@ -140,6 +148,11 @@ impl Plan {
     /// The method.
     pub fn method(&self) -> &dyn Method {
         self.method.as_ref()
+    }
+
+    /// How the method's steps were matched, where the scenario asks for it.
+    pub fn matched(&self) -> Option<&Matched> {
+        self.matched.as_ref()
     }
 
     /// The devices.
@@ -385,6 +398,7 @@ impl Plan {
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
             trained_tokens: self.trained_tokens(),
+            matched: self.matched,
             warnings: self.warnings(),
         }
     }
@@ -437,7 +451,7 @@ fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
 /// generated token of a batch once, an evaluation of all `examples` once.
-fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
+pub(crate) fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
     let mut cost = Cost::default();
     let time =
         |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
@@ -525,6 +539,9 @@ pub struct Overview {
     pub rounds: Option<u64>,
     /// Tokens the whole run trains on, where the budget counts rounds.
     pub trained_tokens: Option<u64>,
+    /// How a device's steps were matched, where the scenario asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Matched>,
     /// What to read before trusting the results.
     pub warnings: Vec<String>,
 }

@@ -41,7 +41,7 @@ pub(crate) fn scores_of(outcome: Outcome, view: &View<'_>) -> Option<DomainScore
     match outcome {
         Outcome::Score(scores) => Some(scores),
         Outcome::Skipped => Some(DomainScores::unscored(view.plan.lab())),
-        Outcome::Device(..) | Outcome::Cloud(_) | Outcome::Panicked(_) => None,
+        Outcome::Device(..) | Outcome::Cloud(_) | Outcome::Leak(_) | Outcome::Panicked(_) => None,
     }
 }
 
@@ -75,8 +75,7 @@ fn score_anew(lab: &Lab, subject: &Subject) -> DomainScores {
     let texts = LazyCell::new(|| {
         let prompts: Vec<_> = model.text.held_out.iter().map(|sequence| sequence.prompt.clone()).collect();
         let tokens = evaluation.max_tokens as usize;
-        let texts =
-            generate(&model.base, &adapters, &prompts, tokens, &Sampling::Greedy, &|_| false);
+        let texts = generate(&model.base, &adapters, &prompts, tokens, &Sampling::Greedy, &|_| false);
         let scored = texts.iter().zip(held_out).map(|(text, example)| {
             metrics::score(&model.base.tokenizer().decode(&text.tokens), &example.answers, true)
         });

@@ -70,6 +70,10 @@ impl Table for FedAvg {
         Some(&self.optimizer)
     }
 
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        Some(&mut self.device_steps)
+    }
+
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.device_steps]
     }
@@ -264,7 +268,11 @@ fn alone(view: &View, on_proxy: bool, scaffold: bool, aggregate: &Aggregate) {
         refuse("on", message, "write on = \"edge\", or leave `ranks` out");
     }
     for key in ["server", "nova"].into_iter().filter(|key| view.has(key)) {
-        refuse(key, format!("`{ranks}` decides how updates become one, and so does `{key}`"), "keep one of them");
+        refuse(
+            key,
+            format!("`{ranks}` decides how updates become one, and so does `{key}`"),
+            "keep one of them",
+        );
     }
     if *aggregate != Aggregate::Weighted {
         let message = format!("`{ranks}` decides how updates become one, and so does `aggregate`");

@@ -108,7 +108,8 @@ pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<
     let mut summary = summarize(&scenario.name, status, &tables, &digest, &expectations, wall);
     summary.warnings.extend(loaded.warnings.0.iter().map(in_a_line).chain(doubts));
 
-    let results = Results { manifest, summary, tables, fleet, models, scenario: loaded.text };
+    let sees = scenario.method.table().sees();
+    let results = Results { manifest, summary, tables, fleet, models, scenario: loaded.text, sees };
     let written = results.write(&directory);
     let summary = results.summary;
     talk.say(terminal(&summary).trim_end());

@@ -112,7 +112,13 @@ impl Method for FedAvg {
         payload
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, mut state: State, received: &Payload) -> DeviceOutcome {
+    fn device_work(
+        &self,
+        lab: &Lab,
+        task: &DeviceTask,
+        mut state: State,
+        received: &Payload,
+    ) -> DeviceOutcome {
         let model = self.tuned_model(&task.model);
         let global = received.values(model).expect("the broadcast carries the model that is tuned");
         let steps = steps_of(&self.table, lab.count_of(task.device).into());
@@ -126,13 +132,12 @@ impl Method for FedAvg {
         let start = Trained { values: global.to_vec(), ..Trained::default() };
         let text = |model: &_| private_text(lab, model, task.device);
         let correction = self.control.as_ref().map(|_| scaffold::correction(&state, received, model));
-        let (trained, progress) = tuned_as(lab, model, &start, text, &plan, |learner| {
-            match (&self.table.local, &correction) {
+        let (trained, progress) =
+            tuned_as(lab, model, &start, text, &plan, |learner| match (&self.table.local, &correction) {
                 (Local::Prox { mu }, _) => learner.with_proximal_term(*mu),
                 (Local::Scaffold, Some(correction)) => learner.with_correction(correction),
                 _ => learner,
-            }
-        });
+            });
         let mut update = Payload::adapter(model, &trained.values);
         if self.control.is_some() {
             let descended = plan.rate.sum(steps);

@@ -230,7 +230,8 @@ impl Method for MixedRanks {
     fn edge_subject(&self, cloud: &State, _device: &State, model: &str) -> Subject {
         if self.ranks == Ranks::FLoRA {
             // An adapter of zeros changes nothing.
-            let (values, beneath) = (vec![0.0; self.sizes[model]], cloud[&self.leaders[model]].values.clone());
+            let (values, beneath) =
+                (vec![0.0; self.sizes[model]], cloud[&self.leaders[model]].values.clone());
             return Subject { model: model.to_string(), values, beneath };
         }
         subject(cloud, model)

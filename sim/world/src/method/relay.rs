@@ -53,6 +53,11 @@ pub(crate) struct RelayLessons {
 }
 
 impl RelaySet {
+    /// Prompts with their answers.
+    pub(crate) fn texts(&self) -> &[(String, String)] {
+        &self.texts
+    }
+
     /// Prompts that were kept.
     fn len(&self) -> u32 {
         self.texts.len() as u32
@@ -60,7 +65,13 @@ impl RelaySet {
 }
 
 /// The relay set of a round, from the proxy with the adapter `values`.
-fn relay_set(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32) -> Arc<RelaySet> {
+pub(crate) fn relay_set(
+    lab: &Lab,
+    proxy: &LabModel,
+    values: &[f32],
+    relay: &Relay,
+    round: u32,
+) -> Arc<RelaySet> {
     let mut hasher = blake3::Hasher::new();
     values.iter().for_each(|value| {
         hasher.update(&value.to_le_bytes());

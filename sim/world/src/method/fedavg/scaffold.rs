@@ -34,8 +34,7 @@ impl ControlVariates {
     /// Those of the fleet, where a device of class model `own` tunes `tuned(own)`.
     pub(super) fn new(lab: &Lab, tuned: impl Fn(&str) -> String) -> Self {
         let scenario = lab.scenario();
-        let models: Vec<String> =
-            scenario.fleet.classes.values().map(|class| tuned(&class.model)).collect();
+        let models: Vec<String> = scenario.fleet.classes.values().map(|class| tuned(&class.model)).collect();
         let mut devices = BTreeMap::new();
         for class in classes_of_devices(scenario.seed, &scenario.fleet) {
             *devices.entry(models[usize::from(class)].clone()).or_insert(0) += 1;
@@ -58,7 +57,8 @@ impl ControlVariates {
     /// c ← c + (1/N) Σ Δc_k
     pub(super) fn fold(&self, cloud: &mut State, updates: &[Update], model: &str) {
         let n = self.devices[model] as f64;
-        let changes: Vec<&[f32]> = updates.iter().filter_map(|update| update.payload.control(model)).collect();
+        let changes: Vec<&[f32]> =
+            updates.iter().filter_map(|update| update.payload.control(model)).collect();
         let control = cloud.get_mut(&key(model)).expect("the cloud has a control variate of every model");
         for (i, value) in control.values.iter_mut().enumerate() {
             let sum: f64 = changes.iter().map(|change| f64::from(change[i])).sum();
@@ -115,7 +115,8 @@ mod tests {
         let control = ControlVariates { devices: BTreeMap::from([("m".to_owned(), DEVICES as u64)]) };
         let zeros = || Trained { values: vec![0.0; VALUES], ..Trained::default() };
         let mut cloud = State::from([(key("m"), zeros())]);
-        let mut devices: Vec<State> = (0..DEVICES).map(|_| State::from([("m".to_owned(), zeros())])).collect();
+        let mut devices: Vec<State> =
+            (0..DEVICES).map(|_| State::from([("m".to_owned(), zeros())])).collect();
         for _ in 0..20 {
             let theta: Vec<f32> = (0..VALUES).map(|_| stream.normal() as f32).collect();
             let mut received = Payload::adapter("m", &theta);
