@@ -84,6 +84,22 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
         ("fedavg by the median", fedavg("on = \"proxy\"\naggregate = \"median\"")),
         ("fedavg by krum", fedavg("on = \"proxy\"\naggregate.krum = { keep = 1 }")),
+        ("fedprox", fedavg("on = \"proxy\"\nlocal.prox = { mu = 0.1 }")),
+        ("scaffold", fedavg("on = \"proxy\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }")),
+        (
+            "scaffold on the devices' models",
+            fedavg("on = \"edge\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }"),
+        ),
+        ("fedavg by descent with momentum", fedavg("on = \"edge\"\noptimizer.sgd = { momentum = 0.9 }")),
+        ("fednova over passes", fednova()),
+        ("fedavg with server momentum", fedavg("on = \"proxy\"\nserver.momentum = { lr = 0.5 }")),
+        ("fedadam", fedavg("on = \"proxy\"\nserver = \"adam\"")),
+        ("fedyogi", fedavg("on = \"edge\"\nserver = \"yogi\"")),
+        ("fedadagrad", fedavg("on = \"proxy\"\nserver.adagrad = { tau = 1e-2 }")),
+        ("flora", fedavg("on = \"edge\"\nranks = \"flora\"")),
+        ("flexlora", fedavg("on = \"edge\"\nranks = \"flexlora\"")),
+        ("hetlora with a proximal term", fedavg("on = \"edge\"\nranks = \"hetlora\"\nlocal = \"prox\"")),
+        ("ffa-lora", ffa_lora()),
         ("fedap", fedap()),
         ("fedcollm", fedcollm("")),
         ("fedcollm, weighted, dtw", fedcollm("aggregate = \"weighted\"\nalign = \"dtw\"")),
@@ -124,6 +140,19 @@ pub fn standalone(keys: &str) -> String {
 /// `[method.fedavg]`, two steps, with more keys.
 pub fn fedavg(keys: &str) -> String {
     format!("[method.fedavg]\ndevice_steps = {{ tune = 2 }}\nbatch = 4\n{keys}\n")
+}
+
+/// FedNova, where devices with more examples take more steps.
+pub fn fednova() -> String {
+    let steps = "device_steps = { epochs = 1 }\nbatch = 8\nnova = true";
+    format!("[method.fedavg]\non = \"proxy\"\n{steps}\noptimizer.sgd = {{ lr = 0.1, momentum = 0.5 }}\n")
+}
+
+/// `[method.fedavg]`, two steps, on a proxy whose A is frozen.
+pub fn ffa_lora() -> String {
+    let lora = "{ rank = 2, alpha = 4, targets = [\"q\", \"v\"], freeze = \"a\" }";
+    let proxy = format!("[models.frozen]\nbase = \"zoo:dpm-small\"\nadapter.lora = {lora}");
+    format!("{}{proxy}\n", fedavg("on = \"proxy\"\nproxy = \"frozen\""))
 }
 
 /// `[method.fedap]`, two steps, on a proxy with bottleneck adapters.

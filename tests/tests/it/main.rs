@@ -4,9 +4,12 @@
 //! |-------------------|------------------|
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
+//! | `privacy.rs`      | what leaks of private examples through what travels is measured |
+//! | `ranks.rs`        | adapters of different ranks on one base become one, and one becomes them again |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
 //! | `coordination.rs` | what holds for every coordination, whatever happens in whatever order |
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
+//! | `fairness.rs`     | devices do the same under every method where a scenario asks for it |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
@@ -45,6 +48,7 @@ mod corpora;
 mod cost;
 mod custom;
 mod determinism;
+mod fairness;
 mod faults;
 mod fleets;
 mod methods;
@@ -56,6 +60,8 @@ mod plain_fedavg;
 mod plain_fedcollm;
 mod plain_fedmkt;
 mod random;
+mod privacy;
+mod ranks;
 mod refusals;
 mod resume;
 mod rounds;
