@@ -9,7 +9,8 @@
 //! | `zero_shot.rs` | the bases as they are |
 //! | `standalone.rs`| every party alone |
 //! | `centralized.rs`| everybody's data at the cloud |
-//! | `fedavg.rs`    | federated averaging of adapters |
+//! | `fedavg.rs`    | federated averaging of adapters; FedProx, SCAFFOLD, FedNova, FedOpt |
+//! | `mixed_ranks.rs`| the same where adapters on one base have different ranks: FLoRA, FlexLoRA, HetLoRA |
 //! | `fedap.rs`     | the same of bottleneck adapters |
 //! | `fedcollm.rs`  | one SLM on all devices, and mutual learning with the LLM at the cloud |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
@@ -25,6 +26,7 @@ pub mod fedap;
 pub mod fedavg;
 pub mod fedcollm;
 pub mod fedmkt;
+pub mod mixed_ranks;
 pub(crate) mod mutual;
 pub mod proxy_relay;
 pub(crate) mod relay;
@@ -118,8 +120,10 @@ pub struct Update {
     /// What it counts for because of its age, in (0, 1]; 1 if it is based on the cloud's model.
     pub discount: f64,
     /// What it was sent, where the cloud has made a newer model since.
+    #[serde(with = "crate::shared::optional")]
     pub base: Option<Arc<Payload>>,
     /// What it sent.
+    #[serde(with = "crate::shared")]
     pub payload: Arc<Payload>,
 }
 
@@ -183,6 +187,8 @@ pub struct Subject {
     pub model: String,
     /// The adapter's values.
     pub values: Vec<f32>,
+    /// What is merged into the base under it, in the order of the layout's deltas; empty where nothing is.
+    pub beneath: Vec<f32>,
 }
 
 /// A method, made for one scenario. What a method does not say is: nothing travels, nothing is folded, the cloud rests,
@@ -235,8 +241,8 @@ pub trait Method: Debug + Send + Sync {
         CloudOutcome { state, trained: Vec::new(), relay: None }
     }
 
-    /// The work of [`Method::device_work`].
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
+    /// The work of [`Method::device_work`] on a device with so many private examples.
+    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
         Load::default()
     }
 
@@ -325,17 +331,20 @@ pub(crate) fn suits(method: &dyn Method, lab: &Lab) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The method of a scenario.
+/// The method of a table, as it is played.
 ///
 /// # Errors
 /// The method cannot do what its table asks for.
-pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
-    Ok(match &lab.scenario().method {
+pub(crate) fn made(lab: &Lab, table: &Written) -> Result<Box<dyn Method>, Refusal> {
+    Ok(match table {
         Written::ZeroShot(table) => Box::new(zero_shot::ZeroShot::new(table)),
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
         Written::Centralized(table) => Box::new(centralized::Centralized::new(table)),
-        Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
-        Written::FedAp(table) => Box::new(fedap::FedAp::new(table)),
+        Written::FedAvg(table) => match table.ranks {
+            Some(ranks) => Box::new(mixed_ranks::MixedRanks::new(lab, table, ranks)),
+            None => Box::new(fedavg::FedAvg::new(lab, table)),
+        },
+        Written::FedAp(table) => Box::new(fedap::FedAp::new(lab, table)),
         Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
         Written::FedMkt(table) => Box::new(fedmkt::FedMkt::new(table)?),
         Written::Custom(table) => {
@@ -358,5 +367,5 @@ pub fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State 
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.
 pub fn subject(state: &State, model: &str) -> Subject {
-    Subject { model: model.to_string(), values: state[model].values.clone() }
+    Subject { model: model.to_string(), values: state[model].values.clone(), beneath: Vec::new() }
 }

@@ -54,6 +54,20 @@ pub enum Part {
         /// One a logit.
         tokens: Tokens,
     },
+    /// A control variate of one model's values, or its change (SCAFFOLD); no encoding packs it.
+    Control {
+        /// The model: a key of the scenario's `[models]`.
+        model: String,
+        /// Values in the order of the model's layout.
+        values: Vec<f32>,
+    },
+    /// Whole updates of the maps that a model's adapter adapts, to be merged into its base (FLoRA); no encoding packs them.
+    Merged {
+        /// The model: a key of the scenario's `[models]`.
+        model: String,
+        /// Values in the order of the layout's deltas.
+        values: Vec<f32>,
+    },
     /// Trained values of one model as an encoding sends them.
     Packed {
         /// The model: a key of the scenario's `[models]`.
@@ -93,6 +107,10 @@ impl Tokens {
 pub enum Content {
     /// Trained values.
     Adapter,
+    /// Control variates.
+    Control,
+    /// Updates of whole maps.
+    Merged,
     /// Logits.
     Logits,
     /// The tokens that logits belong to.
@@ -108,6 +126,8 @@ impl Content {
     pub fn name(self) -> &'static str {
         match self {
             Self::Adapter => "adapter",
+            Self::Control => "control",
+            Self::Merged => "merged",
             Self::Logits => "logits",
             Self::Indices => "indices",
             Self::Losses => "losses",
@@ -121,6 +141,8 @@ impl Part {
     pub fn content(&self) -> Content {
         match self {
             Self::Adapter { .. } | Self::Packed { .. } => Content::Adapter,
+            Self::Control { .. } => Content::Control,
+            Self::Merged { .. } => Content::Merged,
             Self::Logits { .. } => Content::Logits,
             Self::Indices { .. } => Content::Indices,
             Self::Losses { .. } => Content::Losses,
@@ -131,7 +153,11 @@ impl Part {
     /// Its numbers as they are sent, where it has any.
     pub fn numbers_mut(&mut self) -> Option<&mut Vec<f32>> {
         match self {
-            Self::Adapter { values, .. } | Self::Losses { values, .. } | Self::Logits { values, .. } => {
+            Self::Adapter { values, .. }
+            | Self::Control { values, .. }
+            | Self::Merged { values, .. }
+            | Self::Losses { values, .. }
+            | Self::Logits { values, .. } => {
                 Some(values)
             }
             Self::Prompts { .. } | Self::Packed { .. } | Self::Indices { .. } => None,
@@ -153,10 +179,28 @@ impl Payload {
         })
     }
 
+    /// The control variate sent for `model`, if there is one.
+    pub fn control(&self, model: &str) -> Option<&[f32]> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Control { model: of, values } if of == model => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// The whole updates sent for `model`, if there are any.
+    pub fn merged(&self, model: &str) -> Option<&[f32]> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Merged { model: of, values } if of == model => Some(values.as_slice()),
+            _ => None,
+        })
+    }
+
     /// Whether `other` has the same parts in the same order: models, and numbers of values.
     pub fn has_shape_of(&self, other: &Self) -> bool {
         let alike = |(a, b): (&Part, &Part)| match (a, b) {
-            (Part::Adapter { model, values }, Part::Adapter { model: of, values: as_many }) => {
+            (Part::Adapter { model, values }, Part::Adapter { model: of, values: as_many })
+            | (Part::Control { model, values }, Part::Control { model: of, values: as_many })
+            | (Part::Merged { model, values }, Part::Merged { model: of, values: as_many }) => {
                 model == of && values.len() == as_many.len()
             }
             (Part::Prompts { texts, .. }, Part::Prompts { texts: as_many, .. }) => {
@@ -174,6 +218,8 @@ impl Payload {
             }
             (
                 Part::Adapter { .. }
+                | Part::Control { .. }
+                | Part::Merged { .. }
                 | Part::Prompts { .. }
                 | Part::Packed { .. }
                 | Part::Losses { .. }
@@ -188,7 +234,11 @@ impl Payload {
     /// Whether every number in it is finite.
     pub fn is_finite(&self) -> bool {
         self.parts.iter().all(|part| match part {
-            Part::Adapter { values, .. } | Part::Losses { values, .. } | Part::Logits { values, .. } => {
+            Part::Adapter { values, .. }
+            | Part::Control { values, .. }
+            | Part::Merged { values, .. }
+            | Part::Losses { values, .. }
+            | Part::Logits { values, .. } => {
                 values.iter().all(|v| v.is_finite())
             }
             Part::Packed { packed, .. } => packed.unpack().iter().all(|v| v.is_finite()),

@@ -89,7 +89,7 @@ impl Method for HalfWay {
         self.travelling().fold(cloud, updates)
     }
 
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
+    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
         let (steps, batch) = (self.table.device_steps.tune, self.table.batch);
         Load { training: vec![TrainingLoad { model: self.proxy.clone(), steps, batch }], ..Load::default() }
     }

@@ -4,9 +4,12 @@
 //! |-------------------|------------------|
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
+//! | `privacy.rs`      | what leaks of private examples through what travels is measured |
+//! | `ranks.rs`        | adapters of different ranks on one base become one, and one becomes them again |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
 //! | `coordination.rs` | what holds for every coordination, whatever happens in whatever order |
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
+//! | `fairness.rs`     | devices do the same under every method where a scenario asks for it |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
@@ -19,7 +22,11 @@
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
+//! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
+//! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
+//! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
+//! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
@@ -33,12 +40,15 @@ mod arrows;
 mod batteries;
 mod book;
 mod buffered;
+#[cfg(unix)]
+mod clusters;
 mod commands;
 mod coordination;
 mod corpora;
 mod cost;
 mod custom;
 mod determinism;
+mod fairness;
 mod faults;
 mod fleets;
 mod methods;
@@ -49,9 +59,14 @@ mod plain;
 mod plain_fedavg;
 mod plain_fedcollm;
 mod plain_fedmkt;
+mod random;
+mod privacy;
+mod ranks;
 mod refusals;
+mod resume;
 mod rounds;
 mod sweep;
 mod told;
 mod transfers;
+mod verify;
 mod wgpu;

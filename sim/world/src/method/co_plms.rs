@@ -237,7 +237,7 @@ impl Method for CoPlms {
         self.at_the_cloud().work(lab, task, state)
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let table = &self.table;
         let relay = relay_on_device(table.relay.as_ref(), round);
         let tuning = |on: bool| if on { table.device_steps.tune } else { 0 };

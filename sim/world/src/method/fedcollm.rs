@@ -123,7 +123,7 @@ impl Method for FedCoLlm {
         self.at_the_cloud().work(lab, task, state)
     }
 
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
+    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
         let (model, steps, batch) = (self.table.slm.clone(), self.table.device_steps.tune, self.table.batch);
         Load { training: vec![TrainingLoad { model, steps, batch }], ..Load::default() }
     }

@@ -267,7 +267,7 @@ impl Method for FedMkt {
         CloudOutcome { state, trained: vec![(table.cloud.clone(), progress)], relay: counts }
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let relay = relay_on_device(self.table.relay.as_ref(), round);
         let mut load = self.load(model, self.table.device_steps, relay);
         let answers = relay_at_cloud(self.table.relay.as_ref(), round);

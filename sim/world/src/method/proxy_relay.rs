@@ -184,7 +184,7 @@ impl Method for ProxyRelay {
         CloudOutcome { state, trained: vec![(table.cloud.clone(), progress)], relay }
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let (proxy, steps) = (self.table.proxy.as_str(), self.table.device_steps.tune);
         let relay = relay_on_device(Some(&self.table.relay), round);
         let training = vec![self.training(model, steps, relay), self.training(proxy, steps, None)];

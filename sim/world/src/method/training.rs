@@ -5,8 +5,8 @@ use crate::lab::{Lab, LabModel};
 use cotune_kernel::Stream;
 use cotune_models::batch::{Batch, Sequence};
 use cotune_models::learner::{Learner, Progress, Trained};
-use cotune_models::optimizer::{AdamW, Schedule};
-use cotune_scenario::method::{self as written, Optimizer, Schedule as Written, WarmUp};
+use cotune_models::optimizer::{AdamW, Rule, Schedule, Sgd};
+use cotune_scenario::method::{Course, Optimizer, Schedule as Written, WarmUp};
 
 /// Batches of indices: each example once, in random order, before any comes again.
 pub struct Batches {
@@ -46,14 +46,20 @@ pub fn pick<'s>(sequences: &'s [Sequence], indices: &[u32]) -> Vec<&'s Sequence>
 }
 
 /// The optimizer that a scenario asks for.
-pub fn rule(optimizer: &Optimizer) -> AdamW {
-    let Optimizer::AdamW(adamw) = optimizer;
-    AdamW {
-        beta1: adamw.betas[0],
-        beta2: adamw.betas[1],
-        epsilon: adamw.eps,
-        weight_decay: adamw.weight_decay,
-        clip: adamw.clip.unwrap_or(f64::INFINITY),
+pub fn rule(optimizer: &Optimizer) -> Rule {
+    match optimizer {
+        Optimizer::AdamW(adamw) => Rule::AdamW(AdamW {
+            beta1: adamw.betas[0],
+            beta2: adamw.betas[1],
+            epsilon: adamw.eps,
+            weight_decay: adamw.weight_decay,
+            clip: adamw.clip.unwrap_or(f64::INFINITY),
+        }),
+        Optimizer::Sgd(sgd) => Rule::Sgd(Sgd {
+            momentum: sgd.momentum,
+            weight_decay: sgd.weight_decay,
+            clip: sgd.clip.unwrap_or(f64::INFINITY),
+        }),
     }
 }
 
@@ -71,36 +77,36 @@ pub struct Rate {
 impl Rate {
     /// The rate of a device that takes `steps` steps in each round.
     pub fn of_device(lab: &Lab, optimizer: &Optimizer, task: &DeviceTask, steps: u32) -> Self {
-        let Optimizer::AdamW(adamw) = optimizer;
-        Self::new(adamw, adamw.lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
+        let course = optimizer.course();
+        Self::new(&course, course.lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
     }
 
     /// The rate of the cloud, which takes `steps` steps in each round.
     pub fn of_cloud(lab: &Lab, optimizer: &Optimizer, task: &CloudTask, steps: u32) -> Self {
-        let Optimizer::AdamW(adamw) = optimizer;
-        Self::new(adamw, adamw.cloud_lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
+        let course = optimizer.course();
+        Self::new(&course, course.cloud_lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
     }
 
     fn new(
-        adamw: &written::AdamW,
+        course: &Course,
         first: f64,
         (round, progress): (u32, f64),
         steps: u32,
         rounds: Option<u64>,
     ) -> Self {
-        let schedule = match adamw.schedule {
+        let schedule = match course.schedule {
             Written::Cosine => Schedule::Cosine,
             Written::Linear => Schedule::Linear,
             Written::Constant => Schedule::Constant,
         };
         let steps = f64::from(steps);
-        let warm_up = match adamw.warm_up {
+        let warm_up = match course.warm_up {
             None => 0.0,
             Some(WarmUp::Steps(warm)) => f64::from(warm),
             // Checked: whoever writes a fraction writes a number of rounds.
             Some(WarmUp::Fraction(share)) => share * steps * rounds.map_or(0.0, |n| n as f64),
         };
-        let scheduled = first * schedule.factor(progress, adamw.floor);
+        let scheduled = first * schedule.factor(progress, course.floor);
         Self { scheduled, taken: f64::from(round - 1) * steps, warm_up }
     }
 
@@ -108,6 +114,11 @@ impl Rate {
     pub fn at(&self, step: u32) -> f64 {
         let reached = self.taken + f64::from(step) + 1.0;
         if reached < self.warm_up { self.scheduled * (reached / self.warm_up) } else { self.scheduled }
+    }
+
+    /// The sum of the rates of the job's first `steps` steps.
+    pub(crate) fn sum(&self, steps: u32) -> f64 {
+        (0..steps).map(|step| self.at(step)).sum()
     }
 
     /// The same for what follows `steps` steps of the job.
@@ -166,8 +177,7 @@ pub struct Pace {
 impl Pace {
     /// The pace of steps of `batch` examples.
     pub fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
-        let Optimizer::AdamW(adamw) = optimizer;
-        Self { batch, micro_batch: adamw.micro_batch, rate }
+        Self { batch, micro_batch: optimizer.course().micro_batch, rate }
     }
 }
 
@@ -179,9 +189,21 @@ pub fn tuned(
     text: impl Fn(&LabModel) -> Vec<Sequence>,
     plan: &TunePlan<'_>,
 ) -> (Trained, Progress) {
+    tuned_as(lab, model, state, text, plan, |learner| learner)
+}
+
+/// The same, by a learner to which `with` has added something.
+pub(crate) fn tuned_as<'l>(
+    lab: &'l Lab,
+    model: &str,
+    state: &Trained,
+    text: impl Fn(&LabModel) -> Vec<Sequence>,
+    plan: &TunePlan<'_>,
+    with: impl FnOnce(Learner<'l>) -> Learner<'l>,
+) -> (Trained, Progress) {
     let model = lab.model(model);
     let text = text(model);
-    let mut learner = learner(lab, model, state, plan.optimizer, plan.path);
+    let mut learner = with(learner(lab, model, state, plan.optimizer, plan.path));
     let mut batches = Batches::new(&all(&text), lab.scenario().seed, plan.path);
     tune(&mut learner, &text, &mut batches, plan.steps, Pace::new(plan.optimizer, plan.batch, plan.rate));
     learner.finish()
@@ -210,25 +232,14 @@ pub fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequence> {
 mod tests {
     use super::*;
 
-    fn adamw(warm_up: Option<WarmUp>) -> written::AdamW {
-        written::AdamW {
-            lr: 0.5,
-            cloud_lr: 0.25,
-            weight_decay: 0.0,
-            clip: None,
-            schedule: Written::Linear,
-            floor: 0.0,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            warm_up,
-            micro_batch: None,
-        }
+    fn course(warm_up: Option<WarmUp>) -> Course {
+        Course { lr: 0.5, cloud_lr: 0.25, schedule: Written::Linear, floor: 0.0, warm_up, micro_batch: None }
     }
 
     /// The rates of the 4 steps of every one of 3 rounds.
     fn rates(warm_up: Option<WarmUp>) -> Vec<f64> {
         let round = |round: u32| {
-            let rate = Rate::new(&adamw(warm_up), 0.5, (round, f64::from(round - 1) / 3.0), 4, Some(3));
+            let rate = Rate::new(&course(warm_up), 0.5, (round, f64::from(round - 1) / 3.0), 4, Some(3));
             (0..4).map(move |step| rate.at(step))
         };
         (1..=3).flat_map(round).collect()
@@ -249,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_follows_goes_on_where_the_steps_before_ended() {
-        let rate = Rate::new(&adamw(Some(WarmUp::Steps(40))), 0.5, (2, 0.0), 10, None);
+        let rate = Rate::new(&course(Some(WarmUp::Steps(40))), 0.5, (2, 0.0), 10, None);
         assert_eq!(rate.after(3).at(2), rate.at(5));
         assert_eq!(rate.at(5), 0.5 * 16.0 / 40.0);
     }

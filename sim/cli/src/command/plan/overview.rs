@@ -100,6 +100,17 @@ fn round(overview: &Overview) -> String {
             seconds(round * rounds as f64)
         );
     }
+    if let Some(matched) = &overview.matched {
+        let steps = |steps: cotune_scenario::method::Steps| steps.tune + steps.mutual;
+        text += &format!(
+            "matched by {}: a device takes {} steps a round where {} are written, worth {} of {}\n",
+            matched.measure,
+            steps(matched.taken),
+            steps(matched.written),
+            amount(matched.reached),
+            amount(matched.wanted),
+        );
+    }
     if let Some(tokens) = overview.trained_tokens {
         text += &format!("this computer trains on {} tokens, evaluation not counted\n", count(tokens));
     }
@@ -120,6 +131,11 @@ fn travelling(overview: &Overview) -> String {
     let classes = overview.classes.iter().filter(|class| more(&class.down) || more(&class.up));
     let lines: String = classes.map(line).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// A count, or many in powers of ten.
+fn amount(n: f64) -> String {
+    if n < 1e9 { count(n.round() as u64) } else { format!("{n:.3e}") }
 }
 
 /// How long a round takes if every class had median links: the slowest class, then the cloud \[s\]. Where devices do not
