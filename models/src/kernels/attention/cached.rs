@@ -6,68 +6,27 @@
 
 use super::{AttentionShape, MASKED, PositionTables, Positions, attend, merge, split};
 use crate::kernels::cpu::cached::KeyValues;
+pub(crate) use crate::kernels::cpu::cached::Reading;
 use crate::learner::{host, int_tensor};
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Where the sequences of a batch stand.
-#[derive(Clone, Debug)]
-pub(crate) struct Reading {
-    /// Tokens of each prompt.
-    pub lengths: Vec<usize>,
-    /// Tokens of the longest prompt of the batch as it began.
-    pub padded: usize,
-    /// Tokens read since, of every sequence; 0 while the prompts themselves are read.
-    pub more: usize,
-}
-
-impl Reading {
-    /// Sequences and tokens of each in this pass.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.lengths.len(), if self.more == 0 { self.padded } else { 1 })
-    }
-
-    /// Slots that are used after this pass.
-    pub(crate) fn slots(&self) -> usize {
-        self.padded + self.more
-    }
-
-    /// The slots of a sequence, from and up to, that no new token sees.
-    pub(crate) fn hidden(&self, row: usize) -> (usize, usize) {
-        (self.lengths[row], self.padded)
-    }
-
-    /// The position of the token in a slot.
-    pub(crate) fn position(&self, row: usize, slot: usize) -> usize {
-        if slot < self.padded { slot } else { self.lengths[row] + slot - self.padded }
-    }
-
-    /// The positions of the tokens of this pass, `[batch · time]`.
-    pub(crate) fn positions(&self) -> Vec<u32> {
-        let (_, time) = self.size();
-        let new = self.slots() - time..self.slots();
-        (0..self.lengths.len())
-            .flat_map(|row| new.clone().map(move |slot| self.position(row, slot) as u32))
-            .collect()
-    }
-
-    /// The mask and the ALiBi penalty (a constant a row cancels in the softmax), `[batch, heads or 1, time, slots]`.
-    fn bias(&self, tables: &PositionTables, device: &Device) -> Tensor<4> {
-        let (batch, time) = self.size();
-        let (slots, slopes) = (self.slots(), tables.slopes());
-        let mut values = Vec::with_capacity(batch * slopes.len() * time * slots);
-        for row in 0..batch {
-            let (from, to) = self.hidden(row);
-            for slope in slopes {
-                for query in slots - time..slots {
-                    values.extend((0..slots).map(|slot| {
-                        let hidden = self.more > 0 && (from..to).contains(&slot);
-                        if slot > query || hidden { MASKED } else { slope * self.position(row, slot) as f32 }
-                    }));
-                }
+/// The mask and the ALiBi penalty (a constant a row cancels in the softmax), `[batch, heads or 1, time, slots]`.
+fn bias(reading: &Reading, tables: &PositionTables, device: &Device) -> Tensor<4> {
+    let (batch, time) = reading.size();
+    let (slots, slopes) = (reading.slots(), tables.slopes());
+    let mut values = Vec::with_capacity(batch * slopes.len() * time * slots);
+    for row in 0..batch {
+        let (from, to) = reading.hidden(row);
+        for slope in slopes {
+            for query in slots - time..slots {
+                values.extend((0..slots).map(|slot| {
+                    let hidden = reading.more > 0 && (from..to).contains(&slot);
+                    if slot > query || hidden { MASKED } else { slope * reading.position(row, slot) as f32 }
+                }));
             }
         }
-        Tensor::from_data(TensorData::new(values, [batch, slopes.len(), time, slots]), device)
     }
+    Tensor::from_data(TensorData::new(values, [batch, slopes.len(), time, slots]), device)
 }
 
 /// Keys and values of what a batch has already read, for one block: room for every token it will ever read.
@@ -154,7 +113,7 @@ impl KeyTensors {
         self.push(k, v);
         let keys = self.keys.clone().narrow(2, 0, self.used);
         let values = self.values.clone().narrow(2, 0, self.used);
-        merge(attend(q, keys, values, reading.bias(tables, &device)))
+        merge(attend(q, keys, values, bias(reading, tables, &device)))
     }
 
     /// Writes keys and values `[batch, kv_heads, time, head_width]` into the next slots.

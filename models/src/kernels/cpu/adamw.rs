@@ -1,6 +1,6 @@
 //! One step of AdamW over flat buffers.
 
-use super::simd::{LANES, vectorised};
+use super::simd::{LANES, or_nothing, vectorised};
 
 /// What one step multiplies and adds; all derived from the rule, the rate and the number of the step.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +62,8 @@ vectorised! {
             }
         }
         for (((value, first), second), gradient) in values.iter_mut().zip(first).zip(second).zip(gradient) {
-            let g = gradient * f.clip;
-            *first = *first * f.beta1 + g * (1.0 - f.beta1);
+            let g = or_nothing(gradient * f.clip);
+            *first = or_nothing(*first * f.beta1 + g * (1.0 - f.beta1));
             *second = *second * f.beta2 + g * g * (1.0 - f.beta2);
             let root = (*second * f.unbias2).sqrt() + f.epsilon;
             *value -= f.lr * (*first * f.unbias1 / root);

@@ -2,7 +2,48 @@
 
 use super::attention::{AttentionShape, Positioning, causal, turn};
 use super::simd::{exp, largest, mul_add, replace_and_sum, vectorised};
-use crate::kernels::attention::Reading;
+
+/// Where the sequences of a batch stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// Tokens of each prompt.
+    pub lengths: Vec<usize>,
+    /// Tokens of the longest prompt of the batch as it began.
+    pub padded: usize,
+    /// Tokens read since, of every sequence; 0 while the prompts themselves are read.
+    pub more: usize,
+}
+
+impl Reading {
+    /// Sequences and tokens of each in this pass.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.lengths.len(), if self.more == 0 { self.padded } else { 1 })
+    }
+
+    /// Slots that are used after this pass.
+    pub(crate) fn slots(&self) -> usize {
+        self.padded + self.more
+    }
+
+    /// The slots of a sequence, from and up to, that no new token sees.
+    pub(crate) fn hidden(&self, row: usize) -> (usize, usize) {
+        (self.lengths[row], self.padded)
+    }
+
+    /// The position of the token in a slot.
+    pub(crate) fn position(&self, row: usize, slot: usize) -> usize {
+        if slot < self.padded { slot } else { self.lengths[row] + slot - self.padded }
+    }
+
+    /// The positions of the tokens of this pass, `[batch · time]`.
+    pub(crate) fn positions(&self) -> Vec<u32> {
+        let (_, time) = self.size();
+        let new = self.slots() - time..self.slots();
+        (0..self.lengths.len())
+            .flat_map(|row| new.clone().map(move |slot| self.position(row, slot) as u32))
+            .collect()
+    }
+}
 
 /// Keys and values of what a batch has read, for one block: room for every token it will ever read.
 #[derive(Clone, Debug)]
