@@ -157,9 +157,7 @@ impl Part {
             | Self::Control { values, .. }
             | Self::Merged { values, .. }
             | Self::Losses { values, .. }
-            | Self::Logits { values, .. } => {
-                Some(values)
-            }
+            | Self::Logits { values, .. } => Some(values),
             Self::Prompts { .. } | Self::Packed { .. } | Self::Indices { .. } => None,
         }
     }
@@ -238,9 +236,7 @@ impl Payload {
             | Part::Control { values, .. }
             | Part::Merged { values, .. }
             | Part::Losses { values, .. }
-            | Part::Logits { values, .. } => {
-                values.iter().all(|v| v.is_finite())
-            }
+            | Part::Logits { values, .. } => values.iter().all(|v| v.is_finite()),
             Part::Packed { packed, .. } => packed.unpack().iter().all(|v| v.is_finite()),
             Part::Prompts { .. } | Part::Indices { .. } => true,
         })

@@ -125,11 +125,7 @@ impl Plan {
         Self::drawn(lab, method, None)
     }
 
-    fn drawn(
-        lab: Arc<Lab>,
-        method: Box<dyn Method>,
-        matched: Option<Matched>,
-    ) -> Result<Self, PlanError> {
+    fn drawn(lab: Arc<Lab>, method: Box<dyn Method>, matched: Option<Matched>) -> Result<Self, PlanError> {
         method::suits(method.as_ref(), &lab)?;
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
