@@ -165,7 +165,7 @@ fn what_a_model_cannot_do_is_told_with_exit_code_2() {
 /// The rows of `cotune model align` from one tokenizer to another: token, whether it is linked, token, what stands for it.
 fn aligned(rule: &str) -> Vec<String> {
     let models = ["--from", "zoo:llm-small", "--to", "zoo:slm-bloom-small"];
-    let text = succeed(&[&["align"], &models[..], &["--align", rule, " red aisle with honey"]].concat());
+    let text = succeed(&[&["align"][..], &models, &["--align", rule, " red aisle with honey"]].concat());
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
@@ -203,7 +203,7 @@ fn the_tokens_of_two_models_are_linked_by_bytes_or_by_warping() {
     ];
     assert_eq!(aligned("dtw"), warped);
     let models = ["--from", "zoo:llm-small", "--to", "zoo:slm-bloom-small"];
-    let output = model(&[&["align"], &models[..], &["--align", "words", "red"]].concat()).output().unwrap();
+    let output = model(&[&["align"][..], &models, &["--align", "words", "red"]].concat()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("`bytes` or by `dtw`"), "{told}");
