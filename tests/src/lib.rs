@@ -239,13 +239,21 @@ pub fn plan(scenario: &Scenario) -> Arc<Plan> {
 /// # Panics
 /// Models or data do not allow it.
 pub fn plan_on(scenario: &Scenario, compute: &Compute) -> Arc<Plan> {
+    Arc::new(Plan::draw(lab_on(scenario, compute)).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A lab on the CPU: models loaded, data dealt.
+pub fn lab(scenario: &Scenario) -> Arc<Lab> {
+    lab_on(scenario, &Compute::cpu())
+}
+
+fn lab_on(scenario: &Scenario, compute: &Compute) -> Arc<Lab> {
     let site = Site {
         scenario_dir: workspace().join("scenarios"),
         data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
     };
-    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Plan::draw(Arc::new(lab)).unwrap_or_else(|error| panic!("{error}")))
+    Arc::new(Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// What happened in a run.

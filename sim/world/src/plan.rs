@@ -111,10 +111,18 @@ impl Plan {
     /// # Errors
     /// The fleet cannot be drawn, the method refuses the scenario, or a model does not fit its class.
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
-        let scenario = lab.scenario();
-        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
         let (table, matched) = fairness::matched(&lab)?;
         let method = method::made(&lab, &table)?;
+        Ok(Self { matched, ..Self::draw_as(lab, method)? })
+    }
+
+    /// The same for a method that the scenario language does not have. What the scenario says of methods is not read.
+    ///
+    /// # Errors
+    /// As [`Plan::draw`].
+    pub fn draw_as(lab: Arc<Lab>, method: Box<dyn Method>) -> Result<Self, PlanError> {
+        let scenario = lab.scenario();
+        let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
         let cloud = method.start_cloud(&lab);
         let updates: Vec<Arc<Payload>> =
             fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
@@ -129,7 +137,7 @@ impl Plan {
             .collect();
         let panel = panel(scenario);
         let faults = Faults::draw(scenario, &fleet);
-        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched };
+        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched: None };
         plan.fits()?;
         plan.in_time()?;
         Ok(plan)

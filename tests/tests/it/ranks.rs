@@ -170,10 +170,12 @@ fn billed_models_are_charged_for_the_maps_of_the_billed_shape() {
     let bill_a = ("models.edge-a.bill_as", bill.1);
     let plan = plan(&mixed("flora", &[bill, bill_a, ("fleet.class.phone.memory", "\"8GiB\"")]));
     for device in 0..3 {
-        // The fused map reads 512 and writes 3 · 512, in each of 4 layers.
-        assert_eq!(plan.traffic(device).down, 4 * 4 * 512 * 3 * 512);
+        // The fused map reads 512 and writes 3 · 512, in each of 4 layers; an empty frame goes around it.
         let rank = if &*plan.fleet().class_of(device).model == "edge-a" { 2 } else { 4 };
-        assert_eq!(plan.traffic(device).up, 4 * 4 * rank * (512 + 3 * 512));
+        let frame = Payload::default().encoded_bytes();
+        let traffic = plan.traffic(device);
+        assert_eq!(traffic.down, 4 * 4 * 512 * 3 * 512 + frame);
+        assert_eq!(traffic.up, 4 * 4 * rank * (512 + 3 * 512) + frame);
     }
 }
 
