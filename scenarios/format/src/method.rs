@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 mod centralized;
 mod co_plms;
+mod custom;
 mod fedap;
 mod fedavg;
 mod fedcollm;
+mod fedmkt;
 mod optimizer;
 mod proxy_relay;
 mod read;
@@ -18,6 +20,7 @@ mod zero_shot;
 
 pub use co_plms::{Combine, Divergence, DomainTuning, Saml, SamlData, SamlWeights, Update};
 pub use fedavg::{Adaptive, Averaged, Local, Ranks, ServerOptimizer};
+pub use fedmkt::Selection;
 pub use optimizer::{AdamW, Course, Optimizer, Schedule, Sgd, WarmUp};
 pub(crate) use read::{read, unknown_model};
 pub use table::Table;
@@ -76,10 +79,14 @@ methods! {
     "fedap": fedap::FedAp,
     /// One SLM on all devices, averaged, and mutual learning with the LLM at the cloud (FedCoLLM).
     "fedcollm": fedcollm::FedCoLlm,
+    /// Logits about public examples travel, both ways (FedMKT).
+    "fedmkt": fedmkt::FedMkt,
     /// Co-tuning with a travelling proxy model (Co-PLMs).
     "co-plms": co_plms::CoPlms,
     /// Federated averaging on the proxy and relay distillation: the control for co-plms.
     "proxy-relay": proxy_relay::ProxyRelay,
+    /// A method that a program brings which uses cotune as a library.
+    "custom": custom::Custom,
 }
 
 impl Method {

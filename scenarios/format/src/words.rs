@@ -16,7 +16,7 @@ pub(crate) struct Choices {
 }
 
 pub(crate) const METHOD: Choices =
-    Choices { what: "a method", available: Method::NAMES, planned: &["fedmkt"], plain: &[] };
+    Choices { what: "a method", available: Method::NAMES, planned: &[], plain: &[] };
 
 pub(crate) const COORDINATION: Choices =
     Choices { what: "a coordination", available: &["sync", "buffered", "async"], planned: &[], plain: &[] };

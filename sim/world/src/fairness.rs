@@ -60,7 +60,7 @@ pub(crate) fn matched(lab: &Lab) -> Result<(Written, Option<Matched>), Refusal> 
              `fairness.steps = {}` on its own model: raise that, or make the relay set smaller",
             fairness.steps
         );
-        return Err(Refusal { method: scenario.method.name(), problem });
+        return Err(Refusal { method: scenario.method.name().to_owned(), problem });
     }
     // Steps of different kinds are worth differently: the neighbours may come nearer.
     let mut taken = split(written, n as u32);

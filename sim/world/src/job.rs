@@ -21,8 +21,10 @@ pub enum Job {
         /// Who and when.
         task: DeviceTask,
         /// The device's state before.
-        state: State,
+        #[serde(with = "crate::shared")]
+        state: Arc<State>,
         /// What was sent to it.
+        #[serde(with = "crate::shared")]
         received: Arc<Payload>,
         /// What the encoding of its earlier updates lost.
         residual: Residual,
@@ -32,7 +34,8 @@ pub enum Job {
         /// When.
         task: CloudTask,
         /// The cloud's state before.
-        state: State,
+        #[serde(with = "crate::shared")]
+        state: Arc<State>,
         /// The updates of the round, in ascending order of devices.
         updates: Vec<Update>,
     },
@@ -66,13 +69,13 @@ impl Job {
         match self {
             Self::Device { task, state, received, mut residual } => {
                 let received = packing::received(lab, &received);
-                let mut done = method.device_work(lab, &task, state, &received);
+                let mut done = method.device_work(lab, &task, Arc::unwrap_or_clone(state), &received);
                 done.update = packing::sent_up(lab, done.update, &received, &mut residual);
                 Outcome::Device(Box::new(done), residual)
             }
             Self::Cloud { task, state, updates } => {
                 let updates = stale::rebase(lab, method, &state, updates);
-                let folded = method.fold(lab, state, &updates);
+                let folded = method.fold(lab, Arc::unwrap_or_clone(state), &updates);
                 Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded, &updates)))
             }
             Self::Score(subject) => Outcome::Score(score(lab, &subject)),

@@ -45,6 +45,7 @@ pub struct Lab {
     align: AlignSpec,
     aligners: Memo<(String, String), CachedAligner>,
     pub(crate) scores: Memo<String, DomainScores>,
+    pub(crate) knowledge: Memo<String, Vec<cotune_models::knowledge::Knowledge>>,
     pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
     pub(crate) relay_lessons: Memo<String, crate::method::relay::RelayLessons>,
 }
@@ -67,6 +68,8 @@ pub struct LabModel {
     pub base: Base,
     /// What is trained.
     pub layout: Layout,
+    /// The low-rank adapter that the layout is of, if it is of one.
+    pub lora: Option<LoraSpec>,
     /// Dropout on the inputs of its low-rank maps; 0 for none.
     pub dropout: f64,
     /// What is charged for.
@@ -188,6 +191,7 @@ impl Lab {
             align: align_spec(&scenario.method),
             aligners: Memo::new(usize::MAX),
             scores: Memo::new(4096),
+            knowledge: Memo::new(32),
             relays: Memo::new(4),
             relay_lessons: Memo::new(32),
         })
@@ -378,20 +382,21 @@ impl LabModel {
         held_out: &[Example],
     ) -> Result<Self, LabError> {
         let model = &scenario.models[name];
-        let (layout, dropout) = match &model.adapter {
-            None => (Layout::none(), 0.0),
+        let (layout, lora, dropout) = match &model.adapter {
+            None => (Layout::none(), None, 0.0),
             Some(written::Adapter::Lora(lora)) => {
-                let layout = Layout::lora(base.spec(), &lora_spec(lora));
+                let spec = lora_spec(lora);
+                let layout = Layout::lora(base.spec(), &spec);
                 let layout = match lora.freeze {
                     None => layout,
                     Some(written::Factor::A) => {
                         layout.freezing_a(&drawn(&layout, &base, scenario.seed, &start_path(name)))
                     }
                 };
-                (layout, lora.dropout)
+                (layout, Some(spec), lora.dropout)
             }
             Some(written::Adapter::Bottleneck { size }) => {
-                (Layout::bottleneck(base.spec(), *size as usize), 0.0)
+                (Layout::bottleneck(base.spec(), *size as usize), None, 0.0)
             }
         };
         let own = ModelShape::of(base.spec(), &layout);
@@ -422,6 +427,7 @@ impl LabModel {
             name,
             base,
             layout,
+            lora,
             dropout,
             shape,
             billed_adapter_values,

@@ -42,10 +42,13 @@ pub mod pool;
 pub mod privacy;
 pub mod score;
 pub mod select;
+mod shared;
 pub mod site;
 pub mod split;
 
-pub use actors::{End, Options, SimulationError, Sink, deliver_nothing, simulate};
+pub use actors::{
+    End, Keeper, Options, SimulationError, Sink, Snapshot, deliver_nothing, simulate, simulate_from,
+};
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
 pub use site::Site;

@@ -4,9 +4,9 @@ use crate::fairness::{self, Matched};
 use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Intake, Lab, LabModel};
-use crate::method::{self, Load, Method, Refusal, TrainingLoad};
+use crate::method::{self, Evaluated, EvaluationLoad, Load, Method, Refusal, TrainingLoad};
 use crate::packing;
-use crate::payload::{Part, Payload};
+use crate::payload::{Content, Part, Payload};
 use cotune_kernel::{Distribution, Stream};
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
@@ -14,6 +14,7 @@ use cotune_scenario::coordination::Coordination;
 use cotune_scenario::cost::Cost as CostModel;
 use cotune_scenario::transfer::Encoding;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that is decided before the first event.
@@ -113,17 +114,21 @@ impl Plan {
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
         let (table, matched) = fairness::matched(&lab)?;
         let method = method::made(&lab, &table)?;
-        Ok(Self { matched, ..Self::draw_as(lab, method)? })
+        Self::drawn(lab, method, matched)
     }
 
-    /// The same for a method that the scenario language does not have. What the scenario says of methods is not read.
+    /// The same with a method of the caller's own, for `[method.custom]`.
     ///
     /// # Errors
-    /// As [`Plan::draw`].
-    pub fn draw_as(lab: Arc<Lab>, method: Box<dyn Method>) -> Result<Self, PlanError> {
+    /// As [`Plan::draw`]; or the scenario names another method.
+    pub fn draw_with(lab: Arc<Lab>, method: Box<dyn Method>) -> Result<Self, PlanError> {
+        Self::drawn(lab, method, None)
+    }
+
+    fn drawn(lab: Arc<Lab>, method: Box<dyn Method>, matched: Option<Matched>) -> Result<Self, PlanError> {
+        method::suits(method.as_ref(), &lab)?;
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
-        let cloud = method.start_cloud(&lab);
         let updates: Vec<Arc<Payload>> =
             fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
         let traffic = fleet
@@ -131,13 +136,13 @@ impl Plan {
             .iter()
             .zip(&updates)
             .map(|(class, update)| Traffic {
-                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model), &scenario.transfer.down),
+                down: bytes(&lab, &method.downlink(&lab, &class.model), &scenario.transfer.down),
                 up: bytes(&lab, update, &scenario.transfer.up),
             })
             .collect();
         let panel = panel(scenario);
         let faults = Faults::draw(scenario, &fleet);
-        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched: None };
+        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched };
         plan.fits()?;
         plan.in_time()?;
         Ok(plan)
@@ -366,6 +371,8 @@ impl Plan {
                 devices: class.devices,
                 down_bytes: traffic.down,
                 up_bytes: traffic.up,
+                down: by_content(&self.method.downlink(&self.lab, &class.model), traffic.down),
+                up: by_content(self.update_shape(device), traffic.up),
                 memory_bytes: self.device_cost(device, u32::MAX).memory_bytes,
                 has_memory_bytes: class.memory.0,
                 train_seconds: self.device_cost(device, u32::MAX).seconds,
@@ -447,7 +454,7 @@ fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
         Part::Merged { model, .. } => {
             lab.model(model).billed_map_values.map(|values| packing::packed_bytes(&plain, values))
         }
-        Part::Prompts { .. } => None,
+        _ => None,
     });
     let (with, without): (Vec<_>, Vec<_>) =
         payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
@@ -455,6 +462,19 @@ fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
     // The size of an encoding does not depend on the values.
     let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
     with.into_iter().filter_map(|(_, bytes)| bytes).map(|bytes| bytes as u64).sum::<u64>() + rest
+}
+
+/// The bytes charged for a payload by what it holds: content other than adapters is charged as it is encoded, and what
+/// adapters come to depends on billing and encoding.
+fn by_content(payload: &Payload, charged: u64) -> BTreeMap<Content, u64> {
+    let mut bytes = payload.bytes_by_content();
+    let first = bytes.keys().next().copied();
+    let rest: u64 =
+        bytes.iter().filter(|(content, _)| Some(**content) != first).map(|(_, bytes)| bytes).sum();
+    if let Some(first) = first {
+        bytes.insert(first, charged.saturating_sub(rest));
+    }
+    bytes
 }
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
@@ -480,9 +500,14 @@ pub(crate) fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> 
         cost.flops += flops;
         cost.seconds += time(flops, tokens * model.shape.weight_bytes());
     }
-    for evaluation in &load.evaluation {
-        let model = lab.model(&evaluation.model);
-        let tokens = (evaluation.share * examples as f64).ceil() * model.mean_tokens;
+    for EvaluationLoad { model, on } in &load.evaluation {
+        let model = lab.model(model);
+        let examples = match on {
+            Evaluated::Share(share) => (share * examples as f64).ceil(),
+            Evaluated::Public => lab.public().len() as f64,
+            Evaluated::Made(examples) => f64::from(*examples),
+        };
+        let tokens = examples * model.mean_tokens;
         let flops = model.shape.forward_flops(tokens, model.mean_tokens);
         cost.flops += flops;
         cost.seconds += time(flops, if tokens > 0.0 { model.shape.weight_bytes() } else { 0.0 });
@@ -594,6 +619,10 @@ pub struct ClassOverview {
     pub down_bytes: u64,
     /// Bytes up a round \[B\].
     pub up_bytes: u64,
+    /// What is in the former, by content \[B\]; the frame around it counts with the first.
+    pub down: BTreeMap<Content, u64>,
+    /// What is in the latter.
+    pub up: BTreeMap<Content, u64>,
     /// Memory a round needs \[B\].
     pub memory_bytes: f64,
     /// Memory there is \[B\].

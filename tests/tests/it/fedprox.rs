@@ -112,9 +112,11 @@ fn a_method_of_ones_own_is_one_file_and_comes_to_what_the_built_in_one_does() {
     let optimizer = "optimizer.adamw = { lr = 0.01, schedule = \"constant\" }";
     let tables = fedavg(&format!("on = \"proxy\"\nlocal.prox = {{ mu = 0.5 }}\n{optimizer}"));
     let scenario = tiny(&tables, &[]);
+    let custom = tiny(&format!("[method.custom]\nname = \"fedprox\"\n{optimizer}\n"), &[]);
     let own = FedProx { model: "proxy", mu: 0.5, steps: 2, batch: 4, lr: 0.01 };
-    let own = Plan::draw_as(lab(&scenario), Box::new(own)).unwrap_or_else(|error| panic!("{error}"));
-    let built_in = Plan::draw(lab(&scenario)).unwrap_or_else(|error| panic!("{error}"));
+    let own =
+        Plan::draw_with(Arc::new(lab(&custom)), Box::new(own)).unwrap_or_else(|error| panic!("{error}"));
+    let built_in = Plan::draw(Arc::new(lab(&scenario))).unwrap_or_else(|error| panic!("{error}"));
     let (own, built_in) = (play(&Arc::new(own), 2, true), play(&Arc::new(built_in), 2, true));
     // The first event has the method's name.
     assert_eq!(own.events[1..], built_in.events[1..]);

@@ -20,8 +20,8 @@ use super::mutual::AtTheCloud;
 use super::training::{Rate, TunePlan, private_text, tuned};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
-    fresh, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
+    Update, fresh, subject,
 };
 use crate::lab::Lab;
 use crate::payload::Payload;
@@ -76,6 +76,10 @@ impl Method for FedCoLlm {
 
     fn citation(&self) -> &'static str {
         "FedCoLLM, Fan et al. 2024, arXiv 2411.11707, by its equations; the relay set is ours"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        self.travelling().needs(Some(self.table.cloud.as_str()).filter(|_| self.table.cloud_steps.mutual > 0))
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {

@@ -9,7 +9,7 @@ use cotune_models::optimizer::{AdamW, Rule, Schedule, Sgd};
 use cotune_scenario::method::{Course, Optimizer, Schedule as Written, WarmUp};
 
 /// Batches of indices: each example once, in random order, before any comes again.
-pub(crate) struct Batches {
+pub struct Batches {
     indices: Vec<u32>,
     left: Vec<u32>,
     stream: Stream,
@@ -17,12 +17,12 @@ pub(crate) struct Batches {
 
 impl Batches {
     /// Batches over `indices`, in an order that `path` decides.
-    pub(crate) fn new(indices: &[u32], seed: u64, path: &str) -> Self {
+    pub fn new(indices: &[u32], seed: u64, path: &str) -> Self {
         Self { indices: indices.to_vec(), left: Vec::new(), stream: Stream::keyed(seed, path) }
     }
 
     /// The next `n` indices; empty if there is nothing to draw from.
-    pub(crate) fn next(&mut self, n: u32) -> Vec<u32> {
+    pub fn next(&mut self, n: u32) -> Vec<u32> {
         let mut batch = Vec::with_capacity(n as usize);
         while batch.len() < n as usize && !self.indices.is_empty() {
             if self.left.is_empty() {
@@ -36,17 +36,17 @@ impl Batches {
 }
 
 /// Numbers of all examples of a text.
-pub(crate) fn all(sequences: &[Sequence]) -> Vec<u32> {
+pub fn all(sequences: &[Sequence]) -> Vec<u32> {
     (0..sequences.len() as u32).collect()
 }
 
 /// The sequences with the given numbers.
-pub(crate) fn pick<'s>(sequences: &'s [Sequence], indices: &[u32]) -> Vec<&'s Sequence> {
+pub fn pick<'s>(sequences: &'s [Sequence], indices: &[u32]) -> Vec<&'s Sequence> {
     indices.iter().map(|i| &sequences[*i as usize]).collect()
 }
 
 /// The optimizer that a scenario asks for.
-pub(crate) fn rule(optimizer: &Optimizer) -> Rule {
+pub fn rule(optimizer: &Optimizer) -> Rule {
     match optimizer {
         Optimizer::AdamW(adamw) => Rule::AdamW(AdamW {
             beta1: adamw.betas[0],
@@ -65,7 +65,7 @@ pub(crate) fn rule(optimizer: &Optimizer) -> Rule {
 
 /// The learning rate over the steps of one job: the schedule moves it from round to round, warm-up from step to step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// What the schedule makes of the first rate in this round.
     scheduled: f64,
     /// Steps that a party which missed no round has behind it.
@@ -76,13 +76,13 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// The rate of a device that takes `steps` steps in each round.
-    pub(crate) fn of_device(lab: &Lab, optimizer: &Optimizer, task: &DeviceTask, steps: u32) -> Self {
+    pub fn of_device(lab: &Lab, optimizer: &Optimizer, task: &DeviceTask, steps: u32) -> Self {
         let course = optimizer.course();
         Self::new(&course, course.lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
     }
 
     /// The rate of the cloud, which takes `steps` steps in each round.
-    pub(crate) fn of_cloud(lab: &Lab, optimizer: &Optimizer, task: &CloudTask, steps: u32) -> Self {
+    pub fn of_cloud(lab: &Lab, optimizer: &Optimizer, task: &CloudTask, steps: u32) -> Self {
         let course = optimizer.course();
         Self::new(&course, course.cloud_lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
     }
@@ -111,7 +111,7 @@ impl Rate {
     }
 
     /// The rate of the job's step `step`, from 0.
-    pub(crate) fn at(&self, step: u32) -> f64 {
+    pub fn at(&self, step: u32) -> f64 {
         let reached = self.taken + f64::from(step) + 1.0;
         if reached < self.warm_up { self.scheduled * (reached / self.warm_up) } else { self.scheduled }
     }
@@ -122,13 +122,13 @@ impl Rate {
     }
 
     /// The same for what follows `steps` steps of the job.
-    pub(crate) fn after(self, steps: u32) -> Self {
+    pub fn after(self, steps: u32) -> Self {
         Self { taken: self.taken + f64::from(steps), ..self }
     }
 }
 
 /// A learner on a model of the lab; `path` is that of its dropout, if it has any.
-pub(crate) fn learner<'l>(
+pub fn learner<'l>(
     lab: &Lab,
     model: &'l LabModel,
     state: &Trained,
@@ -144,7 +144,7 @@ pub(crate) fn learner<'l>(
 }
 
 /// `steps` steps of cross-entropy on the answers of `text`.
-pub(crate) fn tune(
+pub fn tune(
     learner: &mut Learner<'_>,
     text: &[Sequence],
     batches: &mut Batches,
@@ -165,7 +165,7 @@ pub(crate) fn tune(
 
 /// How [`tune`] goes on from step to step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// Examples a step.
     pub batch: u32,
     /// Examples whose gradient is computed at once; none: all of a step.
@@ -176,13 +176,13 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// The pace of steps of `batch` examples.
-    pub(crate) fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
+    pub fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
         Self { batch, micro_batch: optimizer.course().micro_batch, rate }
     }
 }
 
 /// Tunes one model of the lab on some of its text and returns what became of it.
-pub(crate) fn tuned(
+pub fn tuned(
     lab: &Lab,
     model: &str,
     state: &Trained,
@@ -210,16 +210,21 @@ pub(crate) fn tuned_as<'l>(
 }
 
 /// How [`tuned`] tunes.
-pub(crate) struct TunePlan<'a> {
+pub struct TunePlan<'a> {
+    /// The optimizer.
     pub optimizer: &'a Optimizer,
+    /// Path of the streams that order the examples and draw dropout.
     pub path: &'a str,
+    /// Optimizer steps.
     pub steps: u32,
+    /// Examples a step.
     pub batch: u32,
+    /// The learning rate.
     pub rate: Rate,
 }
 
 /// A device's private examples in a model's tokens.
-pub(crate) fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequence> {
+pub fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequence> {
     lab.examples_of(device).iter().map(|i| model.text.private[*i as usize].clone()).collect()
 }
 
