@@ -77,7 +77,7 @@ fn flora_merges_the_weighted_sum_of_all_updates_and_adapters_begin_anew() {
     let updates = updates(&plan);
     let cloud = fold(&plan, &updates);
     let expected = mean(&plan, &updates, by_examples);
-    let merged = &cloud["edge-b"].values;
+    let merged = &cloud["edge-b/merged"].values;
     assert!(apart(merged, &expected) < 1e-5 * apart(&expected, &vec![0.0; expected.len()]));
     for model in ["edge-a", "edge-b"] {
         let sent = plan.method().broadcast(plan.lab(), &cloud, model);
@@ -88,7 +88,9 @@ fn flora_merges_the_weighted_sum_of_all_updates_and_adapters_begin_anew() {
     }
     let twice = plan.method().fold(plan.lab(), cloud, &updates);
     let doubled: Vec<f32> = expected.iter().map(|value| 2.0 * value).collect();
-    assert!(apart(&twice["edge-b"].values, &doubled) < 1e-5 * apart(&doubled, &vec![0.0; doubled.len()]));
+    assert!(
+        apart(&twice["edge-b/merged"].values, &doubled) < 1e-5 * apart(&doubled, &vec![0.0; doubled.len()])
+    );
 }
 
 #[test]
