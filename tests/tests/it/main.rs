@@ -11,6 +11,7 @@
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
 //! | `fairness.rs`     | devices do the same under every method where a scenario asks for it |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
+//! | `fedprox.rs`      | a method of one's own is one file, and comes to what the built-in one does |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `batteries.rs`    | work drains batteries, and what is too low does not train |
@@ -50,6 +51,7 @@ mod custom;
 mod determinism;
 mod fairness;
 mod faults;
+mod fedprox;
 mod fleets;
 mod methods;
 mod model;
