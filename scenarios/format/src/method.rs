@@ -1,9 +1,10 @@
 //! `[method]`: who learns what from whom (METHODS §2 and §5).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The method, exactly one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Nothing is trained; the reference row.
@@ -78,7 +79,7 @@ impl Method {
 }
 
 /// Bases as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ZeroShot {
     /// The cloud's LLM. Default: the model called `cloud`, if there is one.
     pub cloud: Option<String>,
@@ -87,7 +88,7 @@ pub struct ZeroShot {
 }
 
 /// Every party alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Standalone {
     /// The LLM that the cloud trains on public data. Default: the model called `cloud`, if there is one.
     pub cloud: Option<String>,
@@ -104,7 +105,7 @@ pub struct Standalone {
 }
 
 /// Federated averaging: A̅ = Σ w A, B̅ = Σ w B.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FedAvg {
     /// What is averaged.
     pub on: Averaged,
@@ -119,7 +120,7 @@ pub struct FedAvg {
 }
 
 /// What federated averaging averages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Averaged {
     /// One shared model, by name, on every device.
@@ -129,7 +130,7 @@ pub enum Averaged {
 }
 
 /// Co-PLMs (arXiv 2511.11678) as reconstructed in METHODS §2.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CoPlms {
     /// The cloud's LLM, M_L. Default: the model called `cloud`.
     pub cloud: String,
@@ -154,7 +155,7 @@ pub struct CoPlms {
 }
 
 /// Optimizer steps of one party in one round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steps {
     /// On cross-entropy alone.
     pub tune: u32,
@@ -163,7 +164,7 @@ pub struct Steps {
 }
 
 /// Which adapters domain-specific tuning trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DomainTuning {
     /// α_i, on the device's model.
@@ -179,7 +180,7 @@ pub enum DomainTuning {
 }
 
 /// How updates become one. The robust rules count every device alike, whatever examples it claims to have.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregate {
     /// The mean, w_k = n_k / Σn. Also written `mean`.
@@ -208,7 +209,7 @@ pub enum Aggregate {
 }
 
 /// The optimizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
     /// AdamW (Loshchilov & Hutter 2019).
@@ -217,7 +218,7 @@ pub enum Optimizer {
 }
 
 /// AdamW; defaults from METHODS §8.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AdamW {
     /// Learning rate on devices. Default: 1e-2.
     pub lr: f64,
@@ -245,7 +246,7 @@ pub struct AdamW {
 }
 
 /// The first steps of a party.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WarmUp {
     /// So many steps, counted as if the party took part in every round.
@@ -255,7 +256,7 @@ pub enum WarmUp {
 }
 
 /// The learning rate over the budget's rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// Half a cosine from the first rate to the floor.
@@ -267,7 +268,7 @@ pub enum Schedule {
 }
 
 /// Structure-agnostic mutual learning (METHODS §2.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Saml {
     /// How positions are matched. Default: bytes.
     pub align: Align,
@@ -294,7 +295,7 @@ pub struct Saml {
 }
 
 /// λ of the four directions; defaults from METHODS §8 point 3.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlWeights {
     /// The device's model learns from the proxy. Default: 0.5.
     pub proxy_to_edge: f64,
@@ -307,7 +308,7 @@ pub struct SamlWeights {
 }
 
 /// How positions of two tokenizations are matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Align {
     /// Equal byte offsets of the consumed prefixes (GOLD, ALM, X-Token).
@@ -317,7 +318,7 @@ pub enum Align {
 }
 
 /// What stands in for an unmatched position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fallback {
     /// No divergence there.
@@ -329,7 +330,7 @@ pub enum Fallback {
 }
 
 /// How teacher tokens become student tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VocabularyMap {
     /// Equal byte strings only.
@@ -341,7 +342,7 @@ pub enum VocabularyMap {
 }
 
 /// The divergence between pooled teacher and student.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Divergence {
     /// KL(teacher ‖ student).
@@ -353,7 +354,7 @@ pub enum Divergence {
 }
 
 /// How the divergence joins the cross-entropy.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combine {
     /// CE + λ·τ²·KL with the direction's λ.
@@ -366,7 +367,7 @@ pub enum Combine {
 }
 
 /// Whether both sides of mutual learning step at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Update {
     /// Both in the same step.
@@ -376,7 +377,7 @@ pub enum Update {
 }
 
 /// Which examples device SAML runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SamlData {
     /// The device's own.
@@ -386,7 +387,7 @@ pub enum SamlData {
 }
 
 /// The relay set (METHODS §8 point 2): prompts and answers the proxy generates itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Relay {
     /// Prompts sampled per round. Default: 256.
     pub prompts: u32,
@@ -407,7 +408,7 @@ pub struct Relay {
 }
 
 /// The first round with a relay set, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RelayStart {
     /// On devices.
     pub device: u32,
@@ -416,7 +417,7 @@ pub struct RelayStart {
 }
 
 /// Whether relay examples must prove themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guard {
     /// All are used.
@@ -426,7 +427,7 @@ pub enum Guard {
 }
 
 /// How every side comes by the relay prompts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// Every side samples them itself (FLOPs are charged).

@@ -1,7 +1,7 @@
 //! The words of the language: what each choice can be, and what is not there yet.
 
 /// A table (or string) whose sub-table's name is the choice.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Choices {
     /// What is chosen: "a method".
     pub what: &'static str,

@@ -4,7 +4,7 @@ use super::*;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Value};
-use crate::reader::{self, Bound, View};
+use crate::reader::{self, Bound, Shape, View};
 use crate::words;
 
 /// The method; `models` are the names in `[models]`, none where that table is wrong itself.
@@ -91,7 +91,9 @@ fn standalone(view: View, models: &Models) -> Standalone {
     };
     let default = models.has("cloud").then(|| "cloud".to_owned());
     let method = Standalone {
-        cloud: view.part("cloud", "true", cloud).or(default),
+        cloud: view
+            .part("cloud", "true", || Shape::AnyOf(vec![Shape::Truth, Shape::Text]), cloud)
+            .or(default),
         public: view.boolean("public").or(false),
         device_steps: steps(&view, "device_steps", Steps { tune: 40, mutual: 0 }, &["tune"]),
         cloud_steps: steps(&view, "cloud_steps", Steps { tune: 40, mutual: 0 }, &["tune"]),
@@ -235,11 +237,20 @@ pub(super) fn optimizer(view: &View) -> Optimizer {
             }
         },
     };
-    adamw.clip = view.part("clip", "1.0", clip).or(adamw.clip);
+    adamw.clip = view
+        .part(
+            "clip",
+            "1.0",
+            || Shape::AnyOf(vec![Shape::Number(Bound::Positive), Shape::Word(vec!["off"])]),
+            clip,
+        )
+        .or(adamw.clip);
     adamw.schedule = view.word("schedule", SCHEDULES).or(adamw.schedule);
     adamw.floor = view.number("floor", Bound::Fraction).or(adamw.floor);
     let beta = |node: &_, path: &str| reader::number(node, path, Bound::BelowOne);
-    if let Some(betas) = view.list("betas", "[0.9, 0.999]", beta).optional() {
+    if let Some(betas) =
+        view.list("betas", "[0.9, 0.999]", || Shape::Number(Bound::BelowOne), beta).optional()
+    {
         match <[f64; 2]>::try_from(betas) {
             Ok(betas) => adamw.betas = betas,
             Err(_) => {
@@ -269,7 +280,14 @@ pub(super) fn optimizer(view: &View) -> Optimizer {
         let help = "write a whole number of steps, or a fraction of all steps below 1";
         read.map_err(|error| view.problems.add(error.help(help))).ok()
     };
-    adamw.warm_up = view.part("warm_up", "100", warm_up).optional();
+    adamw.warm_up = view
+        .part(
+            "warm_up",
+            "100",
+            || Shape::AnyOf(vec![Shape::Whole { least: 1 }, Shape::Number(Bound::BelowOne)]),
+            warm_up,
+        )
+        .optional();
     adamw.micro_batch = view.count("micro_batch", 1).optional();
     view.finish();
     Optimizer::AdamW(adamw)
