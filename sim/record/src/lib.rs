@@ -14,7 +14,8 @@
 //! | [`digest`] | the two rolling digests of an event stream |
 //! | [`difference`] | the first event in which two streams differ |
 //! | [`log`] | `events.jsonl.zst`: append, cut at a checkpoint, read back |
-//! | [`tables`], [`fleet`] | rows, and their CSV files; [`tabulate()`] makes them |
+//! | [`tables`], [`fleet`] | rows, and their Parquet and CSV files; [`tabulate()`] makes them |
+//! | [`export`] | a run for the tools of others: Perfetto, TensorBoard |
 //! | [`scores()`] | named statistics of the models' scores; `metrics.csv` |
 //! | [`summary`] | `summary.json` |
 //! | [`run_directory`], [`manifest`], [`run_id`] | the folder of a run, `run.json`, and which run a person means |
@@ -22,6 +23,7 @@
 pub mod difference;
 pub mod digest;
 pub mod event;
+pub mod export;
 pub mod fleet;
 pub mod log;
 pub mod manifest;

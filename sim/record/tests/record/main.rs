@@ -9,5 +9,6 @@
 mod common;
 mod digests;
 mod directories;
+mod export;
 mod log;
 mod tables;
