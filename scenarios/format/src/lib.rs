@@ -59,3 +59,4 @@ pub use node::{Place, SourceText};
 pub use overrides::{Override, expand, vary};
 pub use scenario::Scenario;
 pub use sweep::Sweep;
+pub use words::meant;

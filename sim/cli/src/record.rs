@@ -15,6 +15,7 @@ use crate::exit::latest_panic;
 use crate::failure::Failure;
 use crate::machine;
 use crate::progress::Progress;
+use crate::telemetry::Meters;
 
 /// How long events may wait in memory \[s\]: what a killed process can lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -45,6 +46,7 @@ struct Recording {
     log: EventWriter,
     tables: Tabulator,
     progress: Progress,
+    meters: Meters,
     flushed: Instant,
     trouble: Option<Failure>,
 }
@@ -67,7 +69,7 @@ impl Recorder {
     pub fn begin(path: &Path, progress: Progress, learns: bool) -> Result<Self, Failure> {
         let log = EventWriter::create(path)?;
         let (tables, flushed) = (Tabulator::default(), machine::now());
-        let recording = Recording { log, tables, progress, flushed, trouble: None };
+        let recording = Recording { log, tables, progress, meters: Meters::new(), flushed, trouble: None };
         let (orders, inbox) = sync_channel(AHEAD);
         let reason = Arc::new(OnceLock::new());
         let told = Arc::clone(&reason);
@@ -121,6 +123,7 @@ impl Recording {
             if self.trouble.is_some() {
                 continue;
             }
+            self.meters.observe(&events);
             if let Err(failure) = events.iter().try_for_each(|event| self.push(event)) {
                 reason.get_or_init(|| failure.to_string());
                 self.trouble = Some(failure);

@@ -29,6 +29,8 @@ pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     /// Without learning nothing is computed.
     train: bool,
+    /// How many jobs wait for a thread: about this computer, and read by nobody here.
+    length: metrics::Gauge,
 }
 
 impl Pool {
@@ -38,17 +40,21 @@ impl Pool {
         let (submit, jobs) = unbounded::<(Ticket, Job)>();
         let (report, done) = unbounded();
         let count = if train { threads.max(1) } else { 0 };
+        metrics::gauge!("cotune_pool_threads").set(count as f64);
         let threads = (0..count)
             .map(|i| {
                 let (jobs, report, plan) = (jobs.clone(), report.clone(), Arc::clone(plan));
                 std::thread::Builder::new()
                     .name(format!("job-{i}"))
                     .spawn(move || {
+                        let busy = metrics::gauge!("cotune_pool_busy");
                         for (ticket, job) in jobs {
+                            busy.increment(1.0);
                             delay(delays, "before", ticket);
                             let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
                                 .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
                             delay(delays, "after", ticket);
+                            busy.decrement(1.0);
                             if report.send((ticket, outcome)).is_err() {
                                 return;
                             }
@@ -57,7 +63,16 @@ impl Pool {
                     .expect("the system has room for a thread")
             })
             .collect();
-        Self { submit: Some(submit), waiting: jobs, done, finished: BTreeMap::new(), next: 0, threads, train }
+        Self {
+            submit: Some(submit),
+            waiting: jobs,
+            done,
+            finished: BTreeMap::new(),
+            next: 0,
+            threads,
+            train,
+            length: metrics::gauge!("cotune_pool_waiting"),
+        }
     }
 
     /// Hands a job in.
@@ -67,6 +82,7 @@ impl Pool {
         if self.train {
             let submit = self.submit.as_ref().expect("the pool is open while it lives");
             submit.send((ticket, job)).expect("the pool's threads outlive its sender");
+            self.length.set(self.waiting.len() as f64);
         }
         ticket
     }
@@ -83,6 +99,7 @@ impl Pool {
             let (ticket, outcome) =
                 self.done.recv().expect("a thread of the pool reports every job it takes");
             self.finished.insert(ticket, outcome);
+            self.length.set(self.waiting.len() as f64);
         }
     }
 }

@@ -20,6 +20,7 @@
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `tools.rs`        | init, schema, completions, explain, export, and runs that go |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
@@ -47,5 +48,6 @@ mod refusals;
 mod rounds;
 mod sweep;
 mod told;
+mod tools;
 mod transfers;
 mod wgpu;

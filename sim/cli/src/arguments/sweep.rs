@@ -1,5 +1,6 @@
 //! What may be typed after `cotune sweep` and `cotune compare`.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -46,6 +47,9 @@ pub struct Sweep {
     /// Where models train: auto, cpu, wgpu or wgpu:N.
     #[arg(long, default_value = "auto", value_parser = device)]
     pub device: DeviceChoice,
+    /// Serve the engine's metrics for Prometheus, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR", value_parser = super::run::address)]
+    pub metrics_listen: Option<SocketAddr>,
     /// Print the table of results as JSON.
     #[arg(long)]
     pub json: bool,
@@ -59,6 +63,9 @@ pub struct Compare {
     /// Runs, each an id, the beginning of one, a path or `latest`; a sweep's folder is all its points.
     #[arg(required = true, value_name = "RUN")]
     pub which: Vec<String>,
+    /// What the others are compared with: a run, or the name of a group (`fedavg`) [default: the first].
+    #[arg(long, value_name = "RUN|GROUP")]
+    pub baseline: Option<String>,
     /// The folder of runs.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub runs: PathBuf,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::Compare;
 use crate::columns::columns;
+use crate::command::sweep::page::Layout;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::statistics::Mean;
@@ -35,7 +36,11 @@ struct Group {
 
 /// Puts runs side by side.
 pub fn compare(typed: &Compare) -> Result<Exit, Failure> {
-    let groups = groups(read(typed)?)?;
+    let mut groups = groups(read(typed)?)?;
+    if let Some(wanted) = &typed.baseline {
+        let place = baseline(&groups, wanted)?;
+        groups[..=place].rotate_right(1);
+    }
     let differences = difference::between(&groups);
     let verdicts: Vec<Verdict> = groups.iter().skip(1).map(|other| verdict::of(&groups[0], other)).collect();
     if typed.json {
@@ -52,7 +57,7 @@ fn read(typed: &Compare) -> Result<Vec<Run>, Failure> {
     for text in &typed.which {
         let points = Path::new(text).join("points");
         match points.is_dir() {
-            true => directories.extend(run_id::list(&points)?),
+            true => directories.extend(in_order(Path::new(text), run_id::list(&points)?)),
             false => directories.push(run_id::resolve(&typed.runs, text)?),
         }
     }
@@ -71,6 +76,27 @@ fn read(typed: &Compare) -> Result<Vec<Run>, Failure> {
         return Err(failure.help("name two runs, or the folder of a sweep; `cotune runs ls` lists them"));
     }
     Ok(runs)
+}
+
+/// A sweep's points in the order of its file, where it says so: the first is what the others are compared with.
+fn in_order(sweep: &Path, mut points: Vec<RunDirectory>) -> Vec<RunDirectory> {
+    if let Ok(layout) = Layout::read(sweep) {
+        let ids: Vec<&str> = layout.ids().collect();
+        points.sort_by_key(|point| ids.iter().position(|id| *id == point.id()).unwrap_or(usize::MAX));
+    }
+    points
+}
+
+/// The group that has this name, or a run whose id begins so.
+fn baseline(groups: &[Group], wanted: &str) -> Result<usize, Failure> {
+    let id = wanted.trim_end_matches('/').rsplit('/').next().unwrap_or(wanted);
+    let named = groups.iter().position(|group| group.name == wanted);
+    let has = |group: &Group| group.runs.values().any(|run| run.id.starts_with(id));
+    named.or_else(|| groups.iter().position(has)).ok_or_else(|| {
+        let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+        Failure::wrong(format!("`{wanted}` is none of what is compared"))
+            .help(format!("the groups are {}; a run's id does as well", names.join(", ")))
+    })
 }
 
 fn run(directory: &RunDirectory) -> Result<Run, Failure> {

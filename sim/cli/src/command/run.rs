@@ -82,7 +82,7 @@ pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<
     let doubts = [plan.warnings(), plan.lab().intake().warnings()].concat();
     directory.write_manifest(&manifest)?;
     directory.write_scenario(loaded.text.as_bytes(), scenario.to_lock_json().as_bytes())?;
-    fleet.write_csv(&directory.tables().join("fleet.csv"))?;
+    fleet.write_parquet(&directory.tables())?;
     results::write_models(&directory, &models)?;
     let reserve = Reserve::keep(&directory)?;
 

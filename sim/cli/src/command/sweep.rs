@@ -1,9 +1,10 @@
 //! `cotune sweep`: read, expand, run what is missing, put the results side by side.
 
+pub mod page;
 mod points;
 mod table;
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -21,6 +22,7 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::stop::Stop;
 use crate::talk::{self, Talk};
+use crate::telemetry;
 
 use points::{Planned, State};
 
@@ -51,14 +53,17 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     }
     fs::create_dir_all(folder.join("tables")).map_err(|error| Failure::file("create", &folder, error))?;
     write(&folder.join("sweep.toml"), text.as_bytes())?;
+    page::Layout::new(typed, &written, &planned).write(&folder)?;
     let is_cut = run(typed, &written, &missing, talk)?;
 
     let results = table::collect(&written, &planned)?;
     write(&folder.join("tables").join("points.csv"), table::csv(&written, &planned)?.as_bytes())?;
+    let report = page::write_report(&folder, None)?;
     if typed.json {
         talk::print(table::json(&written, &folder, &results))?;
     } else {
         talk::print(table::text(&written, &results))?;
+        talk.say(format_args!("report  {}", report.display()));
         talk::print(format_args!("{}\n", folder.display()))?;
     }
     let states: Vec<State> = planned.iter().filter(chosen).map(Planned::state).collect();
@@ -96,6 +101,9 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     if missing.is_empty() {
         return Ok(false);
     }
+    if let Some(address) = typed.metrics_listen {
+        telemetry::listen(address, talk)?;
+    }
     let compute = Compute::open(typed.device)?;
     let jobs = typed.jobs.map(usize::from).or(written.limits.jobs).unwrap_or(1).min(missing.len());
     let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
@@ -115,10 +123,14 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
             scope.spawn(|| {
                 while !setting.stop.is_wished() {
                     let Some(point) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                    let outcome = play_point(point, &setting, written.limits.retries);
+                    let outcome = claim(point, typed.retry_failed).and_then(|claimed| match claimed {
+                        Some(_lock) => play_point(point, &setting, written.limits.retries).map(Some),
+                        None => Ok(None),
+                    });
                     let number = done.fetch_add(1, Ordering::Relaxed) + 1;
                     let words = match &outcome {
-                        Ok(status) => status.to_string(),
+                        Ok(Some(status)) => status.to_string(),
+                        Ok(None) => "left to the process that has it".to_owned(),
                         Err(failure) => format!("failed: {failure}"),
                     };
                     talk.say(format_args!("  {number}/{}  {}  {words}", missing.len(), point.title()));
@@ -136,6 +148,22 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     match trouble.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(failure) => Err(failure),
         None => Ok(setting.stop.is_wished()),
+    }
+}
+
+/// Takes a point for this process, whatever other shards and machines do in the same folder; nothing if another has it
+/// or has finished it meanwhile. The system gives the lock back when a process ends, however it ends.
+fn claim(point: &Planned, retry_failed: bool) -> Result<Option<File>, Failure> {
+    let path = point.lock_path();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, error))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(|error| Failure::file("open", &path, error))?;
+    match lock.try_lock() {
+        Ok(()) if point.state().is_to_run(retry_failed) => Ok(Some(lock)),
+        Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
+        // A file system without locks: shards then need to be of different points, as they are.
+        Err(TryLockError::Error(_)) => Ok(Some(lock)),
     }
 }
 

@@ -92,6 +92,8 @@ pub(super) struct Scheduler {
     /// Events that are not with the recorder yet.
     unwritten: Vec<Event>,
     ended: Option<End>,
+    /// How many entries the queue has, told whenever events are written.
+    length: metrics::Gauge,
 }
 
 impl Scheduler {
@@ -123,6 +125,7 @@ impl Scheduler {
             began: false,
             unwritten: Vec::new(),
             ended: None,
+            length: metrics::gauge!("cotune_queue_length"),
         };
         if scheduler.keeps_all() {
             for device in 0..scheduler.plan.fleet().devices() {
@@ -361,6 +364,7 @@ impl Scheduler {
 
     /// Hands all events that wait to the recorder.
     pub(super) fn write(&mut self) -> Pin<Box<Request<Recorder, Write>>> {
+        self.length.set(self.queue.len() as f64);
         Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
     }
 
