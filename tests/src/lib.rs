@@ -76,10 +76,16 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("zero-shot", "[method.zero-shot]\n".to_owned()),
         ("standalone", standalone("")),
         ("standalone with the public set", standalone("public = true")),
+        ("centralized", "[method.centralized]\ncloud_steps = { tune = 2 }\nbatch = 4\n".to_owned()),
         ("fedavg on the proxy", fedavg("on = \"proxy\"")),
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
         ("fedavg by the median", fedavg("on = \"proxy\"\naggregate = \"median\"")),
         ("fedavg by krum", fedavg("on = \"proxy\"\naggregate.krum = { keep = 1 }")),
+        ("fedap", fedap()),
+        ("fedcollm", fedcollm("")),
+        ("fedcollm, weighted, dtw", fedcollm("aggregate = \"weighted\"\nalign = \"dtw\"")),
+        ("fedcollm with a relay set", fedcollm(&relay(""))),
+        ("fedcollm with a guarded relay set", fedcollm(&relay(", guard = \"dual-min-ce\""))),
         ("co-plms", co_plms("")),
         ("co-plms by the trimmed mean", co_plms("aggregate.trimmed-mean = { trim = 0.2 }")),
         ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
@@ -90,6 +96,10 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("co-plms, rest bucket, public set", co_plms("saml = { rest = true, data = \"public\" }")),
         ("co-plms with a relay set", co_plms(&relay(""))),
         ("co-plms with a guarded relay set", co_plms(&relay(", guard = \"dual-min-ce\""))),
+        (
+            "co-plms with confident relay answers",
+            co_plms(&relay(", guard = \"confidence\", confidence = 0.2")),
+        ),
         ("co-plms with relay prompts sent", co_plms(&relay(", delivery = \"send\""))),
         ("proxy-relay", proxy_relay("")),
         ("proxy-relay with a guard", proxy_relay(", guard = \"dual-min-ce\"")),
@@ -106,6 +116,20 @@ pub fn standalone(keys: &str) -> String {
 /// `[method.fedavg]`, two steps, with more keys.
 pub fn fedavg(keys: &str) -> String {
     format!("[method.fedavg]\ndevice_steps = {{ tune = 2 }}\nbatch = 4\n{keys}\n")
+}
+
+/// `[method.fedap]`, two steps, on a proxy with bottleneck adapters.
+pub fn fedap() -> String {
+    let proxy = "[models.narrow]\nbase = \"zoo:dpm-small\"\nadapter.bottleneck = { size = 4 }";
+    format!(
+        "[method.fedap]\non = \"proxy\"\nproxy = \"narrow\"\ndevice_steps = {{ tune = 2 }}\nbatch = 4\n{proxy}\n"
+    )
+}
+
+/// `[method.fedcollm]`, two steps of everything, with more keys.
+pub fn fedcollm(keys: &str) -> String {
+    let steps = "device_steps = { tune = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
+    format!("[method.fedcollm]\n{steps}\n{keys}\n")
 }
 
 /// `[method.co-plms]`, one or two steps of everything, with more keys.

@@ -10,8 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
 use crate::fleet::Fleet;
-use crate::method::{Averaged, Guard, Method, Optimizer, SamlData, Schedule, WarmUp, unknown_model};
-use crate::models::{Init, Model};
+use crate::method::{Guard, Method, Optimizer, Schedule, WarmUp, unknown_model};
+use crate::models::{Adapter, Init, Model};
 use crate::node::Place;
 use crate::reader::Problems;
 
@@ -68,39 +68,35 @@ impl Check<'_> {
     }
 
     fn adapters(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet, method: &Method) {
-        let mut trained: Vec<&str> = Vec::new();
-        let edge = fleet.classes.values().map(|class| class.model.as_str());
-        match method {
-            Method::ZeroShot(_) => {}
-            Method::Standalone(method) => {
-                trained.extend(edge.filter(|_| method.device_steps.tune > 0));
-                trained.extend(method.cloud.as_deref().filter(|_| method.cloud_steps.tune > 0));
-            }
-            Method::FedAvg(method) => match &method.on {
-                Averaged::Proxy(proxy) => trained.push(proxy),
-                Averaged::Edge => trained.extend(edge),
-            },
-            Method::CoPlms(method) => {
-                trained.extend(edge);
-                trained.push(&method.proxy);
-                trained.extend(Some(method.cloud.as_str()).filter(|_| method.cloud_steps.mutual > 0));
-            }
-            Method::ProxyRelay(method) => {
-                trained.extend(edge);
-                trained.push(&method.proxy);
-                trained.extend(Some(method.cloud.as_str()).filter(|_| method.cloud_steps.tune > 0));
-            }
-        }
+        let edge: Vec<&str> = fleet.classes.values().map(|class| class.model.as_str()).collect();
+        let mut trained = method.table().trains(&edge);
         trained.sort_unstable();
         trained.dedup();
+        let bottlenecks = method.table().needs_bottlenecks();
         for name in trained {
-            if let Some(Some(model)) = models.get(name)
-                && model.adapter.is_none()
-            {
-                let message =
-                    format!("the method `{}` trains the model `{name}`, which has no adapter", method.name());
-                let help = "write adapter.lora = { rank = 8 } under it";
-                self.add(codes::NO_ADAPTER, message, &["models", name, "adapter"], "nothing to train", help);
+            let Some(Some(model)) = models.get(name) else { continue };
+            let path = ["models", name, "adapter"];
+            match &model.adapter {
+                None => {
+                    let message = format!(
+                        "the method `{}` trains the model `{name}`, which has no adapter",
+                        method.name()
+                    );
+                    let help = match bottlenecks {
+                        true => "write adapter.bottleneck = { size = 16 } under it",
+                        false => "write adapter.lora = { rank = 8 } under it",
+                    };
+                    self.add(codes::NO_ADAPTER, message, &path, "nothing to train", help);
+                }
+                Some(Adapter::Lora(_)) if bottlenecks => {
+                    let message = format!(
+                        "the method `{}` averages bottleneck adapters, and `{name}` has a LoRA",
+                        method.name()
+                    );
+                    let help = "write adapter.bottleneck = { size = 16 }, or choose [method.fedavg]";
+                    self.add(codes::CONFLICT, message, &path, "not a bottleneck", help);
+                }
+                Some(_) => {}
             }
         }
     }
@@ -277,20 +273,10 @@ impl Check<'_> {
         if !is_nothing(data.public) {
             return;
         }
-        let reader = match method {
-            Method::Standalone(method) if method.cloud.is_some() && method.cloud_steps.tune > 0 => {
-                Some("the cloud tunes")
-            }
-            Method::Standalone(method) if method.public => Some("devices tune"),
-            Method::CoPlms(method) if method.cloud_steps.mutual > 0 => Some("the cloud learns"),
-            Method::ProxyRelay(method) if method.cloud_steps.tune > 0 => Some("the cloud learns"),
-            Method::CoPlms(method) if method.saml.data == SamlData::Public => Some("devices learn"),
-            _ => {
-                let distills =
-                    |model: &Option<Model>| matches!(model, Some(Model { init: Init::Distill(_), .. }));
-                models.is_some_and(|models| models.values().any(distills)).then_some("the proxy is distilled")
-            }
-        };
+        let distills = |model: &Option<Model>| matches!(model, Some(Model { init: Init::Distill(_), .. }));
+        let distilled = || models.is_some_and(|models| models.values().any(distills));
+        let reader =
+            method.table().reads_public().or_else(|| distilled().then_some("the proxy is distilled"));
         if let Some(reader) = reader {
             let message = format!("{reader} on the public part, and it is empty");
             self.add(

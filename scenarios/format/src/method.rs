@@ -1,159 +1,107 @@
 //! `[method]`: who learns what from whom (METHODS §2 and §5).
 
+use crate::reader::View;
+use read::Models;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The method, exactly one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
+mod centralized;
+mod co_plms;
+mod fedap;
+mod fedavg;
+mod fedcollm;
+mod proxy_relay;
+mod read;
+mod standalone;
+mod table;
+mod zero_shot;
+
+pub use co_plms::{Combine, Divergence, DomainTuning, Saml, SamlData, SamlWeights, Update};
+pub use fedavg::Averaged;
+pub(crate) use read::{read, unknown_model};
+pub use table::Table;
+
+/// Makes the enum of methods and everything that goes by their names. A method is a file with a table, and a line in
+/// the list below.
+macro_rules! methods {
+    ($($(#[$about:meta])* $name:literal: $module:ident::$table:ident,)+) => {
+        $(pub use $module::$table;)+
+
+        /// The method, exactly one.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum Method {
+            $($(#[$about])* #[serde(rename = $name)] $table(Box<$table>),)+
+        }
+
+        impl Method {
+            /// Every method's name in the scenario language.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            /// The method's name in the scenario language.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$table(_) => $name,)+ }
+            }
+
+            /// What its table says that others need to know.
+            pub fn table(&self) -> &dyn Table {
+                match self { $(Self::$table(table) => table.as_ref(),)+ }
+            }
+
+            /// The same, to be changed.
+            pub(crate) fn table_mut(&mut self) -> &mut dyn Table {
+                match self { $(Self::$table(table) => table.as_mut(),)+ }
+            }
+
+            fn read(name: &str, view: View, models: &Models) -> Option<Self> {
+                match name {
+                    $($name => $module::read(view, models).map(|table| Self::$table(Box::new(table))),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+methods! {
     /// Nothing is trained; the reference row.
-    ZeroShot(ZeroShot),
+    "zero-shot": zero_shot::ZeroShot,
     /// Every device trains alone, and the cloud on its public data.
-    Standalone(Standalone),
+    "standalone": standalone::Standalone,
+    /// The cloud trains on everybody's data; the upper reference row.
+    "centralized": centralized::Centralized,
     /// Federated averaging of adapters (FedIT).
-    #[serde(rename = "fedavg")]
-    FedAvg(FedAvg),
+    "fedavg": fedavg::FedAvg,
+    /// Federated averaging of bottleneck adapters (FedAP).
+    "fedap": fedap::FedAp,
+    /// One SLM on all devices, averaged, and mutual learning with the LLM at the cloud (FedCoLLM).
+    "fedcollm": fedcollm::FedCoLlm,
     /// Co-tuning with a travelling proxy model (Co-PLMs).
-    CoPlms(Box<CoPlms>),
+    "co-plms": co_plms::CoPlms,
     /// Federated averaging on the proxy and relay distillation: the control for co-plms.
-    ProxyRelay(Box<ProxyRelay>),
+    "proxy-relay": proxy_relay::ProxyRelay,
 }
 
 impl Method {
-    /// The method's name in the scenario language.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ZeroShot(_) => "zero-shot",
-            Self::Standalone(_) => "standalone",
-            Self::FedAvg(_) => "fedavg",
-            Self::CoPlms(_) => "co-plms",
-            Self::ProxyRelay(_) => "proxy-relay",
-        }
-    }
-
     /// The cloud's LLM (a name in `[models]`), where the method has one.
     pub fn cloud_model(&self) -> Option<&str> {
-        match self {
-            Self::ZeroShot(method) => method.cloud.as_deref(),
-            Self::Standalone(method) => method.cloud.as_deref(),
-            Self::FedAvg(_) => None,
-            Self::CoPlms(method) => Some(&method.cloud),
-            Self::ProxyRelay(method) => Some(&method.cloud),
-        }
+        self.table().cloud_model()
     }
 
     /// The proxy (a name in `[models]`), where the method has one.
     pub fn proxy_model(&self) -> Option<&str> {
-        match self {
-            Self::ZeroShot(method) => method.proxy.as_deref(),
-            Self::Standalone(_) => None,
-            Self::FedAvg(method) => match &method.on {
-                Averaged::Proxy(model) => Some(model),
-                Averaged::Edge => None,
-            },
-            Self::CoPlms(method) => Some(&method.proxy),
-            Self::ProxyRelay(method) => Some(&method.proxy),
-        }
+        self.table().proxy_model()
     }
 
     /// The relay set, where the method has one.
     pub fn relay(&self) -> Option<&Relay> {
-        match self {
-            Self::ZeroShot(_) | Self::Standalone(_) | Self::FedAvg(_) => None,
-            Self::CoPlms(method) => method.relay.as_ref(),
-            Self::ProxyRelay(method) => Some(&method.relay),
-        }
+        self.table().relay()
     }
 
     /// The optimizer, where the method trains.
     pub fn optimizer(&self) -> Option<&Optimizer> {
-        match self {
-            Self::ZeroShot(_) => None,
-            Self::Standalone(method) => Some(&method.optimizer),
-            Self::FedAvg(method) => Some(&method.optimizer),
-            Self::CoPlms(method) => Some(&method.optimizer),
-            Self::ProxyRelay(method) => Some(&method.optimizer),
-        }
+        self.table().optimizer()
     }
 }
-
-/// Bases as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ZeroShot {
-    /// The cloud's LLM. Default: the model called `cloud`, if there is one.
-    pub cloud: Option<String>,
-    /// The proxy. Default: the model called `proxy`, if there is one.
-    pub proxy: Option<String>,
-}
-
-/// Every party alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Standalone {
-    /// The LLM that the cloud trains on public data. Default: the model called `cloud`, if there is one.
-    pub cloud: Option<String>,
-    /// Devices train on the public data too. Default: false.
-    pub public: bool,
-    /// Steps of a device per round. Default: tune 40 (chosen: what co-plms does in all).
-    pub device_steps: Steps,
-    /// Steps of the cloud per round. Default: tune 40 (chosen: what co-plms does).
-    pub cloud_steps: Steps,
-    /// Examples per step. Default: 16.
-    pub batch: u32,
-    /// The optimizer.
-    pub optimizer: Optimizer,
-}
-
-/// Federated averaging: A̅ = Σ w A, B̅ = Σ w B.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FedAvg {
-    /// What is averaged.
-    pub on: Averaged,
-    /// Steps of a device per round. Default: tune 40 (chosen: what co-plms does in all).
-    pub device_steps: Steps,
-    /// Examples per step. Default: 16.
-    pub batch: u32,
-    /// The optimizer.
-    pub optimizer: Optimizer,
-    /// Weights of the mean. Default: weighted.
-    pub aggregate: Aggregate,
-}
-
-/// What federated averaging averages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Averaged {
-    /// One shared model, by name, on every device.
-    Proxy(String),
-    /// The devices' own models, per architecture group.
-    Edge,
-}
-
-/// Co-PLMs (arXiv 2511.11678) as reconstructed in METHODS §2.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CoPlms {
-    /// The cloud's LLM, M_L. Default: the model called `cloud`.
-    pub cloud: String,
-    /// The travelling proxy, P. Default: the model called `proxy`.
-    pub proxy: String,
-    /// Which adapters domain-specific tuning trains. Default: both.
-    pub dst: DomainTuning,
-    /// Steps of a device per round: E_d and E_m. Default: 20 and 20.
-    pub device_steps: Steps,
-    /// Steps of the cloud per round: E_s as `mutual`; `tune` is 0. Default: 40.
-    pub cloud_steps: Steps,
-    /// Examples per step. Default: 16.
-    pub batch: u32,
-    /// The optimizer.
-    pub optimizer: Optimizer,
-    /// Structure-agnostic mutual learning.
-    pub saml: Saml,
-    /// The relay set; none: the plain reconstruction.
-    pub relay: Option<Relay>,
-    /// Weights of the mean over the proxies' adapters. Default: weighted.
-    pub aggregate: Aggregate,
-}
-
 /// Optimizer steps of one party in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steps {
@@ -161,22 +109,6 @@ pub struct Steps {
     pub tune: u32,
     /// Of mutual learning.
     pub mutual: u32,
-}
-
-/// Which adapters domain-specific tuning trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DomainTuning {
-    /// α_i, on the device's model.
-    Slm,
-    /// θ_i, on its copy of the proxy.
-    Proxy,
-    /// α_i and θ_i.
-    Both,
-    /// δ_i, a second adapter of the proxy that stays on the device.
-    DomainAdapter,
-    /// None: no domain-specific tuning.
-    Off,
 }
 
 /// How updates become one. The robust rules count every device alike, whatever examples it claims to have.
@@ -267,44 +199,15 @@ pub enum Schedule {
     Constant,
 }
 
-/// Structure-agnostic mutual learning (METHODS §2.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Saml {
-    /// How positions are matched. Default: bytes.
+/// How the rows and tokens of two models are matched (METHODS §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alignment {
+    /// How positions are matched.
     pub align: Align,
-    /// What stands in for an unmatched position under `dtw`. Default: off.
+    /// What stands in for an unmatched position.
     pub fallback: Fallback,
-    /// How the vocabularies are matched. Default: first-token (bytes), edit (dtw).
+    /// How the vocabularies are matched.
     pub vocab: VocabularyMap,
-    /// Teacher logits kept per position, K. Default: 16.
-    pub top_k: u32,
-    /// A bucket for the rest of the probability. Default: false.
-    pub rest: bool,
-    /// Temperature τ. Default: 1.
-    pub temperature: f64,
-    /// The divergence. Default: forward.
-    pub kl: Divergence,
-    /// How the divergence joins the cross-entropy. Default: additive.
-    pub combine: Combine,
-    /// Whether both sides step at once. Default: simultaneous.
-    pub update: Update,
-    /// λ of every direction, for `combine = "additive"`.
-    pub weight: SamlWeights,
-    /// Which examples device SAML runs on. Default: private.
-    pub data: SamlData,
-}
-
-/// λ of the four directions; defaults from METHODS §8 point 3.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SamlWeights {
-    /// The device's model learns from the proxy. Default: 0.5.
-    pub proxy_to_edge: f64,
-    /// The proxy learns from the device's model. Default: 0.1.
-    pub edge_to_proxy: f64,
-    /// The cloud's LLM learns from the proxy. Default: 1.0.
-    pub proxy_to_cloud: f64,
-    /// The proxy learns from the cloud's LLM. Default: 0.1.
-    pub cloud_to_proxy: f64,
 }
 
 /// How positions of two tokenizations are matched.
@@ -341,51 +244,6 @@ pub enum VocabularyMap {
     Edit,
 }
 
-/// The divergence between pooled teacher and student.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Divergence {
-    /// KL(teacher ‖ student).
-    Forward,
-    /// KL(student ‖ teacher).
-    Reverse,
-    /// Jensen-Shannon.
-    Jsd,
-}
-
-/// How the divergence joins the cross-entropy.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Combine {
-    /// CE + λ·τ²·KL with the direction's λ.
-    Additive,
-    /// λ·CE + (1 − λ)·KL, one λ for all directions.
-    Convex {
-        /// λ, in [0, 1].
-        lambda: f64,
-    },
-}
-
-/// Whether both sides of mutual learning step at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Update {
-    /// Both in the same step.
-    Simultaneous,
-    /// One after the other.
-    Alternating,
-}
-
-/// Which examples device SAML runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SamlData {
-    /// The device's own.
-    Private,
-    /// The cloud's.
-    Public,
-}
-
 /// The relay set (METHODS §8 point 2): prompts and answers the proxy generates itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Relay {
@@ -405,6 +263,10 @@ pub struct Relay {
     pub weight: f64,
     /// Weight of the cross-entropy on the proxy's answers. Default: 1.
     pub ce: f64,
+    /// With `guard = "confidence"`, the least probability of an answer's tokens, as their geometric mean. Default: 0.9
+    /// (chosen on validation data).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
 }
 
 /// The first round with a relay set, from 1.
@@ -424,6 +286,8 @@ pub enum Guard {
     None,
     /// Only in domains where the proxy's loss on labelled held-out data is below the receiver's.
     DualMinCe,
+    /// Only answers that the proxy is sure of.
+    Confidence,
 }
 
 /// How every side comes by the relay prompts.
@@ -435,9 +299,3 @@ pub enum Delivery {
     /// The cloud sends them (bytes are charged).
     Send,
 }
-
-mod proxy_relay;
-mod read;
-
-pub use proxy_relay::ProxyRelay;
-pub(crate) use read::{read, unknown_model};

@@ -3,7 +3,6 @@
 use crate::coordination::Coordination;
 use crate::data::{Corpus, Portion, Split};
 use crate::evaluation::Every;
-use crate::method::{Method, Relay, Steps};
 use crate::models::Init;
 use crate::scenario::Scenario;
 
@@ -98,32 +97,15 @@ impl Scenario {
     }
 
     fn shrink_method(&mut self) {
-        let shrink = |steps: &mut Steps| {
+        let method = self.method.table_mut();
+        for steps in method.steps_mut() {
             steps.tune = steps.tune.min(STEPS);
             steps.mutual = steps.mutual.min(STEPS);
-        };
-        let shrink_relay = |relay: &mut Relay| {
+        }
+        if let Some(relay) = method.relay_mut() {
             relay.prompts = relay.prompts.min(RELAY_PROMPTS);
             relay.from_round.device = relay.from_round.device.min(ROUNDS as u32);
             relay.from_round.cloud = relay.from_round.cloud.min(ROUNDS as u32);
-        };
-        match &mut self.method {
-            Method::ZeroShot(_) => {}
-            Method::Standalone(method) => {
-                shrink(&mut method.device_steps);
-                shrink(&mut method.cloud_steps);
-            }
-            Method::FedAvg(method) => shrink(&mut method.device_steps),
-            Method::CoPlms(method) => {
-                shrink(&mut method.device_steps);
-                shrink(&mut method.cloud_steps);
-                method.relay.iter_mut().for_each(shrink_relay);
-            }
-            Method::ProxyRelay(method) => {
-                shrink(&mut method.device_steps);
-                shrink(&mut method.cloud_steps);
-                shrink_relay(&mut method.relay);
-            }
         }
         for model in self.models.values_mut() {
             if let Init::Distill(distill) = &mut model.init {

@@ -21,12 +21,26 @@
 //!
 //! [set]                                      # of every point, before the axes
 //! budget.rounds = 4
+//!
+//! [labels]                                   # names of an axis's values; default: the choice, or the value
+//! method = ["untrained", "averaged proxy"]
+//!
+//! [[replicate]]                              # more seeds, and what comes along: still the same points
+//! seeds = [4, 5, 6]
+//! [replicate.set]
+//! models.cloud.base = "pretrain:other-llm.toml"
+//!
+//! [[contrast]]                               # what `compare` says first, fixed before anything ran
+//! name    = "averaging over nothing"
+//! of      = "averaged proxy"
+//! against = ["untrained"]                    # of several the best, metric by metric
 //! ```
 //!
 //! Values are laid over the scenario as a file that `extends` it would be: tables merge, choices replace whole.
 
 mod expand;
 mod read;
+mod study;
 mod value;
 
 use std::sync::Arc;
@@ -40,6 +54,8 @@ use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Place, SourceText, Table};
 use crate::overrides::set;
 
+pub use study::{Contrast, Replicate};
+
 /// More combinations than this are not even counted out (chosen: a day of runs of a tenth of a second).
 pub const MOST_COMBINATIONS: usize = 1_000_000;
 
@@ -50,14 +66,16 @@ pub struct Sweep {
     pub name: String,
     /// The scenario's path as written, relative to the sweep's file.
     pub scenario: String,
-    /// Seeds of every combination; none: the scenario's own.
-    pub seeds: Vec<u64>,
+    /// Seeds of every combination, with what comes along; no seed: the scenario's own.
+    pub replicates: Vec<Replicate>,
     /// What the table is sorted by, if anything.
     pub goal: Option<Goal>,
     /// Which combinations are run.
     pub search: Search,
     /// What bounds the work.
     pub limits: Limits,
+    /// Differences that were fixed beforehand.
+    pub contrasts: Vec<Contrast>,
     /// Of every point, before the axes.
     set: Vec<Assignment>,
     /// Dimensions of the grid: `[axes]`, then `[[together]]`.
@@ -140,7 +158,7 @@ pub struct Point {
     pub axes: Vec<Assignment>,
     /// The seed, if the sweep names seeds.
     pub seed: Option<u64>,
-    /// Everything to change, `[set]` first and the seed last.
+    /// Everything to change: `[set]`, what comes along with the seed, the axes, the seed.
     pub assignments: Vec<Assignment>,
 }
 

@@ -1,5 +1,7 @@
 //! The words of the language: what each choice can be, and what is not there yet.
 
+use crate::method::Method;
+
 /// A table (or string) whose sub-table's name is the choice.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Choices {
@@ -13,12 +15,8 @@ pub(crate) struct Choices {
     pub plain: &'static [&'static str],
 }
 
-pub(crate) const METHOD: Choices = Choices {
-    what: "a method",
-    available: &["zero-shot", "standalone", "fedavg", "co-plms", "proxy-relay"],
-    planned: &["centralized", "fedap", "fedcollm", "fedmkt"],
-    plain: &[],
-};
+pub(crate) const METHOD: Choices =
+    Choices { what: "a method", available: Method::NAMES, planned: &["fedmkt"], plain: &[] };
 
 pub(crate) const COORDINATION: Choices =
     Choices { what: "a coordination", available: &["sync", "buffered", "async"], planned: &[], plain: &[] };

@@ -68,7 +68,7 @@ impl Job {
             Self::Cloud { task, state, updates } => {
                 let updates = stale::rebase(lab, method, &state, updates);
                 let folded = method.fold(lab, state, &updates);
-                Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded)))
+                Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded, &updates)))
             }
             Self::Score(subject) => Outcome::Score(score(lab, &subject.model, &subject.values)),
         }

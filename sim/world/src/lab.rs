@@ -465,18 +465,20 @@ fn billed_shape(billed: &written::Billed, adapter: Option<&written::Adapter>) ->
 }
 
 fn align_spec(method: &method::Method) -> AlignSpec {
-    let method::Method::CoPlms(co_plms) = method else { return AlignSpec::default() };
+    let Some(method::Alignment { align, fallback, vocab }) = method.table().alignment() else {
+        return AlignSpec::default();
+    };
     AlignSpec {
-        align: match co_plms.saml.align {
+        align: match align {
             method::Align::Bytes => Align::Bytes,
             method::Align::Dtw => Align::Dtw,
         },
-        vocab: match co_plms.saml.vocab {
+        vocab: match vocab {
             method::VocabularyMap::Equal => Vocab::Equal,
             method::VocabularyMap::FirstToken => Vocab::FirstToken,
             method::VocabularyMap::Edit => Vocab::Edit,
         },
-        fallback: match co_plms.saml.fallback {
+        fallback: match fallback {
             method::Fallback::Off => Fallback::Off,
             method::Fallback::Target => Fallback::Target,
             method::Fallback::Fate => Fallback::Fate,

@@ -8,18 +8,28 @@
 //! |----------------|--------|
 //! | `zero_shot.rs` | the bases as they are |
 //! | `standalone.rs`| every party alone |
+//! | `centralized.rs`| everybody's data at the cloud |
 //! | `fedavg.rs`    | federated averaging of adapters |
+//! | `fedap.rs`     | the same of bottleneck adapters |
+//! | `fedcollm.rs`  | one SLM on all devices, and mutual learning with the LLM at the cloud |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
 //! | `proxy_relay.rs`| relay distillation from an averaged proxy, and nothing else |
+//! | `travelling.rs`| the adapter that is sent down, brought back and averaged |
+//! | `mutual.rs`    | steps of mutual learning between a student and the travelling model |
 //! | `relay.rs`     | the relay set: prompts and answers that the proxy makes itself |
 //! | `training.rs`  | what all of them share: batches, learning rate, plain tuning |
 
+pub mod centralized;
 pub mod co_plms;
+pub mod fedap;
 pub mod fedavg;
+pub mod fedcollm;
+pub(crate) mod mutual;
 pub mod proxy_relay;
 pub(crate) mod relay;
 pub mod standalone;
 pub(crate) mod training;
+pub(crate) mod travelling;
 pub mod zero_shot;
 
 use crate::lab::Lab;
@@ -48,6 +58,13 @@ pub struct DeviceTask {
     pub progress: f64,
 }
 
+impl DeviceTask {
+    /// Path of the streams of this work.
+    pub fn path(&self) -> String {
+        format!("device/{}/round/{}", self.device, self.round)
+    }
+}
+
 /// What a device made of a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceOutcome {
@@ -68,6 +85,13 @@ pub struct CloudTask {
     pub round: u32,
     /// Share of the budget that is behind the run, 0 to 1.
     pub progress: f64,
+}
+
+impl CloudTask {
+    /// Path of the streams of this work.
+    pub fn path(&self) -> String {
+        format!("cloud/round/{}", self.round)
+    }
 }
 
 /// What the cloud made of a round.
@@ -183,8 +207,8 @@ pub trait Method: Debug + Send + Sync {
         cloud
     }
 
-    /// What the cloud does after the fold.
-    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State) -> CloudOutcome {
+    /// What the cloud does after the fold of these updates.
+    fn cloud_work(&self, _lab: &Lab, _task: &CloudTask, state: State, _updates: &[Update]) -> CloudOutcome {
         CloudOutcome { state, trained: Vec::new(), relay: None }
     }
 
@@ -225,10 +249,19 @@ pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
     Ok(match &lab.scenario().method {
         Written::ZeroShot(table) => Box::new(zero_shot::ZeroShot::new(table)),
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
+        Written::Centralized(table) => Box::new(centralized::Centralized::new(table)),
         Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
+        Written::FedAp(table) => Box::new(fedap::FedAp::new(table)),
+        Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
+}
+
+/// Models as they start: each with the fresh adapter that follows from the run's seed.
+pub(crate) fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State {
+    let one = |name: &str| (name.to_owned(), lab.model(name).fresh(lab.scenario().seed));
+    models.into_iter().map(one).collect()
 }
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.

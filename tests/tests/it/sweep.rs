@@ -113,9 +113,70 @@ fn a_comparison_names_what_differs_and_pairs_the_seeds() {
             assert!(metric["p_holm"].as_f64() >= metric["p"].as_f64(), "{metric}");
         }
     }
+    let by_method: Vec<_> =
+        compared["groups"].as_array().unwrap().iter().map(|group| &group["name"]).collect();
+    assert_eq!(by_method, ["co-plms", "standalone", "fedavg"], "as the file has them");
+    let turned = json(&output(cotune().args(["compare", folder, "--json", "--baseline", "fedavg"])));
+    assert!(turned["comparisons"].as_array().unwrap().iter().all(|one| one["baseline"] == "fedavg"));
+    let unknown = output(cotune().args(["compare", folder, "--baseline", "fedprox"]));
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        unknown.status.code() == Some(2) && told.contains("write one of: co-plms; standalone; fedavg"),
+        "{told}"
+    );
     assert_eq!(output(cotune().args(["compare", folder, "--fail-on-diff"])).status.code(), Some(4));
     let point = begun(Path::new(folder))[0].0.clone();
     let point = format!("{folder}/points/{point}");
     let same = output(cotune().args(["compare", &point, &point, "--fail-on-diff"]));
     assert_eq!(same.status.code(), Some(0), "{}", String::from_utf8_lossy(&same.stderr));
+}
+
+/// Two seeds of three methods, with quality written in by hand: contrasts take the best of the others, metric by metric.
+#[test]
+fn a_contrast_is_against_the_best_of_the_others() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("study.toml");
+    let shipped = fs::read_to_string(shipped()).unwrap();
+    let scenario = workspace().join("scenarios/quickstart.toml");
+    let text = shipped.replace("\"../quickstart.toml\"", &format!("{scenario:?}"));
+    let contrast = "[[contrast]]\nname = \"c\"\nof = \"co-plms\"\nagainst = [\"standalone\", \"fedavg\"]\n";
+    fs::write(&file, format!("{text}\n{contrast}")).unwrap();
+    let mut command = cotune();
+    command
+        .arg("sweep")
+        .arg(&file)
+        .args(["--smoke", "--no-train", "--json", "-q"])
+        .current_dir(folder.path());
+    let swept = json(&output(&mut command));
+    let swept = folder.path().join(swept["folder"].as_str().unwrap());
+    // (Rouge-L, exact match) of seeds 1 and 2.
+    let quality = [
+        ("co-plms", [(50.0, 30.0), (54.0, 33.0)]),
+        ("standalone", [(40.0, 31.0), (46.0, 32.0)]),
+        ("fedavg", [(44.0, 10.0), (46.0, 12.0)]),
+    ];
+    let lock: Value = serde_json::from_slice(&fs::read(swept.join("sweep.lock.json")).unwrap()).unwrap();
+    for point in lock["points"].as_array().unwrap() {
+        let path = swept.join("points").join(point["id"].as_str().unwrap()).join("summary.json");
+        let mut summary: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let of = quality.iter().find(|(label, _)| point["labels"][0] == *label).unwrap().1;
+        let (rouge, exact) = of[point["seed"].as_u64().unwrap() as usize - 1];
+        summary["metrics"]["cloud.rouge-l"] = rouge.into();
+        summary["metrics"]["cloud.exact-match"] = exact.into();
+        fs::write(&path, summary.to_string()).unwrap();
+    }
+    let compared = json(&output(cotune().arg("compare").arg(&swept).arg("--json")));
+    let metrics = compared["contrasts"][0]["metrics"].as_array().unwrap();
+    let told: Vec<_> = metrics
+        .iter()
+        .map(|one| {
+            (
+                one["metric"].as_str().unwrap(),
+                one["against"].as_str().unwrap(),
+                one["difference"].as_f64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [("cloud.rouge-l", "fedavg", 7.0), ("cloud.exact-match", "standalone", 0.0)]);
+    assert!((metrics[0]["relative"].as_f64().unwrap() - 7.0 / 45.0).abs() < 1e-12);
 }

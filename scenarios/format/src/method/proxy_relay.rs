@@ -1,7 +1,7 @@
 //! `[method.proxy-relay]`.
 
 use super::read::{Models, aggregate, optimizer, relay, steps, two_models};
-use super::{Aggregate, Optimizer, Relay, Steps};
+use super::{Aggregate, Optimizer, Relay, Steps, Table};
 use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,43 @@ pub struct ProxyRelay {
     pub aggregate: Aggregate,
 }
 
+impl Table for ProxyRelay {
+    fn cloud_model(&self) -> Option<&str> {
+        Some(&self.cloud)
+    }
+
+    fn proxy_model(&self) -> Option<&str> {
+        Some(&self.proxy)
+    }
+
+    fn trains<'a>(&'a self, edge: &[&'a str]) -> Vec<&'a str> {
+        let cloud = Some(self.cloud.as_str()).filter(|_| self.cloud_steps.tune > 0);
+        edge.iter().copied().chain([self.proxy.as_str()]).chain(cloud).collect()
+    }
+
+    fn reads_public(&self) -> Option<&'static str> {
+        (self.cloud_steps.tune > 0).then_some("the cloud learns")
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        Some(&self.relay)
+    }
+
+    fn optimizer(&self) -> Option<&Optimizer> {
+        Some(&self.optimizer)
+    }
+
+    fn steps_mut(&mut self) -> Vec<&mut Steps> {
+        vec![&mut self.device_steps, &mut self.cloud_steps]
+    }
+
+    fn relay_mut(&mut self) -> Option<&mut Relay> {
+        Some(&mut self.relay)
+    }
+}
+
 pub(super) fn read(view: View, models: &Models) -> Option<ProxyRelay> {
-    let (cloud, proxy) = two_models(&view, models);
+    let (cloud, proxy) = two_models(&view, models, "proxy");
     let device_steps = steps(&view, "device_steps", Steps { tune: 40, mutual: 0 }, &["tune"]);
     let cloud_steps = steps(&view, "cloud_steps", Steps { tune: 40, mutual: 0 }, &["tune"]);
     let batch = view.count("batch", 1).or(16);

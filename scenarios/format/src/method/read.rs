@@ -11,47 +11,43 @@ use crate::words;
 pub(crate) fn read(root: &View, models: Option<&[&str]>) -> Option<Method> {
     let (name, view) = root.choice("method", &words::METHOD).required(root.problems)?;
     let models = Models(models);
-    match name {
-        "zero-shot" => {
-            let method =
-                ZeroShot { cloud: models.if_there(&view, "cloud"), proxy: models.if_there(&view, "proxy") };
-            view.finish();
-            Some(Method::ZeroShot(method))
-        }
-        "standalone" => Some(Method::Standalone(standalone(view, &models))),
-        "fedavg" => fedavg(view, &models).map(Method::FedAvg),
-        "proxy-relay" => proxy_relay::read(view, &models).map(|method| Method::ProxyRelay(Box::new(method))),
-        _ => co_plms(view, &models).map(|method| Method::CoPlms(Box::new(method))),
-    }
+    Method::read(name, view, &models)
 }
 
 /// The names in `[models]`.
 pub(super) struct Models<'a>(Option<&'a [&'a str]>);
 
 impl Models<'_> {
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.is_none_or(|names| names.contains(&name))
     }
 
     /// The model that `key` names, or else the model called as the key.
-    fn named(&self, view: &View, key: &'static str) -> Option<String> {
-        match view.string(key, &format!("{key:?}")).optional() {
+    pub(super) fn named(&self, view: &View, key: &'static str) -> Option<String> {
+        self.named_or(view, key, key)
+    }
+
+    /// The model that `key` names, or else the model called `default`.
+    pub(super) fn named_or(&self, view: &View, key: &'static str, default: &str) -> Option<String> {
+        match view.string(key, &format!("{default:?}")).optional() {
             Some(name) => self.check(view, key, name),
             None if view.has(key) => None,
-            None if self.has(key) => Some(key.to_owned()),
+            None if self.has(default) => Some(default.to_owned()),
             None => {
-                let message = format!("`{}` needs a model for `{key}`, and none is called so", view.path);
+                let called = if key == default { "so".to_owned() } else { format!("`{default}`") };
+                let message =
+                    format!("`{}` needs a model for `{key}`, and none is called {called}", view.path);
                 let error =
                     Diagnostic::new(codes::UNKNOWN_MODEL, message).label(view.at.clone(), "which one?");
-                view.problems
-                    .add(error.help(format!("write [models.{key}], or name another with {key} = …")));
+                let help = format!("write [models.{default}], or name another with {key} = …");
+                view.problems.add(error.help(help));
                 None
             }
         }
     }
 
     /// The same, and none where nothing is named and no model is called as the key.
-    fn if_there(&self, view: &View, key: &'static str) -> Option<String> {
+    pub(super) fn if_there(&self, view: &View, key: &'static str) -> Option<String> {
         match view.string(key, &format!("{key:?}")).optional() {
             Some(name) => self.check(view, key, name),
             None => self.has(key).then(|| key.to_owned()),
@@ -74,38 +70,8 @@ pub(crate) fn unknown_model(name: &str, models: &[&str]) -> Diagnostic {
     Diagnostic::new(codes::UNKNOWN_MODEL, format!("there is no model `{name}`")).help(help)
 }
 
-fn standalone(view: View, models: &Models) -> Standalone {
-    // true: the model called `cloud`; false: none; a string: that model.
-    let cloud = |node: &Node, path: &str| match &node.value {
-        Value::Boolean(false) => Some(None),
-        Value::Boolean(true) => models.named_as(&view, node, "cloud"),
-        Value::String(name) => models.named_as(&view, node, name),
-        _ => {
-            view.problems.add(
-                reader::word::<()>(node, path, &[("cloud", ())])
-                    .err()?
-                    .help("write cloud = true or cloud = false"),
-            );
-            None
-        }
-    };
-    let default = models.has("cloud").then(|| "cloud".to_owned());
-    let method = Standalone {
-        cloud: view
-            .part("cloud", "true", || Shape::AnyOf(vec![Shape::Truth, Shape::Text]), cloud)
-            .or(default),
-        public: view.boolean("public").or(false),
-        device_steps: steps(&view, "device_steps", Steps { tune: 40, mutual: 0 }, &["tune"]),
-        cloud_steps: steps(&view, "cloud_steps", Steps { tune: 40, mutual: 0 }, &["tune"]),
-        batch: view.count("batch", 1).or(16),
-        optimizer: optimizer(&view),
-    };
-    view.finish();
-    method
-}
-
 impl Models<'_> {
-    fn named_as(&self, view: &View, node: &Node, name: &str) -> Option<Option<String>> {
+    pub(super) fn named_as(&self, view: &View, node: &Node, name: &str) -> Option<Option<String>> {
         if self.has(name) {
             return Some(Some(name.to_owned()));
         }
@@ -115,62 +81,22 @@ impl Models<'_> {
     }
 }
 
-fn fedavg(view: View, models: &Models) -> Option<FedAvg> {
-    #[derive(Clone, Copy)]
-    enum On {
-        Proxy,
-        Edge,
-    }
-    let on = view.word("on", &[("proxy", On::Proxy), ("edge", On::Edge)]).required(view.problems);
-    let on = match on {
-        Some(On::Proxy) => models.named(&view, "proxy").map(Averaged::Proxy),
-        Some(On::Edge) => Some(Averaged::Edge),
-        None => {
-            models.if_there(&view, "proxy");
-            None
-        }
-    };
-    let device_steps = steps(&view, "device_steps", Steps { tune: 40, mutual: 0 }, &["tune"]);
-    let batch = view.count("batch", 1).or(16);
-    let optimizer = optimizer(&view);
-    let aggregate = aggregate(&view);
-    view.finish();
-    Some(FedAvg { on: on?, device_steps, batch, optimizer, aggregate })
-}
-
-/// The cloud's model and the proxy, which are not the same.
-pub(super) fn two_models(view: &View, models: &Models) -> (Option<String>, Option<String>) {
+/// The cloud's model and, under another key, a small one that is not the same.
+pub(super) fn two_models(
+    view: &View,
+    models: &Models,
+    small: &'static str,
+) -> (Option<String>, Option<String>) {
     let cloud = models.named(view, "cloud");
-    let proxy = models.named(view, "proxy");
+    let proxy = models.named_or(view, small, "proxy");
     if cloud.is_some() && cloud == proxy {
+        let small_one = if small == "proxy" { "the proxy".to_owned() } else { format!("`{small}`") };
         let message =
-            format!("the cloud's model and the proxy are both `{}`", cloud.as_deref().unwrap_or_default());
-        let error = Diagnostic::new(codes::CONFLICT, message).label(view.place("proxy"), "the same model");
-        view.problems.add(error.help("give the proxy a table of its own in [models]"));
+            format!("the cloud's model and {small_one} are both `{}`", cloud.as_deref().unwrap_or_default());
+        let error = Diagnostic::new(codes::CONFLICT, message).label(view.place(small), "the same model");
+        view.problems.add(error.help(format!("give {small_one} a table of its own in [models]")));
     }
     (cloud, proxy)
-}
-
-fn co_plms(view: View, models: &Models) -> Option<CoPlms> {
-    let (cloud, proxy) = two_models(&view, models);
-    const DST: &[(&str, DomainTuning)] = &[
-        ("both", DomainTuning::Both),
-        ("slm", DomainTuning::Slm),
-        ("proxy", DomainTuning::Proxy),
-        ("domain-adapter", DomainTuning::DomainAdapter),
-        ("off", DomainTuning::Off),
-    ];
-    let dst = view.word("dst", DST).or(DomainTuning::Both);
-    let device_steps = steps(&view, "device_steps", Steps { tune: 20, mutual: 20 }, &["tune", "mutual"]);
-    let cloud_steps = steps(&view, "cloud_steps", Steps { tune: 0, mutual: 40 }, &["mutual"]);
-    let batch = view.count("batch", 1).or(16);
-    let optimizer = optimizer(&view);
-    let saml = saml(view.table_or_empty("saml"));
-    let relay = view.table("relay").optional().map(relay);
-    let aggregate = aggregate(&view);
-    view.finish();
-    let (cloud, proxy) = (cloud?, proxy?);
-    Some(CoPlms { cloud, proxy, dst, device_steps, cloud_steps, batch, optimizer, saml, relay, aggregate })
 }
 
 /// Steps of the kinds that the party takes; 0 turns a kind off.
@@ -293,8 +219,8 @@ pub(super) fn optimizer(view: &View) -> Optimizer {
     Optimizer::AdamW(adamw)
 }
 
-fn saml(view: View) -> Saml {
-    let align = view.word("align", &[("bytes", Align::Bytes), ("dtw", Align::Dtw)]).or(Align::Bytes);
+/// How rows and tokens are matched: `align`, `fallback` and `vocab` of a table, whose default goes with `align`.
+pub(super) fn alignment(view: &View, default: Align) -> Alignment {
     const FALLBACKS: &[(&str, Fallback)] =
         &[("off", Fallback::Off), ("target", Fallback::Target), ("fate", Fallback::Fate)];
     const MAPS: &[(&str, VocabularyMap)] = &[
@@ -302,84 +228,44 @@ fn saml(view: View) -> Saml {
         ("equal", VocabularyMap::Equal),
         ("edit", VocabularyMap::Edit),
     ];
-    const DIVERGENCES: &[(&str, Divergence)] =
-        &[("forward", Divergence::Forward), ("reverse", Divergence::Reverse), ("jsd", Divergence::Jsd)];
+    let align = view.word("align", &[("bytes", Align::Bytes), ("dtw", Align::Dtw)]).or(default);
     let map = match align {
         Align::Bytes => VocabularyMap::FirstToken,
         Align::Dtw => VocabularyMap::Edit,
     };
-    let updates = &[("simultaneous", Update::Simultaneous), ("alternating", Update::Alternating)];
-    let combine = view.choice("combine", &words::COMBINE).optional().and_then(combine);
-    let saml = Saml {
-        align,
-        fallback: view.word("fallback", FALLBACKS).or(Fallback::Off),
-        vocab: view.word("vocab", MAPS).or(map),
-        top_k: view.count("top_k", 1).or(16),
-        rest: view.boolean("rest").or(false),
-        temperature: view.number("temperature", Bound::Positive).or(1.0),
-        kl: view.word("kl", DIVERGENCES).or(Divergence::Forward),
-        combine: combine.unwrap_or(Combine::Additive),
-        update: view.word("update", updates).or(Update::Simultaneous),
-        weight: weights(view.table_or_empty("weight")),
-        data: view
-            .word("data", &[("private", SamlData::Private), ("public", SamlData::Public)])
-            .or(SamlData::Private),
-    };
-    if view.has("weight") && matches!(saml.combine, Combine::Convex { .. }) {
-        let message = format!("`{}.weight` has no meaning beside combine.convex", view.path);
-        let error = Diagnostic::new(codes::CONFLICT, message).label(view.key_place("weight"), "not used");
-        view.problems.add(
-            error
-                .label(view.key_place("combine"), "one λ for all")
-                .help("remove `weight`, or write combine = \"additive\""),
-        );
-    }
-    view.finish();
-    saml
+    let fallback = view.word("fallback", FALLBACKS).or(Fallback::Off);
+    Alignment { align, fallback, vocab: view.word("vocab", MAPS).or(map) }
 }
 
-fn combine((name, view): (&str, View)) -> Option<Combine> {
-    let combine = match name {
-        "convex" => {
-            let lambda = view.number("convex", Bound::Fraction).required(view.problems);
-            lambda.map(|lambda| Combine::Convex { lambda })
-        }
-        _ => Some(Combine::Additive),
-    };
-    view.finish();
-    combine
-}
-
-fn weights(view: View) -> SamlWeights {
-    let weight = |key, default| view.number(key, Bound::NonNegative).or(default);
-    let weights = SamlWeights {
-        proxy_to_edge: weight("proxy_to_edge", 0.5),
-        edge_to_proxy: weight("edge_to_proxy", 0.1),
-        proxy_to_cloud: weight("proxy_to_cloud", 1.0),
-        cloud_to_proxy: weight("cloud_to_proxy", 0.1),
-    };
-    view.finish();
-    weights
-}
+/// Least confidence of a relay answer under `guard = "confidence"`.
+const CONFIDENCE: f64 = 0.9;
 
 pub(super) fn relay(view: View) -> Relay {
     let start = view.table_or_empty("from_round");
     let from_round =
         RelayStart { device: start.count("device", 1).or(3), cloud: start.count("cloud", 1).or(2) };
     start.finish();
+    const GUARDS: &[(&str, Guard)] =
+        &[("none", Guard::None), ("dual-min-ce", Guard::DualMinCe), ("confidence", Guard::Confidence)];
+    let guard = view.word("guard", GUARDS).or(Guard::None);
+    let confidence = view.number("confidence", Bound::BelowOne).optional();
+    if confidence.is_some() && guard != Guard::Confidence {
+        let message = format!("`{}.confidence` has no meaning without guard = \"confidence\"", view.path);
+        let error = Diagnostic::new(codes::CONFLICT, message).label(view.key_place("confidence"), "not used");
+        view.problems.add(error.help("remove it, or write guard = \"confidence\""));
+    }
     let relay = Relay {
         prompts: view.count("prompts", 1).or(256),
         batch: view.count("batch", 1).or(16),
         max_tokens: view.count("max_tokens", 1).or(48),
         from_round,
-        guard: view
-            .word("guard", &[("none", Guard::None), ("dual-min-ce", Guard::DualMinCe)])
-            .or(Guard::None),
+        guard,
         delivery: view
             .word("delivery", &[("resample", Delivery::Resample), ("send", Delivery::Send)])
             .or(Delivery::Resample),
         weight: view.number("weight", Bound::NonNegative).or(1.0),
         ce: view.number("ce", Bound::NonNegative).or(1.0),
+        confidence: (guard == Guard::Confidence).then_some(confidence.unwrap_or(CONFIDENCE)),
     };
     view.finish();
     relay

@@ -49,10 +49,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("fault.0.cloud_restart.at", "When the cloud stops."),
     ("fault.0.cloud_restart.outage", "How long it cannot be reached."),
     ("fault.0.corrupt.factor", "With `how = \"scale\"`: the factor, not 0. Default: 100 (chosen)."),
-    (
-        "method.fedavg.proxy",
-        "The model that is shared, with `on = \"proxy\"`. Default: the model called `proxy`.",
-    ),
+    ("*.proxy", "The model that is shared, with `on = \"proxy\"`. Default: the model called `proxy`."),
     ("*.adamw.beta1", "The first of `betas` alone."),
     ("*.adamw.beta2", "The second of `betas` alone."),
     ("*.lognormal.p95", "What 95 of a hundred stay below: says how wide the distribution is."),
@@ -72,6 +69,17 @@ const OTHERS: &[(&str, &str)] = &[
     ("together.0", "Dotted paths and lists of one length."),
     ("skip", "Combinations to leave out: those with all of these values; a list means any of its values."),
     ("skip.0", "Dotted paths and values."),
+    (
+        "labels",
+        "Names of an axis's values, one for each: a dotted path and a list of names. Default: the choice, or the value.",
+    ),
+    ("replicate", "More seeds, and what comes along with them: still the same points."),
+    ("replicate.0.seeds", "The seeds."),
+    ("replicate.0.set", "Changes of these runs, before the axes."),
+    ("contrast", "Differences that `compare` says first, fixed before anything ran."),
+    ("contrast.0.name", "What it is called."),
+    ("contrast.0.of", "The label of the points that are held against others."),
+    ("contrast.0.against", "The labels of those others; of several the best, metric by metric."),
     ("set", "Changes of every run, before the axes."),
     ("limits", "What bounds the work."),
     ("limits.jobs", "Runs at once. Default: 1."),
@@ -90,12 +98,14 @@ impl Docs {
 
     /// What the key at a path means.
     pub fn of(&self, path: &str) -> Option<String> {
-        let is_it =
-            |other: &str| other == path || other.strip_prefix('*').is_some_and(|end| path.ends_with(end));
-        if let Some((_, doc)) = OTHERS.iter().find(|(other, _)| is_it(other)) {
+        if let Some((_, doc)) = OTHERS.iter().find(|(other, _)| *other == path) {
             return Some((*doc).to_owned());
         }
-        self.find(path)?.1.map(|doc| plain(&doc)).filter(|doc| !doc.is_empty())
+        let found =
+            self.find(path).and_then(|(_, doc)| doc).map(|doc| plain(&doc)).filter(|doc| !doc.is_empty());
+        let ends_so = |other: &str| other.strip_prefix('*').is_some_and(|end| path.ends_with(end));
+        let other = || OTHERS.iter().find(|(other, _)| ends_so(other)).map(|(_, doc)| (*doc).to_owned());
+        found.or_else(other)
     }
 
     /// What a word at a path means; empty where the word says it all.

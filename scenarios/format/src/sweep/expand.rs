@@ -14,17 +14,19 @@ impl Sweep {
         if let Search::Random { points, seed } = self.search {
             combinations = draw(combinations, points, seed);
         }
-        let seeds: Vec<Option<u64>> = match &self.seeds[..] {
-            [] => vec![None],
-            seeds => seeds.iter().copied().map(Some).collect(),
+        let replicates: Vec<(Option<u64>, &[Assignment])> = match &self.replicates[..] {
+            [only] if only.seeds.is_empty() => vec![(None, &[])],
+            all => {
+                all.iter().flat_map(|one| one.seeds.iter().map(|seed| (Some(*seed), &one.set[..]))).collect()
+            }
         };
         let of = |(number, axes): (usize, Vec<Assignment>)| {
-            let point = move |seed: &Option<u64>| {
+            let point = |(seed, along): &(Option<u64>, &[Assignment])| {
                 let seeded = seed.map(Assignment::seed);
-                let assignments = self.set.iter().chain(&axes).cloned().chain(seeded).collect();
+                let assignments = self.set.iter().chain(*along).chain(&axes).cloned().chain(seeded).collect();
                 Point { combination: number, axes: axes.clone(), seed: *seed, assignments }
             };
-            seeds.iter().map(point).collect::<Vec<_>>()
+            replicates.iter().map(point).collect::<Vec<_>>()
         };
         combinations.into_iter().enumerate().flat_map(of).collect()
     }
@@ -43,7 +45,7 @@ impl Skip {
     fn holds(&self, axes: &[Assignment]) -> bool {
         self.conditions.iter().all(|(key, values)| {
             let has = |assigned: &Assignment| {
-                assigned.key == *key && values.iter().any(|named| value::is_meant(&assigned.node, named))
+                assigned.key == *key && values.iter().any(|named| value::is_meant(assigned, named))
             };
             axes.iter().any(has)
         })

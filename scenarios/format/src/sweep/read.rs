@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Assignment, Axis, Goal, Limits, MOST_COMBINATIONS, Search, Skip, Sweep, expand, value};
+use super::{Assignment, Axis, Goal, Limits, MOST_COMBINATIONS, Search, Skip, Sweep, expand, study, value};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::usable_name;
@@ -41,10 +41,7 @@ pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
     let seeds = root
         .list("seeds", "[1, 2, 3]", || Shape::Whole { least: 0 }, |node, path| whole::<u64>(node, path, 0))
         .or(Vec::new());
-    if let Some(twice) = seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
-        let error = Diagnostic::new(codes::CONFLICT, format!("the seed {} is listed twice", twice.1));
-        problems.add(error.label(root.place("seeds"), "twice").help("list every seed once"));
-    }
+    let replicates = study::replicates(&root, seeds);
     let goal = root.table("goal").optional().and_then(goal);
     let search = root.choice("search", &SEARCH).optional().map_or(Some(Search::Grid), search);
     let set = root.table("set").optional().map_or(Vec::new(), |view| assignments(&view));
@@ -55,7 +52,18 @@ pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
             .collect()
     });
     axes.extend(root.tables("together").iter().filter_map(together));
+    if let Some(labels) = root.table("labels").optional() {
+        study::label(&labels, &mut axes);
+    }
     let keys: Vec<String> = axes.iter().flat_map(|axis| &axis.steps[0]).map(|one| one.key.clone()).collect();
+    let replicated = replicates.iter().flat_map(|one| &one.set).map(|one| one.key.clone());
+    for key in replicated.collect::<std::collections::BTreeSet<_>>() {
+        if let Some(axis) = keys.iter().find(|axis| **axis == key || axis.starts_with(&format!("{key}."))) {
+            let message = format!("`{key}` of [[replicate]] is what the axis `{axis}` varies");
+            let error = Diagnostic::new(codes::CONFLICT, message).label(root.key_place("axes"), "an axis");
+            problems.add(error.help("a replicate sets what no axis does"));
+        }
+    }
     for (at, key) in keys.iter().enumerate() {
         let both = |other: &&String| **other == *key || other.starts_with(&format!("{key}."));
         if let Some(other) =
@@ -67,6 +75,7 @@ pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
         }
     }
     let skips = root.tables("skip").iter().map(|view| skip(view, &keys)).collect();
+    let contrasts = study::contrasts(&root, &axes);
     let limits = limits(root.table_or_empty("limits"));
     if expand::size(&axes).is_none_or(|size| size > MOST_COMBINATIONS) {
         let message = format!("the axes have more than {MOST_COMBINATIONS} combinations");
@@ -74,7 +83,18 @@ pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
         problems.add(error.help("leave out values, or walk some of them side by side with [[together]]"));
     }
     root.finish();
-    Some(Sweep { name: name?, scenario: scenario?, seeds, goal, search: search?, limits, set, axes, skips })
+    Some(Sweep {
+        name: name?,
+        scenario: scenario?,
+        replicates,
+        goal,
+        search: search?,
+        limits,
+        contrasts,
+        set,
+        axes,
+        skips,
+    })
 }
 
 fn goal(view: View) -> Option<Goal> {
@@ -122,7 +142,7 @@ fn limits(view: View) -> Limits {
 }
 
 /// `[set]`: every entry is laid over the scenario where its path says.
-fn assignments(view: &View) -> Vec<Assignment> {
+pub(super) fn assignments(view: &View) -> Vec<Assignment> {
     let one = |entry: &Entry| {
         let (key, path) = path_of(view, "", entry)?;
         Some(assignment(key, path, entry, entry.node.clone(), value::short(&entry.node)))
@@ -131,7 +151,7 @@ fn assignments(view: &View) -> Vec<Assignment> {
 }
 
 /// The lists of `[axes]` or `[[together]]`: tables on the way to a list are parts of its path.
-fn lists(view: &View) -> Vec<Vec<Assignment>> {
+pub(super) fn lists(view: &View) -> Vec<Vec<Assignment>> {
     let mut found = Vec::new();
     walk(view, "", view.entries(), &mut |key, path, entry| match &entry.node.value {
         Value::Array(values) if !values.is_empty() => {

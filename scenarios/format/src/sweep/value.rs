@@ -1,5 +1,6 @@
 //! Values as a person reads them: on one line, and in a few words.
 
+use super::Assignment;
 use crate::node::{Entry, Node, Value};
 use crate::reader::quoted;
 
@@ -40,7 +41,9 @@ pub(super) fn labels(values: &[Node]) -> Vec<String> {
     values.iter().zip(&shorts).map(whole).collect()
 }
 
-/// Whether a value of an axis is the one that `[[skip]]` names: equal, or a choice called by its name.
-pub(super) fn is_meant(value: &Node, named: &Node) -> bool {
-    toml(value) == toml(named) || matches!(&named.value, Value::String(name) if short(value) == *name)
+/// Whether a value of an axis is the one that `[[skip]]` names: equal, or called by its label or its choice's name.
+pub(super) fn is_meant(assigned: &Assignment, named: &Node) -> bool {
+    let value = &assigned.node;
+    let is_called = |name: &String| short(value) == *name || assigned.label == *name;
+    toml(value) == toml(named) || matches!(&named.value, Value::String(name) if is_called(name))
 }

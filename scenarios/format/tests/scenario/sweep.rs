@@ -123,3 +123,67 @@ fn axes_that_set_the_same_place_are_a_mistake() {
         "scenario = \"x\"\n[axes]\nmethod = [\"zero-shot\"]\n[[together]]\n\"method.fedavg.batch\" = [1]";
     assert!(sweep(text).expect_err("they overlap").to_string().contains("set the same place"));
 }
+
+const STUDY: &str = r#"
+scenario = "city-clinics.toml"
+seeds = [1, 2]
+[axes]
+coordination.sync.cohort = [8, 16]
+method = [{ fedavg = { on = "edge" } }, { fedavg = { on = "proxy" } }]
+[labels]
+method = ["own models", "one proxy"]
+[[replicate]]
+seeds = [3, 4, 5]
+[replicate.set]
+models.cloud.base = "zoo:llm-small"
+[[skip]]
+method = "own models"
+coordination.sync.cohort = 16
+[[contrast]]
+name    = "a shared model"
+of      = "one proxy"
+against = ["own models"]
+[set]
+coordination.sync.min_updates = 4
+"#;
+
+#[test]
+fn replicates_bring_their_seeds_and_bases_and_stay_the_same_point() {
+    let sweep = sweep(STUDY).unwrap_or_else(|found| panic!("{found}"));
+    let points = sweep.points();
+    assert_eq!(points.len(), 3 * 5);
+    let seeds: Vec<_> = points[..5].iter().map(|point| point.seed.unwrap()).collect();
+    assert_eq!(seeds, [1, 2, 3, 4, 5]);
+    assert!(points[..5].iter().all(|point| point.combination == points[0].combination));
+    assert_eq!(points[0].axes[1].label, "own models");
+    let base = |point: usize| {
+        let mut document = good();
+        document.assign(&points[point].assignments).unwrap_or_else(|found| panic!("{found}"));
+        document.check(&ZOO).unwrap_or_else(|found| panic!("{found}")).scenario.models["cloud"].base.clone()
+    };
+    assert_ne!(base(1), base(2));
+    assert_eq!(base(2), base(4));
+    let contrast = &sweep.contrasts[0];
+    assert_eq!((contrast.of.as_str(), &contrast.against[..]), ("one proxy", &["own models".to_owned()][..]));
+}
+
+#[test]
+fn a_study_that_does_not_add_up_is_refused_where_it_says_so() {
+    for (right, wrong, words) in [
+        ("[\"own models\", \"one proxy\"]", "[\"own models\"]", "`method` has 2 values and 1 labels"),
+        ("\"own models\", \"one proxy\"", "\"one proxy\", \"one proxy\"", "is no label of its own"),
+        ("[labels]\nmethod", "[labels]\nmetod", "no axis is called `metod`"),
+        ("seeds = [3, 4, 5]", "seeds = [2, 4]", "the seed 2 is listed twice"),
+        (
+            "models.cloud.base = \"zoo:llm-small\"",
+            "coordination.sync.cohort = 4",
+            "a replicate sets what no axis does",
+        ),
+        ("of      = \"one proxy\"", "of      = \"one prxy\"", "did you mean `one proxy`?"),
+        ("against = [\"own models\"]", "against = \"own models\"", "`contrast.0.against` is a list"),
+    ] {
+        assert!(STUDY.contains(right), "{right}");
+        let said = sweep(&STUDY.replace(right, wrong)).expect_err(words).to_string();
+        assert!(said.contains(words), "{words} is missing:\n{said}");
+    }
+}

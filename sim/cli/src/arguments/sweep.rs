@@ -63,8 +63,8 @@ pub struct Compare {
     /// Runs, each an id, the beginning of one, a path or `latest`; a sweep's folder is all its points.
     #[arg(required = true, value_name = "RUN")]
     pub which: Vec<String>,
-    /// What the others are compared with: a run, or the name of a group (`fedavg`) [default: the first].
-    #[arg(long, value_name = "RUN|GROUP")]
+    /// What the others are compared with: the name of a column [default: the first].
+    #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
     /// The folder of runs.
     #[arg(long, value_name = "DIR", default_value = "runs")]

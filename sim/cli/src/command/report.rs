@@ -5,7 +5,7 @@ use std::path::Path;
 use cotune_record::{run_directory, run_id};
 
 use crate::arguments::Report;
-use crate::command::sweep::page::{Layout, write_report};
+use crate::command::sweep::page::{is_sweep, write_report};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::results::Results;
@@ -15,7 +15,7 @@ use crate::talk;
 pub fn report(typed: &Report) -> Result<Exit, Failure> {
     let folder = Path::new(&typed.which.run);
     let folder = if folder.exists() { folder.to_owned() } else { typed.which.runs.join(folder) };
-    if Layout::path(&folder).is_file() {
+    if is_sweep(&folder) {
         let path = write_report(&folder, typed.output.as_deref())?;
         talk::print(format_args!("{}\n", path.display()))?;
         return Ok(Exit::Done);

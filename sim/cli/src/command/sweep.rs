@@ -1,5 +1,6 @@
 //! `cotune sweep`: read, expand, run what is missing, put the results side by side.
 
+mod lock;
 pub mod page;
 mod points;
 mod table;
@@ -24,6 +25,7 @@ use crate::stop::Stop;
 use crate::talk::{self, Talk};
 use crate::telemetry;
 
+pub use lock::{Lock, LockedContrast};
 use points::{Planned, State};
 
 /// Runs every point of a sweep that is missing.
@@ -53,7 +55,7 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     }
     fs::create_dir_all(folder.join("tables")).map_err(|error| Failure::file("create", &folder, error))?;
     write(&folder.join("sweep.toml"), text.as_bytes())?;
-    page::Layout::new(typed, &written, &planned).write(&folder)?;
+    Lock::new(typed, &written, &planned).write(&folder)?;
     let is_cut = run(typed, &written, &missing, talk)?;
 
     let results = table::collect(&written, &planned)?;

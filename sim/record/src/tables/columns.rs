@@ -21,20 +21,26 @@ pub(crate) struct Column<R> {
     pub cell: Cell<R>,
 }
 
+/// How a value is read from a row.
+type Read<R, V> = Box<dyn Fn(&R) -> V>;
+
+/// How a text is read from a row.
+type ReadWord<R> = Box<dyn Fn(&R) -> Option<&str>>;
+
 /// What a column reads from a row.
 pub(crate) enum Cell<R> {
     /// A whole number, always there.
-    Whole(Box<dyn Fn(&R) -> u64>),
+    Whole(Read<R, u64>),
     /// A whole number or nothing.
-    MaybeWhole(Box<dyn Fn(&R) -> Option<u64>>),
+    MaybeWhole(Read<R, Option<u64>>),
     /// A number, always there.
-    Real(Box<dyn Fn(&R) -> f64>),
+    Real(Read<R, f64>),
     /// A number or nothing.
-    MaybeReal(Box<dyn Fn(&R) -> Option<f64>>),
+    MaybeReal(Read<R, Option<f64>>),
     /// true or false.
-    Truth(Box<dyn Fn(&R) -> bool>),
+    Truth(Read<R, bool>),
     /// A text or nothing.
-    Word(Box<dyn Fn(&R) -> Option<&str>>),
+    Word(ReadWord<R>),
 }
 
 impl<'a, R> Table<'a, R> {

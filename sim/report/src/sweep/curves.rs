@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{SweepInput, SweepPoint};
-use crate::chart::{LineChart, Series, TimeUnit, wide};
+use crate::chart::{LineChart, Series, TimeUnit};
 use crate::format;
 use crate::section::{cell, table};
 
@@ -20,7 +20,7 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
     let best = drawn.first()?;
     let span = drawn.iter().filter_map(|point| point.curve.last()).map(|last| last.0).fold(0.0, f64::max);
     let unit = TimeUnit::of(span);
-    let series = drawn.iter().zip(CLASSES).map(|(point, class)| {
+    let series = drawn.iter().enumerate().zip(CLASSES).map(|((rank, point), class)| {
         let words = |(time, value): &(f64, f64)| {
             let value_words = format::value(&input.metric, *value);
             (
@@ -29,8 +29,12 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
                 format!("{}\n{value_words} after {}", input.title(point), format::seconds(*time)),
             )
         };
-        let label: String = input.title(point).chars().take(14).collect();
-        Series { label, class, points: point.curve.iter().map(words).collect(), band: None }
+        Series {
+            label: format!("#{}", rank + 1),
+            class,
+            points: point.curve.iter().map(words).collect(),
+            band: None,
+        }
     });
     let x_label = format!("virtual time [{}]", unit.name);
     let chart = LineChart {
@@ -46,8 +50,10 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
     };
     Some(html! {
         p.note { "Means over seeds at every evaluation" @if drawn.len() > MOST { ", of the best " (MOST) " points" } "." }
-        (wide(chart.draw()))
-        (targets(input, best, &drawn))
+        div.pair {
+            figure { (chart.draw()) }
+            div { (targets(input, best, &drawn)) }
+        }
     })
 }
 
@@ -61,16 +67,17 @@ fn targets(input: &SweepInput, best: &SweepPoint, drawn: &[&SweepPoint]) -> Mark
     let rows: Vec<Vec<Markup>> = drawn
         .iter()
         .take(40)
-        .map(|point| {
+        .enumerate()
+        .map(|(rank, point)| {
             let times = levels.iter().map(|level| match reached(input, point, *level) {
                 Some(time) => cell(format::seconds(time)),
                 None => html! { span.quiet { "never" } },
             });
-            [cell(input.title(point))].into_iter().chain(times).collect()
+            [cell(format!("#{} {}", rank + 1, input.title(point)))].into_iter().chain(times).collect()
         })
         .collect();
     html! {
-        h3 { "Time to target" }
+        h3.first { "Time to target" }
         p.note { "Virtual time until the mean first reaches half, four fifths and nineteen twentieths of what the best point gains; straight lines between evaluations." }
         (table(&head, &rows))
     }

@@ -14,8 +14,11 @@ const HEIGHT: f64 = 210.0;
 const LEFT: f64 = 44.0;
 const BOTTOM: f64 = 58.0;
 
+/// A value of an axis, and what its points came to.
+type Level = (String, Vec<f64>);
+
 pub(super) fn render(input: &SweepInput) -> Option<Markup> {
-    let axes: Vec<(usize, Vec<(String, Vec<f64>)>)> = (0..input.axes.len())
+    let axes: Vec<(usize, Vec<Level>)> = (0..input.axes.len())
         .map(|axis| (axis, levels(input, axis)))
         .filter(|(_, levels)| levels.len() > 1)
         .collect();
@@ -36,7 +39,7 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
 }
 
 /// The values of an axis in the order of the file, with what their points came to.
-fn levels(input: &SweepInput, axis: usize) -> Vec<(String, Vec<f64>)> {
+fn levels(input: &SweepInput, axis: usize) -> Vec<Level> {
     let mut order: Vec<String> = Vec::new();
     let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for point in &input.points {
@@ -53,7 +56,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-fn picture(axis: &str, levels: &[(String, Vec<f64>)], (low, high): (f64, f64)) -> Markup {
+fn picture(axis: &str, levels: &[Level], (low, high): (f64, f64)) -> Markup {
     let all = levels.iter().flat_map(|(_, values)| values.iter().copied());
     let (low, high) = all.fold((low, high), |(low, high), value| (low.min(value), high.max(value)));
     let y = Axis::nice(low, high, (HEIGHT - BOTTOM, 10.0), 4);

@@ -107,7 +107,7 @@ fn picture(input: &SweepInput, metric: &str, dots: &[Dot]) -> Markup {
                 }
                 text.label x=(px((LEFT + WIDTH) / 2.0)) y=(px(HEIGHT - 6.0)) text-anchor="middle" { (format::metric_name(metric)) " [" (scale.1) "]" }
                 @if !front.is_empty() { path.front d=(front) {} }
-                @for dot in dots {
+                @for dot in dots.iter().filter(|dot| !dot.is_front).chain(dots.iter().filter(|dot| dot.is_front)) {
                     g.point.(if dot.is_front { "apart" } else { "alike" }) {
                         circle.(if dot.is_full { "full" } else { "hollow" }) cx=(px(x.at(dot.cost / scale.0))) cy=(px(y.at(dot.quality))) r="4" { title { (dot.words) } }
                     }

@@ -6,7 +6,8 @@
 //! it is made once and shared between jobs.
 
 use super::training::{Batches, all, pick};
-use super::{EvaluationLoad, GenerationLoad};
+use super::{EvaluationLoad, GenerationLoad, Load};
+use crate::effect::Party;
 use crate::lab::{Lab, LabModel};
 use crate::payload::Part;
 use cotune_kernel::Stream;
@@ -98,14 +99,37 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
             tokenizer.encode(prompt).len() + tokenizer.encode_continuation(answer).len() < most
         })
     };
-    let texts = prompts
+    let texts: Vec<(String, String)> = prompts
         .into_iter()
         .zip(&answers)
         .filter(|(_, answer)| answer.finished && !answer.tokens.is_empty())
         .map(|(prompt, answer)| (prompt, tokenizer.decode_continuation(&answer.tokens)))
         .filter(|(prompt, answer)| template.bare_answer(answer).is_some() && fits(prompt, answer))
         .collect();
+    let texts = match relay.confidence {
+        Some(least) => confident(proxy, values, texts, least),
+        None => texts,
+    };
     RelaySet { key, texts }
+}
+
+/// The guard `confidence`: the texts whose answers the proxy gives with a probability a token, the geometric mean over
+/// the answer's tokens, of at least `least`. It is the length-normalised log-probability by which machine translation
+/// ranks its hypotheses (Wu et al. 2016, arXiv 1609.08144, §7).
+fn confident(
+    proxy: &LabModel,
+    values: &[f32],
+    texts: Vec<(String, String)>,
+    least: f64,
+) -> Vec<(String, String)> {
+    let (tokenizer, longest) = (proxy.base.tokenizer(), proxy.base.spec().max_positions);
+    let encode = |(prompt, answer): &(String, String)| Sequence::encode(tokenizer, prompt, answer, longest);
+    let sequences: Vec<Sequence> =
+        texts.iter().map(|text| encode(text).expect("texts that do not fit were dropped")).collect();
+    let losses =
+        answer_losses(&proxy.base, &[(&proxy.layout, values)], &sequences.iter().collect::<Vec<_>>());
+    let sure = |loss: &f64| libm::exp(-loss) >= least;
+    texts.into_iter().zip(&losses).filter(|(_, loss)| sure(loss)).map(|(text, _)| text).collect()
 }
 
 /// A relay set in the tokens of `student`, with the proxy's rows mapped onto its vocabulary.
@@ -143,6 +167,8 @@ fn lessons(
 
 /// Who wants relay examples.
 pub(crate) struct RelayAsk<'a> {
+    /// Who learns.
+    pub party: Party,
     pub round: u32,
     /// The model that answers.
     pub proxy: &'a LabModel,
@@ -151,12 +177,18 @@ pub(crate) struct RelayAsk<'a> {
     pub student: &'a LabModel,
     /// The student's adapter before the round's training.
     pub adapter: &'a Trained,
-    /// Labelled examples for the guard.
-    pub labelled: Labelled<'a>,
     /// What is kept of the proxy's rows.
     pub pooling: Pooling,
+}
+
+impl RelayAsk<'_> {
     /// Path of the party's streams.
-    pub path: &'a str,
+    fn path(&self) -> String {
+        match self.party {
+            Party::Cloud => format!("cloud/round/{}", self.round),
+            Party::Device(device) => format!("device/{device}/round/{}", self.round),
+        }
+    }
 }
 
 /// Relay examples for the steps of one student.
@@ -167,21 +199,36 @@ pub(crate) struct RelaySource<'l> {
     kept: u32,
 }
 
+/// The relay table, from the round on in which the relay starts at the cloud.
+pub(crate) fn relay_at_cloud(relay: Option<&Relay>, round: u32) -> Option<&Relay> {
+    relay.filter(|relay| round >= relay.from_round.cloud)
+}
+
+/// The relay table, from the round on in which the relay starts on devices.
+pub(crate) fn relay_on_device(relay: Option<&Relay>, round: u32) -> Option<&Relay> {
+    relay.filter(|relay| round >= relay.from_round.device)
+}
+
 impl<'l> RelaySource<'l> {
-    /// The relay set of a round for a student, of which it uses what passes the guard.
-    pub(crate) fn new(lab: &Lab, relay: &'l Relay, ask: &RelayAsk<'_>) -> Self {
+    /// The relay set of a round for a student, of which it uses what passes the guard; none before the relay starts.
+    pub(crate) fn new(lab: &Lab, relay: Option<&'l Relay>, ask: &RelayAsk<'_>) -> Option<Self> {
+        let relay = match ask.party {
+            Party::Cloud => relay_at_cloud(relay, ask.round),
+            Party::Device(_) => relay_on_device(relay, ask.round),
+        }?;
         let (proxy, theta) = (ask.proxy, ask.theta);
         let set = relay_set(lab, proxy, theta, relay, ask.round);
         let lessons = lessons(lab, proxy, theta, &set, ask.student, ask.pooling);
         let usable = match relay.guard {
-            Guard::None => all(&lessons.sequences),
+            // What lacks confidence was never kept.
+            Guard::None | Guard::Confidence => all(&lessons.sequences),
             Guard::DualMinCe => {
                 let receiver = (ask.student, ask.adapter.values.as_slice());
-                passing(&lessons, &ask.labelled, (proxy, theta), receiver)
+                passing(&lessons, &Labelled::new(lab, relay, ask), (proxy, theta), receiver)
             }
         };
-        let batches = Batches::new(&usable, lab.scenario().seed, &format!("{}/relay", ask.path));
-        Self { relay, lessons, batches, kept: set.len() }
+        let batches = Batches::new(&usable, lab.scenario().seed, &format!("{}/relay", ask.path()));
+        Some(Self { relay, lessons, batches, kept: set.len() })
     }
 
     /// Prompts that were sampled, and those of them that were kept, before the guard.
@@ -201,25 +248,26 @@ impl<'l> RelaySource<'l> {
     }
 }
 
-/// What making the relay set costs: prompts are generated, then their answers.
-pub(crate) fn generation(relay: &Relay, proxy: &str) -> Vec<GenerationLoad> {
+/// What making a relay set and guarding a student takes, training apart.
+pub(crate) fn relay_load(relay: Option<&Relay>, proxy: &str, student: &str) -> Load {
+    let Some(relay) = relay else { return Load::default() };
     let generate = |tokens| GenerationLoad { model: proxy.to_string(), sequences: relay.prompts, tokens };
-    vec![generate(PROMPT_TOKENS as u32), generate(relay.max_tokens)]
-}
-
-/// The examples on which a guard compares the proxy with its student.
-pub(crate) fn comparison(relay: &Relay, proxy: &str, student: &str) -> Vec<EvaluationLoad> {
     let compare = |model: &str| EvaluationLoad { model: model.to_string(), share: 1.0 / GUARD_SHARE as f64 };
-    match relay.guard {
-        Guard::None => Vec::new(),
+    let evaluation = match relay.guard {
+        Guard::None | Guard::Confidence => Vec::new(),
         Guard::DualMinCe => vec![compare(proxy), compare(student)],
-    }
+    };
+    let generation = vec![generate(PROMPT_TOKENS as u32), generate(relay.max_tokens)];
+    Load { generation, evaluation, ..Load::default() }
 }
 
-/// What making the relay set costs a device, to which the cloud may have sent the prompts.
-pub(crate) fn generation_on_device(relay: &Relay, proxy: &str) -> Vec<GenerationLoad> {
-    let sent = usize::from(relay.delivery == Delivery::Send);
-    generation(relay, proxy).split_off(sent)
+/// The same on a device, to which the cloud may have sent the prompts.
+pub(crate) fn relay_load_on_device(relay: Option<&Relay>, proxy: &str, student: &str) -> Load {
+    let mut load = relay_load(relay, proxy, student);
+    if relay.is_some_and(|relay| relay.delivery == Delivery::Send) {
+        load.generation.remove(0);
+    }
+    load
 }
 
 /// With `delivery = "send"`, room for the prompts of the relay set in a broadcast.
@@ -237,20 +285,6 @@ pub(crate) fn held_for_guard(relay: Option<&Relay>, n: usize) -> (Vec<u32>, Vec<
     (0..n as u32).partition(|i| guarded && (*i as usize).is_multiple_of(GUARD_SHARE))
 }
 
-/// The labelled examples with the given numbers.
-pub(crate) fn labelled<'l>(
-    indices: &[u32],
-    examples: &'l [Example],
-    proxy: &'l [Sequence],
-    receiver: &'l [Sequence],
-) -> Labelled<'l> {
-    Labelled {
-        examples: indices.iter().map(|i| &examples[*i as usize]).collect(),
-        proxy: pick(proxy, indices),
-        receiver: pick(receiver, indices),
-    }
-}
-
 /// One party's labelled examples, in the tokens of the two models that are compared.
 pub(crate) struct Labelled<'l> {
     /// The examples themselves.
@@ -259,6 +293,28 @@ pub(crate) struct Labelled<'l> {
     pub proxy: Vec<&'l Sequence>,
     /// In the receiver's tokens.
     pub receiver: Vec<&'l Sequence>,
+}
+
+impl<'l> Labelled<'l> {
+    /// What a party keeps for the guard.
+    fn new(lab: &'l Lab, relay: &Relay, ask: &RelayAsk<'l>) -> Self {
+        let (examples, text): (_, fn(&LabModel) -> &[Sequence]) = match ask.party {
+            Party::Cloud => (lab.public(), |model| &model.text.public),
+            Party::Device(_) => (lab.private(), |model| &model.text.private),
+        };
+        let held: Vec<u32> = match ask.party {
+            Party::Cloud => held_for_guard(Some(relay), examples.len()).0,
+            Party::Device(device) => {
+                let mine = lab.examples_of(device);
+                held_for_guard(Some(relay), mine.len()).0.iter().map(|i| mine[*i as usize]).collect()
+            }
+        };
+        Self {
+            examples: held.iter().map(|i| &examples[*i as usize]).collect(),
+            proxy: pick(text(ask.proxy), &held),
+            receiver: pick(text(ask.student), &held),
+        }
+    }
 }
 
 /// Shared words over all words of two prompts below which they are about different things (chosen: prompts of one domain

@@ -4,7 +4,8 @@
 
 use super::training::{Rate, TunePlan, private_text, tuned};
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
+    subject,
 };
 use crate::lab::Lab;
 use crate::payload::Payload;
@@ -77,7 +78,7 @@ impl Method for Standalone {
         DeviceOutcome { state, update: Payload::default(), trained: progress, relay: None }
     }
 
-    fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State) -> CloudOutcome {
+    fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State, _updates: &[Update]) -> CloudOutcome {
         let mut trained = Vec::new();
         if let Some(name) = &self.table.cloud {
             let plan = TunePlan {

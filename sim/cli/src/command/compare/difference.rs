@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Group, Run};
+use super::groups::{Group, Run};
 
 /// A key whose values differ.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use cotune_report::format;
 use serde_json::{Value, json};
 
-use super::Group;
+use super::groups::Group;
 use crate::statistics::{LEVEL, Paired, holm};
 
 /// Metrics that are tested together: Holm's correction is within a family.
@@ -37,11 +37,11 @@ pub struct Verdict {
 }
 
 /// One metric.
-struct Finding {
-    metric: String,
-    paired: Paired,
+pub struct Finding {
+    pub metric: String,
+    pub paired: Paired,
     /// Corrected over the family; none for one seed.
-    p: Option<f64>,
+    pub p: Option<f64>,
 }
 
 impl Finding {
@@ -55,6 +55,19 @@ impl Finding {
     fn is_equal(&self) -> bool {
         self.paired.mean == 0.0 && self.paired.interval.is_none_or(|(low, high)| low == high)
     }
+
+    /// For a program.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "metric": self.metric,
+            "n": self.paired.n,
+            "difference": self.paired.mean,
+            "interval": self.paired.interval,
+            "p": self.paired.p,
+            "p_holm": self.p,
+            "distinguishable": self.is_distinguishable(),
+        })
+    }
 }
 
 /// What the seeds that both have say.
@@ -66,15 +79,23 @@ pub fn of(baseline: &Group, other: &Group) -> Verdict {
             .filter(|metric| Family::of(metric) == Some(family))
             .filter_map(|metric| finding(metric, baseline, other))
             .collect();
-        let ps: Vec<f64> = tested.iter().filter_map(|one| one.paired.p).collect();
-        let with_p = tested.iter_mut().filter(|one| one.paired.p.is_some());
-        with_p.zip(holm(&ps)).for_each(|(one, p)| one.p = Some(p));
+        correct(tested.iter_mut());
         findings.extend(tested);
     }
     Verdict { name: other.name.clone(), baseline: baseline.name.clone(), findings }
 }
 
-fn finding(metric: String, baseline: &Group, other: &Group) -> Option<Finding> {
+/// Corrects the p values of tests that are looked at together (Holm).
+pub fn correct<'f>(tested: impl Iterator<Item = &'f mut Finding>) {
+    let (with_p, ps): (Vec<&mut Finding>, Vec<f64>) =
+        tested.filter_map(|one| one.paired.p.map(|p| (one, p))).unzip();
+    for (one, p) in with_p.into_iter().zip(holm(&ps)) {
+        one.p = Some(p);
+    }
+}
+
+/// The other's metric minus the baseline's, over the seeds that both have.
+pub fn finding(metric: String, baseline: &Group, other: &Group) -> Option<Finding> {
     let pairs = baseline.runs.iter().filter_map(|(seed, run)| {
         let (a, b) = (run.summary.metrics.get(&metric)?, other.runs.get(seed)?.summary.metrics.get(&metric)?);
         Some(b - a)
@@ -142,18 +163,7 @@ impl Verdict {
 
     /// For a program.
     pub fn to_json(&self) -> Value {
-        let finding = |one: &Finding| {
-            json!({
-                "metric": one.metric,
-                "n": one.paired.n,
-                "difference": one.paired.mean,
-                "interval": one.paired.interval,
-                "p": one.paired.p,
-                "p_holm": one.p,
-                "distinguishable": one.is_distinguishable(),
-            })
-        };
-        let metrics: Vec<_> = self.findings.iter().map(finding).collect();
+        let metrics: Vec<_> = self.findings.iter().map(Finding::to_json).collect();
         json!({ "name": self.name, "baseline": self.baseline, "metrics": metrics })
     }
 }

@@ -1,5 +1,5 @@
-//! A sweep's report, from its folder alone: `tables/points.json` says which runs belong together, and each run's own
-//! files what they came to.
+//! A sweep's report, from its folder alone: the lock file says which runs belong together, and each run's own files what
+//! they came to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,43 +7,15 @@ use std::path::{Path, PathBuf};
 
 use cotune_record::{RunDirectory, Status, Summary, run_directory};
 use cotune_report::{Estimate, SweepInput, SweepPoint, render_sweep};
-use cotune_scenario::Sweep as Written;
-use cotune_scenario::sweep::Goal;
-use serde::{Deserialize, Serialize};
 
-use super::points::Planned;
-use crate::arguments::Sweep;
+use super::lock::{Lock, LockedPoint};
 use crate::failure::Failure;
 use crate::machine;
-use crate::repeat::quoted;
 use crate::statistics::{LEVEL, Mean, Paired, holm};
 
 /// What a sweep without a goal is judged by, the first that its runs have.
 const JUDGED: [&str; 4] =
     ["edge.rouge-l.mean", "edge.loss.mean", "round.duration.mean_seconds", "virtual.seconds"];
-
-/// `tables/points.json`: the sweep as planned.
-#[derive(Serialize, Deserialize)]
-pub struct Layout {
-    name: String,
-    command: String,
-    goal: Option<String>,
-    minimize: bool,
-    axes: Vec<String>,
-    points: Vec<Point>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Point {
-    labels: Vec<String>,
-    runs: Vec<Run>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Run {
-    id: String,
-    seed: Option<u64>,
-}
 
 /// A run that is complete.
 struct Done {
@@ -53,56 +25,10 @@ struct Done {
     curve: Vec<(u32, f64, f64)>,
 }
 
-impl Layout {
-    /// The sweep as it was planned.
-    pub fn new(typed: &Sweep, written: &Written, planned: &[Planned]) -> Self {
-        let point = |points: &[Planned]| Point {
-            labels: points[0].point.axes.iter().map(|axis| axis.label.clone()).collect(),
-            runs: points.iter().map(|one| Run { id: one.id(), seed: one.point.seed }).collect(),
-        };
-        let mut command = format!("cotune sweep {}", quoted(&typed.file.display().to_string()));
-        for (said, flag) in [(typed.smoke, " --smoke"), (typed.no_train, " --no-train")] {
-            command.push_str(if said { flag } else { "" });
-        }
-        Self {
-            name: written.name.clone(),
-            command,
-            goal: written.goal.as_ref().map(|goal| goal.metric().to_owned()),
-            minimize: matches!(written.goal, Some(Goal::Minimize(_))),
-            axes: written.axis_keys().into_iter().map(str::to_owned).collect(),
-            points: planned.chunk_by(|a, b| a.point.combination == b.point.combination).map(point).collect(),
-        }
-    }
-
-    /// Where it lies in a sweep's folder.
-    pub fn path(folder: &Path) -> PathBuf {
-        folder.join("tables").join("points.json")
-    }
-
-    /// Writes it.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
-        let json = serde_json::to_string_pretty(self).expect("a layout is JSON") + "\n";
-        super::write(&Self::path(folder), json.as_bytes())
-    }
-
-    /// Reads it back.
-    ///
-    /// # Errors
-    /// It is missing or damaged.
-    pub fn read(folder: &Path) -> Result<Self, Failure> {
-        let path = Self::path(folder);
-        let text = fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Failure::wrong(format!("{} is damaged: {error}", path.display())))
-    }
-
-    /// Ids of the runs in the order of the sweep's file.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.points.iter().flat_map(|point| &point.runs).map(|run| run.id.as_str())
-    }
+/// The runs that are replicates of each other.
+struct Combination<'a> {
+    labels: &'a [String],
+    runs: Vec<&'a LockedPoint>,
 }
 
 /// Renders the report of a sweep's folder and says where it is.
@@ -111,49 +37,64 @@ impl Layout {
 /// The folder is no sweep's, or the disk refuses.
 pub fn write_report(folder: &Path, output: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = output.map_or(folder.join("report.html"), Path::to_owned);
-    let html = render_sweep(&input(folder)?);
+    let html = render_sweep(
+        &input(folder)?
+            .ok_or_else(|| Failure::wrong(format!("{} is not the folder of a sweep", folder.display())))?,
+    );
     run_directory::replace(&path, html.as_bytes(), false)
         .map_err(|error| Failure::file("write", &path, error))?;
     Ok(path)
 }
 
-fn input(folder: &Path) -> Result<SweepInput, Failure> {
-    let layout = Layout::read(folder)?;
+/// Whether a folder is a sweep's.
+pub fn is_sweep(folder: &Path) -> bool {
+    matches!(Lock::read(folder), Ok(Some(_)))
+}
+
+fn input(folder: &Path) -> Result<Option<SweepInput>, Failure> {
+    let Some(lock) = Lock::read(folder)? else { return Ok(None) };
+    let mut combinations: Vec<Combination> = Vec::new();
+    for point in &lock.points {
+        match combinations.iter_mut().find(|one| one.labels == point.labels) {
+            Some(one) => one.runs.push(point),
+            None => combinations.push(Combination { labels: &point.labels, runs: vec![point] }),
+        }
+    }
     let mut done: Vec<Vec<Done>> = Vec::new();
-    for point in &layout.points {
-        let runs = point.runs.iter().map(|run| finished(folder, run));
+    for combination in &combinations {
+        let runs = combination.runs.iter().map(|run| finished(folder, run));
         done.push(runs.filter_map(Result::transpose).collect::<Result<_, _>>()?);
     }
     let has = |metric: &str| done.iter().flatten().any(|run| run.summary.metrics.contains_key(metric));
     let usual = || JUDGED.into_iter().find(|metric| has(metric)).unwrap_or(JUDGED[0]).to_owned();
-    let metric = layout.goal.clone().filter(|goal| has(goal)).unwrap_or_else(usual);
-    let is_goal = layout.goal.as_ref() == Some(&metric);
-    let lower_is_better = if is_goal { layout.minimize } else { metric != JUDGED[0] };
+    let metric = lock.goal.clone().filter(|goal| has(goal)).unwrap_or_else(usual);
+    let is_goal = lock.goal.as_ref() == Some(&metric);
+    let lower_is_better = if is_goal { lock.minimize } else { metric != JUDGED[0] };
     for run in done.iter_mut().flatten() {
         run.curve = curve(&folder.join("points"), run, &metric)?;
     }
     let differs = differences(&done, &metric, lower_is_better);
-    let points = layout.points.iter().zip(&done).zip(differs);
+    let points = combinations.iter().zip(&done).zip(differs);
     let points = points.map(|((point, done), differs_from_best)| SweepPoint {
-        labels: point.labels.clone(),
+        labels: point.labels.to_vec(),
         runs: point.runs.len(),
         complete: done.len(),
         metrics: estimates(done),
         differs_from_best,
         curve: mean_curve(done),
     });
-    Ok(SweepInput {
+    Ok(Some(SweepInput {
         points: points.collect(),
-        name: layout.name,
+        name: lock.name.clone(),
         metric,
         lower_is_better,
-        axes: layout.axes,
-        command: layout.command,
+        axes: lock.axes.clone(),
+        command: lock.command.clone(),
         version: machine::VERSION.to_owned(),
-    })
+    }))
 }
 
-fn finished(folder: &Path, run: &Run) -> Result<Option<Done>, Failure> {
+fn finished(folder: &Path, run: &LockedPoint) -> Result<Option<Done>, Failure> {
     let directory = RunDirectory::at(folder.join("points").join(&run.id));
     match directory.manifest() {
         Ok(manifest) if manifest.status == Status::Complete => {

@@ -60,6 +60,13 @@ const SCOPES: [(Scope, &str, Color); 4] = [
     (Scope::EdgeAll, "edge, all", Color::Magenta),
 ];
 
+/// One scope's scores.
+struct Curve {
+    name: &'static str,
+    colour: Color,
+    points: Vec<(f64, f64)>,
+}
+
 impl Screen {
     /// Draws everything.
     pub fn draw(&mut self, frame: &mut Frame, look: &Look) {
@@ -95,15 +102,13 @@ impl Screen {
             return;
         }
         let metric = known[self.metric % known.len()];
-        let curves: Vec<(&str, Color, Vec<(f64, f64)>)> = SCOPES
-            .into_iter()
-            .map(|(scope, name, colour)| {
-                let points = look.scores.iter().filter(|score| is_mean(score, scope, metric));
-                (name, colour, points.map(|score| (self.axis.of(score), score.value)).collect())
-            })
-            .filter(|(_, _, points): &(_, _, Vec<_>)| !points.is_empty())
-            .collect();
-        let values = || curves.iter().flat_map(|(_, _, points)| points).filter(|point| point.1.is_finite());
+        let curve = |(scope, name, colour): (Scope, &'static str, Color)| {
+            let points = look.scores.iter().filter(|score| is_mean(score, scope, metric));
+            let points: Vec<(f64, f64)> = points.map(|score| (self.axis.of(score), score.value)).collect();
+            (!points.is_empty()).then_some(Curve { name, colour, points })
+        };
+        let curves: Vec<Curve> = SCOPES.into_iter().filter_map(curve).collect();
+        let values = || curves.iter().flat_map(|curve| &curve.points).filter(|point| point.1.is_finite());
         let end = values().map(|point| point.0).fold(1.0, f64::max);
         let (low, high) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
             (low.min(point.1), high.max(point.1))
@@ -111,17 +116,13 @@ impl Screen {
         let (low, high) = if low < high { (low, high) } else { (low - 0.5, low + 0.5) };
         let pad = 0.05 * (high - low);
         let (low, high) = (low - pad, high + pad);
-        let draw = |(name, colour, points): &'_ (&'static str, Color, Vec<(f64, f64)>)| -> (String, Color, Vec<(f64, f64)>) {
-            ((*name).to_owned(), *colour, points.clone())
-        };
-        let owned: Vec<_> = curves.iter().map(draw).collect();
-        let sets = owned.iter().map(|(name, colour, points)| {
+        let sets = curves.iter().map(|curve| {
             Dataset::default()
-                .name(name.as_str())
+                .name(curve.name)
                 .marker(Marker::Braille)
                 .graph_type(GraphType::Line)
-                .style(Style::new().fg(*colour))
-                .data(points)
+                .style(Style::new().fg(curve.colour))
+                .data(&curve.points)
         });
         let label = |value: f64| {
             if self.axis == Axis::Rounds { format::count(value) } else { format::seconds(value) }

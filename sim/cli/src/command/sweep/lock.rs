@@ -1,0 +1,105 @@
+//! `sweep.lock.json`: what a sweep's file came to, for whoever reads its folder later.
+
+use std::path::Path;
+
+use cotune_scenario::Sweep as Written;
+use cotune_scenario::sweep::Goal;
+use serde::{Deserialize, Serialize};
+
+use super::points::Planned;
+use crate::arguments::Sweep;
+use crate::failure::Failure;
+use crate::repeat::quoted;
+
+/// The file's name in the sweep's folder.
+const FILE: &str = "sweep.lock.json";
+
+/// A sweep, expanded.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Lock {
+    /// What it is called.
+    pub name: String,
+    /// The command that makes it again.
+    #[serde(default)]
+    pub command: String,
+    /// The metric that it is about, if it says so.
+    #[serde(default)]
+    pub goal: Option<String>,
+    /// Whether the goal is a small value.
+    #[serde(default)]
+    pub minimize: bool,
+    /// The dotted paths that vary.
+    pub axes: Vec<String>,
+    /// Every run, in the order of the file.
+    pub points: Vec<LockedPoint>,
+    /// Differences that were fixed beforehand.
+    pub contrasts: Vec<LockedContrast>,
+}
+
+/// One run of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LockedPoint {
+    /// Its folder under `points/`: sixteen digits of the scenario's digest.
+    pub id: String,
+    /// The label of every axis.
+    pub labels: Vec<String>,
+    /// The seed, if the sweep names seeds.
+    pub seed: Option<u64>,
+}
+
+/// A difference that is looked at whatever the table shows.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LockedContrast {
+    /// What it is called.
+    pub name: String,
+    /// The label of the points that are held against others.
+    pub of: String,
+    /// The labels of those others; of several the best, metric by metric.
+    pub against: Vec<String>,
+}
+
+impl Lock {
+    /// Of a sweep and its points.
+    pub fn new(typed: &Sweep, written: &Written, planned: &[Planned]) -> Self {
+        let mut command = format!("cotune sweep {}", quoted(&typed.file.display().to_string()));
+        for (said, flag) in [(typed.smoke, " --smoke"), (typed.no_train, " --no-train")] {
+            command.push_str(if said { flag } else { "" });
+        }
+        let point = |point: &Planned| LockedPoint {
+            id: point.id(),
+            labels: point.point.axes.iter().map(|axis| axis.label.clone()).collect(),
+            seed: point.point.seed,
+        };
+        let contrast = |one: &cotune_scenario::sweep::Contrast| LockedContrast {
+            name: one.name.clone(),
+            of: one.of.clone(),
+            against: one.against.clone(),
+        };
+        Self {
+            name: written.name.clone(),
+            command,
+            goal: written.goal.as_ref().map(|goal| goal.metric().to_owned()),
+            minimize: matches!(written.goal, Some(Goal::Minimize(_))),
+            axes: written.axis_keys().into_iter().map(str::to_owned).collect(),
+            points: planned.iter().map(point).collect(),
+            contrasts: written.contrasts.iter().map(contrast).collect(),
+        }
+    }
+
+    /// Writes it into a sweep's folder.
+    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(self).expect("a sweep is JSON") + "\n";
+        super::write(&folder.join(FILE), text.as_bytes())
+    }
+
+    /// Reads it from a folder; none if the folder is no sweep's.
+    pub fn read(folder: &Path) -> Result<Option<Self>, Failure> {
+        let path = folder.join(FILE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
+        let damaged = |error| Failure::wrong(format!("{} is damaged: {error}", path.display()));
+        serde_json::from_str(&text).map(Some).map_err(damaged)
+    }
+}
