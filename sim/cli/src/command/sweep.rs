@@ -5,7 +5,7 @@ pub mod page;
 mod points;
 mod table;
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -125,14 +125,10 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
             scope.spawn(|| {
                 while !setting.stop.is_wished() {
                     let Some(point) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                    let outcome = claim(point, typed.retry_failed).and_then(|claimed| match claimed {
-                        Some(_lock) => play_point(point, &setting, written.limits.retries).map(Some),
-                        None => Ok(None),
-                    });
+                    let outcome = play_point(point, &setting, written.limits.retries);
                     let number = done.fetch_add(1, Ordering::Relaxed) + 1;
                     let words = match &outcome {
-                        Ok(Some(status)) => status.to_string(),
-                        Ok(None) => "left to the process that has it".to_owned(),
+                        Ok(status) => status.to_string(),
                         Err(failure) => format!("failed: {failure}"),
                     };
                     talk.say(format_args!("  {number}/{}  {}  {words}", missing.len(), point.title()));
@@ -150,22 +146,6 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     match trouble.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(failure) => Err(failure),
         None => Ok(setting.stop.is_wished()),
-    }
-}
-
-/// Takes a point for this process, whatever other shards and machines do in the same folder; nothing if another has it
-/// or has finished it meanwhile. The system gives the lock back when a process ends, however it ends.
-fn claim(point: &Planned, retry_failed: bool) -> Result<Option<File>, Failure> {
-    let path = point.lock_path();
-    let folder = path.parent().unwrap_or(Path::new(""));
-    fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, error))?;
-    let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.map_err(|error| Failure::file("open", &path, error))?;
-    match lock.try_lock() {
-        Ok(()) if point.state().is_to_run(retry_failed) => Ok(Some(lock)),
-        Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
-        // A file system without locks: shards then need to be of different points, as they are.
-        Err(TryLockError::Error(_)) => Ok(Some(lock)),
     }
 }
 

@@ -59,11 +59,6 @@ impl Planned {
         self.directory.manifest().map_or(State::Missing, |manifest| State::Ended(manifest.status))
     }
 
-    /// The file whose lock says who runs it.
-    pub fn lock_path(&self) -> PathBuf {
-        self.directory.path().with_file_name(format!(".{}.lock", self.id()))
-    }
-
     /// Sixteen digits of the scenario's digest.
     pub fn id(&self) -> String {
         self.directory.id()
