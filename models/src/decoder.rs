@@ -74,7 +74,8 @@ struct Linear {
 }
 
 struct LowRank {
-    a: Tensor<2>,
+    /// None where `b` is a whole update `[inputs, outputs]`.
+    a: Option<Tensor<2>>,
     b: Tensor<2>,
     scale: f32,
     dropout: Option<Dropout>,
@@ -222,9 +223,11 @@ impl Parts<'_> {
 
     fn low_ranks(&self, name: &str) -> impl Iterator<Item = LowRank> {
         self.adapters.iter().filter_map(move |adapter| {
+            let tensor = |part: &str| adapter.tensors.get(&format!("{name}.{part}")).cloned();
+            let a = tensor("lora_a");
             Some(LowRank {
-                a: adapter.tensors.get(&format!("{name}.lora_a"))?.clone(),
-                b: adapter.tensors.get(&format!("{name}.lora_b"))?.clone(),
+                b: tensor(if a.is_some() { "lora_b" } else { "delta" })?,
+                a,
                 scale: adapter.layout.scale(),
                 dropout: adapter.dropout.as_ref().map(|dropout| dropout.at(name)),
             })
@@ -329,7 +332,11 @@ impl LowRank {
             Some(rule) => dropout(x, rule),
             None => x,
         };
-        product(product(x, self.a.clone()).mul_scalar(self.scale), self.b.clone())
+        let x = match &self.a {
+            Some(a) => product(x, a.clone()).mul_scalar(self.scale),
+            None => x,
+        };
+        product(x, self.b.clone())
     }
 }
 

@@ -2,6 +2,11 @@
 //! global norm.
 //!
 //! The update is written with tensor operations, so nothing is read back from the device between steps.
+//! `sgd.rs` beside it is gradient descent with momentum.
+
+mod sgd;
+
+pub use sgd::{Rule, Sgd};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

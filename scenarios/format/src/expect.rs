@@ -86,6 +86,7 @@ fn check_metric(view: &View, metric: &str, method: Option<&Method>, builtin: boo
     let absent = match metric.split('.').next() {
         Some("cloud") => method.cloud_model().is_none(),
         Some("proxy") => method.proxy_model().is_none(),
+        Some("relay") => method.relay().is_none(),
         _ => false,
     };
     if absent {

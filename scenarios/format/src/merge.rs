@@ -8,6 +8,8 @@ const CHOICES: &[&[&str]] = &[
     &["method", "*", "optimizer"],
     &["method", "*", "aggregate"],
     &["method", "*", "saml", "combine"],
+    &["method", "*", "local"],
+    &["method", "*", "server"],
     &["coordination"],
     &["cost"],
     &["transfer", "up"],

@@ -35,6 +35,12 @@ metrics! {
     "proxy.rouge-l" = "Rouge-L of the proxy on all domains, 0-100.";
     "proxy.exact-match" = "Exact match of the proxy on all domains, 0-100.";
     "proxy.loss" = "Loss of the proxy on all domains, in nats per token.";
+    "proxy.exposure" = "How much more likely the proxy is to say a planted secret than the secrets it is ranked among, in bits (canaries): mean over the canaries.";
+    "proxy.membership-auc" = "Area under the curve of an attack that tells training examples from held-out ones by the proxy's loss: 0.5 is guessing, 1 is certainty.";
+    "relay.exposure" = "The same exposure of planted secrets, in bits, through the relay set.";
+    "relay.membership-auc" = "The same membership attack through the relay set.";
+    "tokens.device" = "Tokens that devices trained on.";
+    "tokens.cloud" = "Tokens that the cloud trained on.";
     "uplink.total_bytes" = "Bytes sent by devices, whole transfers and cut ones.";
     "downlink.total_bytes" = "Bytes sent to devices, whole transfers and cut ones.";
     "wasted.total_bytes" = "Bytes moved, both ways, for updates that are part of no aggregate.";

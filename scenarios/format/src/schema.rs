@@ -158,7 +158,7 @@ fn kind(kinds: &[Shape]) -> String {
         Shape::Choice { choices, .. } => {
             format!("{}: one of {}", choices.what, words::list(choices.available.iter().copied()))
         }
-        Shape::Free => "a table of dotted paths and their values".to_owned(),
+        Shape::Free => "a table with keys of your own".to_owned(),
     };
     // A table that turns out to hold names or a choice is only that.
     let telling = |shape: &&Shape| kinds.len() == 1 || !matches!(shape, Shape::Table);

@@ -4,6 +4,7 @@ mod model;
 mod run;
 mod small;
 mod sweep;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScor
 pub use run::{ProgressMode, Run};
 pub use small::{Completions, Explain, Export, ExportTo, Init, RunsRm, Schema, SchemaOf, Watch};
 pub use sweep::{Compare, Sweep};
+pub use verify::Verify;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -51,6 +53,8 @@ pub enum Command {
     Watch(Watch),
     /// Say what differs between runs, and whether it means anything.
     Compare(Compare),
+    /// Run a recorded run again and compare every event; exit code 4 names the first that differs.
+    Verify(Verify),
     /// Render the report of a run or a sweep again.
     Report(Report),
     /// Make tables, a Perfetto trace or TensorBoard scalars of a run.

@@ -14,4 +14,5 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod sweep;
+pub mod verify;
 pub mod watch;

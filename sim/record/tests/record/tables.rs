@@ -140,6 +140,8 @@ fn the_metrics_have_the_documented_names_and_values() {
             "round.duration.p95_seconds 14.5",
             "rounds 2",
             "steps.skipped 0",
+            "tokens.cloud 1000",
+            "tokens.device 1000",
             "updates.accepted 2",
             "updates.battery 0",
             "updates.crashed 0",
