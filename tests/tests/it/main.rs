@@ -30,6 +30,7 @@
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `tools.rs`        | init, schema, completions, explain, export, and runs that go |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
@@ -69,6 +70,7 @@ mod resume;
 mod rounds;
 mod sweep;
 mod told;
+mod tools;
 mod transfers;
 mod verify;
 mod wgpu;

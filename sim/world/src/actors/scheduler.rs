@@ -110,6 +110,8 @@ pub(super) struct Scheduler {
     /// Events that are not with the recorder yet.
     unwritten: Vec<Event>,
     ended: Option<End>,
+    /// How many entries the queue has, told whenever events are written.
+    length: metrics::Gauge,
 }
 
 impl Scheduler {
@@ -146,6 +148,7 @@ impl Scheduler {
             began: parts.began,
             unwritten: Vec::new(),
             ended: parts.complete.then_some(End::Complete),
+            length: metrics::gauge!("cotune_queue_length"),
         };
         for core in parts.live {
             scheduler.wake(core);
@@ -425,6 +428,7 @@ impl Scheduler {
 
     /// Hands all events that wait to the recorder.
     pub(super) fn write(&mut self) -> Recording {
+        self.length.set(self.queue.len() as f64);
         Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
     }
 
