@@ -14,6 +14,7 @@ use cotune_world::Site;
 use cotune_world::files::Files;
 
 use crate::arguments::Changes;
+use crate::bounded;
 use crate::failure::Failure;
 use crate::place;
 
@@ -55,11 +56,12 @@ pub fn load_changed(
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
-    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let text = bounded::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     let site = place::site(file, data);
     let base = |name: &str| {
-        fs::read_to_string(site.resolve(name))
-            .map_err(|error| format!("{}: {error}", site.resolve(name).display()))
+        let place = site.resolve(name);
+        site.permit(&place).map_err(|error| error.to_string())?;
+        bounded::read_to_string(&place).map_err(|error| format!("{}: {error}", place.display()))
     };
     let mut document = Document::parse(&file.display().to_string(), &text, &base)?;
     let refused = change(&mut document).err();
@@ -96,7 +98,8 @@ pub fn reload(
     manifest: &Manifest,
     data: Option<&Path>,
 ) -> Result<(Scenario, Site, String), Failure> {
-    let read = |path: &Path| fs::read_to_string(path).map_err(|error| Failure::file("read", path, error));
+    let read =
+        |path: &Path| bounded::read_to_string(path).map_err(|error| Failure::file("read", path, error));
     let lock = directory.lock_path();
     let scenario = Scenario::from_lock_json(&read(&lock)?)
         .map_err(|error| Failure::wrong(format!("{} is damaged: {error}", lock.display())))?;
@@ -183,6 +186,11 @@ fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagno
 /// BLAKE3 of a file, or over the digests of a checkpoint's files or of a folder's tasks.
 fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
     let path = site.resolve(&file.path);
+    let permitted = |path: PathBuf| match site.permit(&path) {
+        Ok(()) => Ok(path),
+        Err(error) => Err((path, error.to_string())),
+    };
+    let path = permitted(path)?;
     let parts: Vec<PathBuf> = match (file.kind, &data.corpus) {
         (FileKind::Checkpoint, _) => {
             let weights = weights(&path).map_err(|error| (path.clone(), error.to_string()))?;
@@ -197,7 +205,7 @@ fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash
     };
     let mut whole = blake3::Hasher::new();
     for part in parts {
-        whole.update(digest_file(part)?.as_bytes());
+        whole.update(digest_file(permitted(part)?)?.as_bytes());
     }
     Ok(whole.finalize())
 }

@@ -24,6 +24,7 @@
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `fuzz.rs`         | bytes from anyone are read or refused, never a panic |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
@@ -44,6 +45,7 @@ mod cost;
 mod determinism;
 mod faults;
 mod fleets;
+mod fuzz;
 mod methods;
 mod model;
 mod optimizer;
