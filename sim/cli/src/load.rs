@@ -10,8 +10,8 @@ use cotune_scenario::data::{Corpus, Data};
 use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
-use cotune_world::Site;
 use cotune_world::files::Files;
+use cotune_world::{Reach, Site};
 
 use crate::arguments::Changes;
 use crate::bounded;
@@ -43,21 +43,24 @@ pub fn load(
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
-    load_changed(file, &|document| document.set(overrides), smoke, data)
+    let typed = |path: &str| overrides.iter().any(|change| change.value().contains(path));
+    load_changed(file, &|document| document.set(overrides), &typed, smoke, data)
 }
 
-/// The same with any change to what was written.
+/// The same with any change to what was written. Paths for which `typed` is true were written by whoever typed the command, and
+/// may lead anywhere.
 ///
 /// # Errors
 /// Every mistake at once, missing files among them.
 pub fn load_changed(
     file: &Path,
     change: &dyn Fn(&mut Document) -> Result<(), Diagnostics>,
+    typed: &dyn Fn(&str) -> bool,
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
     let text = bounded::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    let site = place::site(file, data);
+    let mut site = place::site(file, data);
     let base = |name: &str| {
         let place = site.resolve(name);
         site.permit(&place).map_err(|error| error.to_string())?;
@@ -77,6 +80,12 @@ pub fn load_changed(
     };
     if smoke {
         scenario.smoke();
+    }
+    for file in scenario.files().into_iter().filter(|file| typed(&file.path)) {
+        let place = site.resolve(&file.path);
+        // What a recipe names lies beside it.
+        let reached = if file.kind == FileKind::Recipe { place.parent().map(Path::to_owned) } else { None };
+        site.reach.extend(reached.unwrap_or(place));
     }
     let mut missing = digest_files(&mut scenario, &document, &site);
     if missing.is_empty() {
@@ -112,7 +121,8 @@ pub fn reload(
     let text = read(&directory.scenario_path())?;
     let file = Path::new(&manifest.scenario_dir).join("scenario.toml");
     let data = data.or((!manifest.data_dir.is_empty()).then_some(Path::new(&manifest.data_dir)));
-    let site = place::site(&file, data);
+    // Who made the run could read these files, and their digests say that they are the same ones.
+    let site = Site { reach: Reach::Anywhere, ..place::site(&file, data) };
     for file in scenario.files() {
         let now = digest(&file, &scenario.data, &site).map_err(|(path, error)| {
             Failure::wrong(format!(

@@ -25,6 +25,16 @@ pub enum Reach {
     Below(Vec<PathBuf>),
 }
 
+impl Reach {
+    /// Lets it reach a place, too.
+    pub fn extend(&mut self, place: PathBuf) {
+        match self {
+            Self::Anywhere => {}
+            Self::Below(places) => places.push(place),
+        }
+    }
+}
+
 /// A path that leads where it may not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
