@@ -30,6 +30,8 @@
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `tools.rs`        | init, schema, completions, explain, export, and runs that go |
+//! | `fuzz.rs`         | bytes from anyone are read or refused, never a panic |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
@@ -53,6 +55,7 @@ mod fairness;
 mod faults;
 mod fedprox;
 mod fleets;
+mod fuzz;
 mod methods;
 mod model;
 mod optimizer;
@@ -69,6 +72,7 @@ mod resume;
 mod rounds;
 mod sweep;
 mod told;
+mod tools;
 mod transfers;
 mod verify;
 mod wgpu;
