@@ -27,6 +27,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Sequences and tokens of a step.
 const BATCH: usize = 16;
 const TIME: usize = 128;
+/// Devices on one base, and the sequences and tokens of a step of each.
+const DEVICES: usize = 8;
+const DEVICE_SHAPE: [usize; 2] = [8, 64];
 /// Prompt and new tokens of generation.
 const WRITTEN: (usize, usize) = (32, 96);
 /// Steps that are not timed.
@@ -39,9 +42,10 @@ fn main() {
     match words.as_slice() {
         ["full", size, ..] => train(size, false, repeats(10)),
         ["lora", size, ..] => train(size, true, repeats(10)),
+        ["stacked", size, ..] => stacked(size, repeats(10)),
         ["mutual", ..] => mutual(repeats(8)),
         ["generate", batch, ..] => write(batch.parse().expect("a number of texts"), repeats(5)),
-        _ => println!("steps full|lora d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N]"),
+        _ => println!("steps full|lora|stacked d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N]"),
     }
 }
 
@@ -94,12 +98,12 @@ fn layout(base: &Base, lora: bool) -> (Layout, Trained) {
 }
 
 /// Random tokens, all but the first of each sequence predicted.
-fn random_batch(base: &Base) -> Batch {
-    let mut stream = Stream::keyed(1, "text");
+fn random_batch(base: &Base, seed: u64, [sequences, time]: [usize; 2]) -> Batch {
+    let mut stream = Stream::keyed(seed, "text");
     let mut ids =
         |n: usize| (0..n).map(|_| stream.below(base.spec().vocab as u64) as u32).collect::<Vec<u32>>();
     let text: Vec<Sequence> =
-        (0..BATCH).map(|_| Sequence { prompt: ids(1), answer: ids(TIME) }).collect();
+        (0..sequences).map(|_| Sequence { prompt: ids(1), answer: ids(time) }).collect();
     Batch::pack(&text.iter().collect::<Vec<_>>(), base.pad())
 }
 
@@ -108,11 +112,27 @@ fn random_batch(base: &Base) -> Batch {
 fn train(size: &str, lora: bool, steps: usize) {
     let base = model(size, None, small_tokenizer());
     let (layout, start) = layout(&base, lora);
-    let batch = random_batch(&base);
+    let batch = random_batch(&base, 1, [BATCH, TIME]);
     let mut learner = Learner::new(&base, &layout, &start, AdamW::default());
     let case = format!("{} {size}", if lora { "lora" } else { "full" });
     measure(&case, steps, batch.computed_tokens(), || learner.tune(batch.clone(), 1e-3));
     assert!(learner.latest_loss().is_finite());
+}
+
+/// One step each of eight devices that share a base, LoRA as in [`train`].
+fn stacked(size: &str, steps: usize) {
+    let base = model(size, None, small_tokenizer());
+    let (layout, start) = layout(&base, true);
+    let batches: Vec<Batch> =
+        (0..DEVICES).map(|device| random_batch(&base, device as u64, DEVICE_SHAPE)).collect();
+    let mut learners: Vec<Learner> =
+        (0..DEVICES).map(|_| Learner::new(&base, &layout, &start, AdamW::default())).collect();
+    let tokens = batches.iter().map(Batch::computed_tokens).sum();
+    measure(&format!("stacked {size}"), steps, tokens, || {
+        for (learner, batch) in learners.iter_mut().zip(&batches) {
+            learner.tune(batch.clone(), 1e-3);
+        }
+    });
 }
 
 /// One step of mutual learning of two models with different tokenizers, every weight trained, K = 16.

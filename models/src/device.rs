@@ -1,5 +1,6 @@
 //! Where tensors live: the CPU through burn-flex, or a WebGPU adapter through burn-wgpu.
 
+use crate::cores::Cores;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub enum DeviceChoice {
 pub struct Compute {
     choice: DeviceChoice,
     device: Device,
+    cores: Cores,
 }
 
 /// Why a device cannot be used.
@@ -60,7 +62,7 @@ impl std::str::FromStr for DeviceChoice {
 impl Compute {
     /// The CPU.
     pub fn cpu() -> Self {
-        Self { choice: DeviceChoice::Cpu, device: Device::flex() }
+        Self { choice: DeviceChoice::Cpu, device: Device::flex(), cores: Cores::new(0) }
     }
 
     /// Opens what was chosen.
@@ -72,6 +74,18 @@ impl Compute {
             DeviceChoice::Cpu => Ok(Self::cpu()),
             DeviceChoice::Wgpu(index) => open_wgpu(index),
         }
+    }
+
+    /// The same with cores that a job may borrow while they are idle; a WebGPU queue has no use for them.
+    #[must_use]
+    pub fn with_cores(self, count: usize) -> Self {
+        let count = if self.is_cpu() { count } else { 0 };
+        Self { cores: Cores::new(count), ..self }
+    }
+
+    /// The cores that may be borrowed.
+    pub fn cores(&self) -> &Cores {
+        &self.cores
     }
 
     /// Whether this is the CPU, where the fused slice kernels apply.
@@ -101,7 +115,10 @@ impl Compute {
 fn open_wgpu(index: usize) -> Result<Compute, DeviceError> {
     let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
     match found.get(index) {
-        Some(device) => Ok(Compute { choice: DeviceChoice::Wgpu(index), device: device.clone() }),
+        Some(device) => {
+            let choice = DeviceChoice::Wgpu(index);
+            Ok(Compute { choice, device: device.clone(), cores: Cores::new(0) })
+        }
         None => Err(DeviceError::NoAdapter { wanted: index, found: found.len() }),
     }
 }

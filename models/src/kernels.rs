@@ -5,6 +5,7 @@
 //! | `attention.rs` | causal self-attention over a fused query-key-value map, with rotary positions or ALiBi |
 //! | `norm.rs`      | RMSNorm and LayerNorm with their gain and bias |
 //! | `activation.rs`| SwiGLU, both GELUs and ReLU |
+//! | `low_rank.rs`  | low-rank updates of a linear map, added to its output |
 //! | `frozen.rs`    | products with weights that are stored in half precision |
 //! | `dropout.rs`   | dropout with masks from keyed streams |
 //! | `head.rs`      | cross-entropy and top-K divergence on rows of logits |
@@ -25,4 +26,5 @@ pub(crate) mod dropout;
 pub(crate) mod flex;
 pub mod frozen;
 pub mod head;
+pub mod low_rank;
 pub mod norm;

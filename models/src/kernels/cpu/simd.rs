@@ -144,7 +144,10 @@ pub(crate) fn replace(x: &mut [f32], f: impl Fn(f32) -> f32) {
         }
     }
     if !rest.is_empty() {
-        let lanes = filled_up(rest, 0.0).map(f);
+        let mut lanes = filled_up(rest, 0.0);
+        for x in &mut lanes {
+            *x = f(*x);
+        }
         rest.copy_from_slice(&lanes[..rest.len()]);
     }
 }
@@ -161,7 +164,10 @@ pub(crate) fn replace_and_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     if !rest.is_empty() {
-        let lanes = filled_up(rest, 0.0).map(f);
+        let mut lanes = filled_up(rest, 0.0);
+        for x in &mut lanes {
+            *x = f(*x);
+        }
         rest.copy_from_slice(&lanes[..rest.len()]);
         for (sum, x) in sums.iter_mut().zip(filled_up(rest, 0.0)) {
             *sum += x;

@@ -40,6 +40,7 @@ impl Setting {
         let talk = Talk::from(typed.talk);
         let compute = Compute::open(typed.device)?;
         let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
+        let compute = compute.with_cores(threads);
         talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));
         Ok(Self {
             runs: typed.runs.clone(),
