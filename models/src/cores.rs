@@ -46,6 +46,22 @@ impl Cores {
         InUse { cores: self.clone(), count }
     }
 
+    /// What `a` and `b` return, one of them computed by an idle core if there is one.
+    ///
+    /// # Panics
+    /// As `a` and `b` do.
+    pub(crate) fn both<A: Send, B>(&self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B) -> (A, B) {
+        let borrowed = self.borrow(1);
+        if borrowed.count <= 0 {
+            return (a(), b());
+        }
+        std::thread::scope(|scope| {
+            let helping = scope.spawn(a);
+            let own = b();
+            (helping.join().unwrap_or_else(|panic| resume_unwind(panic)), own)
+        })
+    }
+
     /// `f` of every item, in the order of the items, computed by this thread and by as many idle cores as there are.
     ///
     /// # Panics
@@ -81,6 +97,7 @@ mod tests {
             let cores = Cores::new(idle);
             let squares = cores.map((0..50_u64).collect(), |i| i * i);
             assert_eq!(squares, (0..50).map(|i| i * i).collect::<Vec<_>>());
+            assert_eq!(cores.both(|| 1, || "two"), (1, "two"));
             assert_eq!(cores.idle.load(Relaxed), idle as isize);
         }
     }

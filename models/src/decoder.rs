@@ -219,8 +219,9 @@ impl Parts<'_> {
         for adapter in self.adapters {
             let mut maps = Vec::new();
             for (name, columns) in places {
-                let half = |half: &str| adapter.tensors.get(&format!("{name}.{half}")).cloned();
-                let (Some(a), Some(b)) = (half("lora_a"), half("lora_b")) else { continue };
+                let tensor = |part: &str| adapter.tensors.get(&format!("{name}.{part}")).cloned();
+                let a = tensor("lora_a");
+                let Some(b) = tensor(if a.is_some() { "lora_b" } else { "delta" }) else { continue };
                 let map = Update { a, b, scale: adapter.layout.scale(), columns: columns.clone() };
                 match &adapter.dropout {
                     Some(rule) => updates.push(Updates { maps: vec![map], dropout: Some(rule.at(name)) }),

@@ -20,7 +20,10 @@ pub mod adamw;
 pub mod attention;
 #[cfg(test)]
 mod check;
-#[expect(unsafe_code, reason = "a matrix product on strides; functions for instruction sets that are looked up first")]
+#[expect(
+    unsafe_code,
+    reason = "a matrix product on strides; functions for instruction sets that are looked up first"
+)]
 mod cpu;
 pub(crate) mod dropout;
 pub(crate) mod flex;

@@ -1,5 +1,9 @@
-//! AdamW over one flat buffer (Loshchilov & Hutter 2019, arXiv 1711.05101), and how its learning rate moves. The step
-//! itself is an operation: [`crate::kernels::adamw`].
+//! The optimizers over one flat buffer, and how their learning rate moves. A step of AdamW (Loshchilov & Hutter 2019, arXiv
+//! 1711.05101) is an operation, [`crate::kernels::adamw`]; `sgd.rs` is gradient descent with momentum.
+
+mod sgd;
+
+pub use sgd::{Rule, Sgd};
 
 use crate::kernels::adamw::{Moved, Step, adamw};
 use burn::tensor::Tensor;

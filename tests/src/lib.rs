@@ -2,14 +2,17 @@
 //!
 //! The tests themselves are one binary, `tests/it`; its map is at the top of `tests/it/main.rs`.
 
+pub mod random;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
 
+use cotune_kernel::codec;
 use cotune_models::device::Compute;
 use cotune_record::{Digest, Event, EventDigest};
 use cotune_scenario::{Context, Document, Override, Scenario, Style};
-use cotune_world::{End, Lab, Options, Plan, Site, simulate};
+use cotune_world::{End, Lab, Options, Plan, Site, Snapshot, simulate, simulate_from};
 
 /// Three devices of two families, two rounds, a handful of examples: everything but the method.
 const TINY: &str = r#"
@@ -81,11 +84,32 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
         ("fedavg by the median", fedavg("on = \"proxy\"\naggregate = \"median\"")),
         ("fedavg by krum", fedavg("on = \"proxy\"\naggregate.krum = { keep = 1 }")),
+        ("fedprox", fedavg("on = \"proxy\"\nlocal.prox = { mu = 0.1 }")),
+        ("scaffold", fedavg("on = \"proxy\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }")),
+        (
+            "scaffold on the devices' models",
+            fedavg("on = \"edge\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }"),
+        ),
+        ("fedavg by descent with momentum", fedavg("on = \"edge\"\noptimizer.sgd = { momentum = 0.9 }")),
+        ("fednova over passes", fednova()),
+        ("fedavg with server momentum", fedavg("on = \"proxy\"\nserver.momentum = { lr = 0.5 }")),
+        ("fedadam", fedavg("on = \"proxy\"\nserver = \"adam\"")),
+        ("fedyogi", fedavg("on = \"edge\"\nserver = \"yogi\"")),
+        ("fedadagrad", fedavg("on = \"proxy\"\nserver.adagrad = { tau = 1e-2 }")),
+        ("flora", fedavg("on = \"edge\"\nranks = \"flora\"")),
+        ("flexlora", fedavg("on = \"edge\"\nranks = \"flexlora\"")),
+        ("hetlora with a proximal term", fedavg("on = \"edge\"\nranks = \"hetlora\"\nlocal = \"prox\"")),
+        ("ffa-lora", ffa_lora()),
         ("fedap", fedap()),
         ("fedcollm", fedcollm("")),
         ("fedcollm, weighted, dtw", fedcollm("aggregate = \"weighted\"\nalign = \"dtw\"")),
         ("fedcollm with a relay set", fedcollm(&relay(""))),
         ("fedcollm with a guarded relay set", fedcollm(&relay(", guard = \"dual-min-ce\""))),
+        ("fedmkt", fedmkt("")),
+        ("fedmkt by the rule of FATE", fedmkt("selection = \"fate\"\ntop_k = 700")),
+        ("fedmkt, bytes", fedmkt("align = \"bytes\"\ntemperature = 2.0")),
+        ("fedmkt with a relay set", fedmkt(&relay(""))),
+        ("fedmkt with confident relay answers", fedmkt(&relay(", guard = \"confidence\", confidence = 0.2"))),
         ("co-plms", co_plms("")),
         ("co-plms by the trimmed mean", co_plms("aggregate.trimmed-mean = { trim = 0.2 }")),
         ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
@@ -118,6 +142,19 @@ pub fn fedavg(keys: &str) -> String {
     format!("[method.fedavg]\ndevice_steps = {{ tune = 2 }}\nbatch = 4\n{keys}\n")
 }
 
+/// FedNova, where devices with more examples take more steps.
+pub fn fednova() -> String {
+    let steps = "device_steps = { epochs = 1 }\nbatch = 8\nnova = true";
+    format!("[method.fedavg]\non = \"proxy\"\n{steps}\noptimizer.sgd = {{ lr = 0.1, momentum = 0.5 }}\n")
+}
+
+/// `[method.fedavg]`, two steps, on a proxy whose A is frozen.
+pub fn ffa_lora() -> String {
+    let lora = "{ rank = 2, alpha = 4, targets = [\"q\", \"v\"], freeze = \"a\" }";
+    let proxy = format!("[models.frozen]\nbase = \"zoo:dpm-small\"\nadapter.lora = {lora}");
+    format!("{}{proxy}\n", fedavg("on = \"proxy\"\nproxy = \"frozen\""))
+}
+
 /// `[method.fedap]`, two steps, on a proxy with bottleneck adapters.
 pub fn fedap() -> String {
     let proxy = "[models.narrow]\nbase = \"zoo:dpm-small\"\nadapter.bottleneck = { size = 4 }";
@@ -130,6 +167,12 @@ pub fn fedap() -> String {
 pub fn fedcollm(keys: &str) -> String {
     let steps = "device_steps = { tune = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
     format!("[method.fedcollm]\n{steps}\n{keys}\n")
+}
+
+/// `[method.fedmkt]`, one or two steps of everything, with more keys.
+pub fn fedmkt(keys: &str) -> String {
+    let steps = "device_steps = { tune = 1, mutual = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
+    format!("[method.fedmkt]\n{steps}\n{keys}\n")
 }
 
 /// `[method.co-plms]`, one or two steps of everything, with more keys.
@@ -155,7 +198,12 @@ pub fn relay(keys: &str) -> String {
 /// # Panics
 /// It is not a valid scenario; the message is what a person would see.
 pub fn tiny(tables: &str, overrides: &[(&str, &str)]) -> Scenario {
-    checked("tiny.toml", &format!("{TINY}\n{tables}"), overrides)
+    checked("tiny.toml", &tiny_text(tables), overrides)
+}
+
+/// The same as the text of a file, for the command under test.
+pub fn tiny_text(tables: &str) -> String {
+    format!("{TINY}\n{tables}")
 }
 
 /// The tiny federation with the fleet of a base file, such as `fleets/industrial.toml`, and an even split; plain FedAvg.
@@ -185,7 +233,11 @@ pub fn shipped(name: &str, overrides: &[(&str, &str)]) -> Scenario {
     checked(&path.display().to_string(), &text, overrides)
 }
 
-fn checked(name: &str, text: &str, overrides: &[(&str, &str)]) -> Scenario {
+/// A scenario from the text of a file, with overrides.
+///
+/// # Panics
+/// It is not valid; the message is what a person would see.
+pub fn checked(name: &str, text: &str, overrides: &[(&str, &str)]) -> Scenario {
     let load = |base: &str| {
         std::fs::read_to_string(workspace().join("scenarios").join(base)).map_err(|error| error.to_string())
     };
@@ -210,13 +262,38 @@ pub fn plan(scenario: &Scenario) -> Arc<Plan> {
 /// # Panics
 /// Models or data do not allow it.
 pub fn plan_on(scenario: &Scenario, compute: &Compute) -> Arc<Plan> {
+    let plan = draw(scenario, compute);
+    plan.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A plan on the CPU, or why there is none.
+///
+/// # Errors
+/// Models, data or what the scenario asks of its devices do not allow it.
+pub fn try_plan(scenario: &Scenario) -> Result<Arc<Plan>, String> {
+    draw(scenario, &Compute::cpu())
+}
+
+/// A lab on the CPU: models loaded, data dealt.
+///
+/// # Panics
+/// Models or data do not allow it.
+pub fn lab(scenario: &Scenario) -> Lab {
+    open(scenario, &Compute::cpu()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn draw(scenario: &Scenario, compute: &Compute) -> Result<Arc<Plan>, String> {
+    let lab = open(scenario, compute)?;
+    Ok(Arc::new(Plan::draw(Arc::new(lab)).map_err(|error| error.to_string())?))
+}
+
+fn open(scenario: &Scenario, compute: &Compute) -> Result<Lab, String> {
     let site = Site {
         scenario_dir: workspace().join("scenarios"),
         data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
     };
-    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Plan::draw(Arc::new(lab)).unwrap_or_else(|error| panic!("{error}")))
+    Lab::open(scenario, &site, compute, &mut |_| {}).map_err(|error| error.to_string())
 }
 
 /// What happened in a run.
@@ -252,6 +329,53 @@ pub fn play_delayed(plan: &Arc<Plan>, threads: usize, train: bool, delays: Optio
     let mut digest = EventDigest::new();
     events.iter().for_each(|event| digest.push(event));
     Played { digest: digest.digest(), schedule_digest: digest.schedule_digest(), events }
+}
+
+/// The frame kind of snapshots in tests.
+const SNAPSHOT_KIND: u16 = 900;
+
+/// The events of a run from a snapshot or from the beginning, and its own snapshots, one a round: the number of events before
+/// each, and its bytes as in a checkpoint.
+///
+/// # Panics
+/// The simulation fails.
+pub fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event>, Vec<(usize, Vec<u8>)>) {
+    let (sender, receiver) = mpsc::channel();
+    let seen = Arc::new(Mutex::new((0, Vec::new())));
+    let (counter, kept) = (Arc::clone(&seen), Arc::clone(&seen));
+    let sink = Box::new(move |event| {
+        counter.lock().expect("one thread has it").0 += 1;
+        sender.send(event).map_err(|error| error.to_string())
+    });
+    let keeper = Box::new(move |snapshot: Snapshot| {
+        let mut kept = kept.lock().expect("one thread has it");
+        if !snapshot.is_complete() {
+            let events = kept.0;
+            kept.1.push((events, snapshot_bytes(&snapshot)));
+        }
+        Ok(())
+    });
+    let options = Options { threads: 2, train, keep_every: Some(1), ..Options::default() };
+    let end = simulate_from(from, Arc::clone(plan), options, sink, Some(keeper));
+    assert_eq!(end.unwrap_or_else(|error| panic!("{error}")), End::Complete);
+    let snapshots = std::mem::take(&mut seen.lock().expect("one thread has it").1);
+    (receiver.into_iter().collect(), snapshots)
+}
+
+/// A snapshot as a checkpoint has it.
+///
+/// # Panics
+/// It cannot be written.
+pub fn snapshot_bytes(snapshot: &Snapshot) -> Vec<u8> {
+    codec::encode(SNAPSHOT_KIND, snapshot).expect("a snapshot can be written")
+}
+
+/// A snapshot that [`kept`] has made.
+///
+/// # Panics
+/// The bytes are not one.
+pub fn read_snapshot(bytes: &[u8]) -> Snapshot {
+    codec::decode(SNAPSHOT_KIND, bytes).expect("a snapshot is read back")
 }
 
 /// The folder of real data and traces, which may not be there: `COTUNE_DATA`, else beside the workspace.

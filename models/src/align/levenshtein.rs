@@ -92,7 +92,8 @@ impl Patterns {
     pub(super) fn distances(&self, text: &[char]) -> Vec<u32> {
         let n = self.last.len();
         let nowhere = vec![0; n];
-        let (mut positive, mut negative, mut scores) = (vec![u16::MAX; n], vec![0_u16; n], self.lengths.clone());
+        let (mut positive, mut negative, mut scores) =
+            (vec![u16::MAX; n], vec![0_u16; n], self.lengths.clone());
         for letter in text {
             let equal = self.places.get(letter).unwrap_or(&nowhere);
             let columns = positive.iter_mut().zip(&mut negative).zip(&mut scores).zip(equal).zip(&self.last);

@@ -170,7 +170,10 @@ mod tests {
                     (&fused.second, &reference.second),
                 ] {
                     for (a, b) in host(a.clone()).into_iter().zip(host(b.clone())) {
-                        assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{n} values: {a}, by the reference {b}");
+                        assert!(
+                            (a - b).abs() < 1e-5 * (1.0 + b.abs()),
+                            "{n} values: {a}, by the reference {b}"
+                        );
                     }
                 }
             }

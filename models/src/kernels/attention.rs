@@ -3,13 +3,13 @@
 mod cached;
 mod fused;
 
-pub(crate) use cached::{CachedKeys, Reading};
 pub use crate::kernels::cpu::attention::AttentionShape;
 use crate::kernels::cpu::attention::{Angles, Positioning};
 use crate::kernels::flex;
 use crate::kernels::frozen::{count_product, product};
 use crate::spec::{DecoderSpec, Position, Rotary, Scaling};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
+pub(crate) use cached::{CachedKeys, Reading};
 use std::sync::Arc;
 
 /// Added to the scores of what may not be looked at.

@@ -78,7 +78,11 @@ pub struct Lesson {
 
 /// The weighted cross-entropy and the divergence of a lesson on `logits`, `[rows, vocab]`; a scalar.
 pub(crate) fn loss(logits: Tensor<2>, lesson: Lesson, device: &Device) -> Tensor<1> {
-    if flex::on_cpu(&logits) { fused::loss(logits, Arc::new(lesson)) } else { reference(logits, &lesson, device) }
+    if flex::on_cpu(&logits) {
+        fused::loss(logits, Arc::new(lesson))
+    } else {
+        reference(logits, &lesson, device)
+    }
 }
 
 fn reference(logits: Tensor<2>, lesson: &Lesson, device: &Device) -> Tensor<1> {
@@ -90,12 +94,7 @@ fn reference(logits: Tensor<2>, lesson: &Lesson, device: &Device) -> Tensor<1> {
 }
 
 /// `Σ_r weight_r · (−log p_r(target_r))` over rows of `logits [rows, vocab]`; a scalar.
-fn cross_entropy(
-    logits: Tensor<2>,
-    targets: &[u32],
-    weights: &[f32],
-    device: &Device,
-) -> Tensor<1> {
+fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &Device) -> Tensor<1> {
     let rows = targets.len();
     let picked = log_softmax(logits, 1).gather(1, ints(targets, device).reshape([rows, 1]));
     (picked.reshape([rows]) * floats(weights, [rows], device)).sum().neg()
@@ -195,13 +194,8 @@ mod tests {
                 soft.ids = vec![1, 4, 0, 3, 0, 3];
                 let again = soft.clone();
                 soft.append(&again, 0, 0.5);
-                let lesson = Lesson {
-                    targets: vec![3, 0, 4],
-                    weights: vec![0.5, 0.0, 0.3],
-                    soft,
-                    kind,
-                    temperature,
-                };
+                let lesson =
+                    Lesson { targets: vec![3, 0, 4], weights: vec![0.5, 0.0, 0.3], soft, kind, temperature };
                 let logits = drawn("logits", [3, vocab], 2.0);
                 agree(
                     &[logits.clone()],

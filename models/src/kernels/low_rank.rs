@@ -15,11 +15,11 @@ use std::sync::Arc;
 /// One low-rank map and the columns of the output that it changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Update {
-    /// `[inputs, rank]`.
-    pub a: Tensor<2>,
-    /// `[rank, columns]`.
+    /// `[inputs, rank]`; none where `b` is a whole update.
+    pub a: Option<Tensor<2>>,
+    /// `[rank, columns]`, or `[inputs, columns]`.
     pub b: Tensor<2>,
-    /// Multiplies the product.
+    /// Multiplies the product of the two halves.
     pub scale: f32,
     /// The columns.
     pub columns: Range<usize>,
@@ -27,11 +27,14 @@ pub(crate) struct Update {
 
 /// `y + Σ scale · (x a) b`, each sum in its columns; `y` is `[rows, outputs]`, `x` is `[rows, inputs]`.
 pub(crate) fn add_low_ranks(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> Tensor<2> {
-    if updates.is_empty() {
-        return y;
-    }
     if !flex::on_cpu(&x) {
         return reference(y, x, updates);
+    }
+    let (updates, whole): (Vec<Update>, Vec<Update>) =
+        updates.iter().cloned().partition(|update| update.a.is_some());
+    let y = reference(y, x.clone(), &whole);
+    if updates.is_empty() {
+        return y;
     }
     let [rows, inputs] = x.dims();
     let (mut rank, mut values) = (0, 0);
@@ -41,7 +44,13 @@ pub(crate) fn add_low_ranks(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> T
             let [own, columns] = update.b.dims();
             count_product(rows, inputs, own);
             count_product(rows, own, columns);
-            let part = Part { first: rank, rank: own, b: values, columns: update.columns.clone(), scale: update.scale };
+            let part = Part {
+                first: rank,
+                rank: own,
+                b: values,
+                columns: update.columns.clone(),
+                scale: update.scale,
+            };
             (rank, values) = (rank + own, values + own * columns);
             part
         })
@@ -51,7 +60,7 @@ pub(crate) fn add_low_ranks(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> T
         1 => tensors.into_iter().next().expect("there is one"),
         _ => Tensor::cat(tensors, axis),
     };
-    let a = joined(updates.iter().map(|update| update.a.clone()).collect(), 1);
+    let a = joined(updates.iter().filter_map(|update| update.a.clone()).collect(), 1);
     let flat = |b: &Tensor<2>| {
         let [rank, columns] = b.dims();
         b.clone().reshape([1, rank * columns])
@@ -66,7 +75,11 @@ fn reference(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> Tensor<2> {
     let [rows, width] = y.dims();
     let nothing = |columns: usize| Tensor::zeros([rows, columns], &x.device().inner());
     updates.iter().fold(y, |y, update| {
-        let change = product(product(x.clone(), update.a.clone()).mul_scalar(update.scale), update.b.clone());
+        let inner = match &update.a {
+            Some(a) => product(x.clone(), a.clone()).mul_scalar(update.scale),
+            None => x.clone(),
+        };
+        let change = product(inner, update.b.clone());
         let Range { start, end } = update.columns;
         let mut parts = vec![change];
         if start > 0 {
@@ -195,7 +208,11 @@ impl LowRankGradients for Flex {
             multiply([rows, ranks, inputs], 1.0, (&to_inner, whole), turned, (&mut to_x, lines), false);
         }
         let [to_x_rows, n] = [if wanted { rows } else { 0 }, to_b.len()];
-        [flex::tensor(to_x, [to_x_rows, inputs]), flex::tensor(to_a, [inputs, ranks]), flex::tensor(to_b, [1, n])]
+        [
+            flex::tensor(to_x, [to_x_rows, inputs]),
+            flex::tensor(to_a, [inputs, ranks]),
+            flex::tensor(to_b, [1, n]),
+        ]
     }
 }
 
@@ -254,8 +271,7 @@ mod tests {
                 let outputs: usize = widths.iter().sum();
                 let (y, x) = (drawn("y", [rows, outputs], 1.0), drawn("x", [rows, inputs], 1.0));
                 let a = drawn("a", [inputs, rank], 0.3);
-                let b: Vec<Tensor<2>> =
-                    widths.iter().map(|width| drawn("b", [rank, *width], 0.3)).collect();
+                let b: Vec<Tensor<2>> = widths.iter().map(|width| drawn("b", [rank, *width], 0.3)).collect();
                 // The second half of the first map is tracked, those of the others stand still.
                 let updates = |a: Tensor<2>, first: Tensor<2>| -> Vec<Update> {
                     let mut start = 0;
@@ -264,7 +280,7 @@ mod tests {
                         let columns = start..start + widths[i];
                         start = columns.end;
                         let b = if i == 0 { first.clone() } else { b.clone() };
-                        updates.push(Update { a: a.clone(), b, scale: 0.5 + i as f32, columns });
+                        updates.push(Update { a: Some(a.clone()), b, scale: 0.5 + i as f32, columns });
                     }
                     updates
                 };

@@ -3,6 +3,7 @@
 mod model;
 mod run;
 mod sweep;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::talk::Talk;
 pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScore, ModelShow, Pretrain};
 pub use run::{ProgressMode, Run};
 pub use sweep::{Compare, Sweep};
+pub use verify::Verify;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ pub enum Command {
     Sweep(Sweep),
     /// Say what differs between runs, and whether it means anything.
     Compare(Compare),
+    /// Run a recorded run again and compare every event; exit code 4 names the first that differs.
+    Verify(Verify),
     /// Render a run's report again.
     Report(Report),
     /// List runs, or show one.

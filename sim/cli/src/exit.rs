@@ -20,7 +20,7 @@ pub enum Exit {
     Wrong,
     /// 3: the run is complete and an expectation was not met.
     Missed,
-    /// 4: `compare --fail-on-diff` found a difference.
+    /// 4: `verify` or `compare --fail-on-diff` found a difference.
     Different,
     /// 5: some points of a sweep failed.
     PointsFailed,

@@ -119,6 +119,7 @@ wrong!(
     cotune_models::device::DeviceError,
     cotune_models::peft::PeftError,
     cotune_models::pretrain::PretrainError,
+    cotune_record::CheckpointError,
     cotune_record::LogError,
     cotune_record::RunDirectoryError,
     cotune_record::RunIdError,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cotune_models::corpus::task_files;
+use cotune_record::{Manifest, RunDirectory};
 use cotune_scenario::data::{Corpus, Data};
 use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
@@ -13,6 +14,7 @@ use cotune_world::Site;
 use cotune_world::files::Files;
 
 use crate::arguments::Changes;
+use crate::failure::Failure;
 use crate::place;
 
 /// A valid scenario, the digests of its files filled in.
@@ -83,6 +85,47 @@ pub fn load_changed(
         return Err(warnings);
     }
     Ok(Loaded { scenario, warnings, site, text, document })
+}
+
+/// Reads the scenario of a run back, as it was locked; `data` is where `data:` leads now, if not where it did.
+///
+/// # Errors
+/// The run's files are missing or damaged, or a file that the scenario names is not the one it was.
+pub fn reload(
+    directory: &RunDirectory,
+    manifest: &Manifest,
+    data: Option<&Path>,
+) -> Result<(Scenario, Site, String), Failure> {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| Failure::file("read", path, error));
+    let lock = directory.lock_path();
+    let scenario = Scenario::from_lock_json(&read(&lock)?)
+        .map_err(|error| Failure::wrong(format!("{} is damaged: {error}", lock.display())))?;
+    if scenario.digest() != manifest.scenario_digest.to_hex() {
+        return Err(Failure::wrong(format!(
+            "{} is not the scenario that the run began with",
+            lock.display()
+        )));
+    }
+    let text = read(&directory.scenario_path())?;
+    let file = Path::new(&manifest.scenario_dir).join("scenario.toml");
+    let data = data.or((!manifest.data_dir.is_empty()).then_some(Path::new(&manifest.data_dir)));
+    let site = place::site(&file, data);
+    for file in scenario.files() {
+        let now = digest(&file, &scenario.data, &site).map_err(|(path, error)| {
+            Failure::wrong(format!(
+                "the run's {} {} cannot be read: {error}",
+                file.kind.name(),
+                path.display()
+            ))
+        })?;
+        if scenario.file_digests.get(&file.path).is_none_or(|then| *then != now.to_hex().to_string()) {
+            let path = site.resolve(&file.path);
+            let message =
+                format!("the {} {} has changed since the run began", file.kind.name(), path.display());
+            return Err(Failure::wrong(message).help("put back what it was, or run the scenario anew"));
+        }
+    }
+    Ok((scenario, site, text))
 }
 
 /// What `--set`, `--seed` and `--name` ask for, in the order in which they apply.

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(typed) => command::run::run(&typed),
         Command::Sweep(typed) => command::sweep::sweep(&typed),
         Command::Compare(typed) => command::compare::compare(&typed),
+        Command::Verify(typed) => command::verify::verify(&typed),
         Command::Report(typed) => command::report::report(&typed),
         Command::Runs(RunsCommand::Ls(typed)) => command::runs::ls(&typed),
         Command::Runs(RunsCommand::Show(typed)) => command::runs::show(&typed),

@@ -101,6 +101,16 @@ impl Progress {
         }
     }
 
+    /// Takes notice of an event of an earlier part of the run, and shows nothing.
+    pub fn catch_up(&mut self, event: &Event) {
+        self.time_ns = event.time_ns;
+        match event.kind {
+            EventKind::RoundClosed { .. } => self.rounds += 1,
+            EventKind::UploadFinished { bytes, .. } => self.uplink_bytes += bytes,
+            _ => {}
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(&mut self) {
         self.conclude_evaluation();

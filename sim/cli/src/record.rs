@@ -1,15 +1,19 @@
-//! Writing down what happens: the log, the tables and the progress of one run, fed by one sink.
+//! Writing down what happens: the log, the checkpoints, the tables and the progress of one run.
 //!
 //! A thread of its own does it, because encoding, hashing and compressing an event takes about as long as simulating
 //! it. The simulation waits when the thread is far behind, so that a million rounds need no more memory than a few.
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cotune_record::{Event, EventDigest, EventWriter, Tables, Tabulator};
+use cotune_record::checkpoint::Header;
+use cotune_record::{
+    Checkpoint, Checkpoints, Event, EventDigest, EventReader, EventWriter, LogPosition, RunDirectory, Tables,
+    Tabulator,
+};
+use cotune_world::Snapshot;
 
 use crate::exit::latest_panic;
 use crate::failure::Failure;
@@ -25,6 +29,9 @@ const AHEAD: usize = 32;
 /// Events that are handed over together where nothing is learned (chosen: waking a thread takes as long as writing ten).
 const BATCH: usize = 256;
 
+/// Takes snapshots; an error ends the simulation.
+type Keeper = Box<dyn FnMut(Snapshot) -> Result<(), String>>;
+
 /// The recorder of one run. The simulation holds its sink; what it wrote is taken out at the end.
 pub struct Recorder {
     orders: SyncSender<Order>,
@@ -38,11 +45,21 @@ pub struct Recorder {
 
 enum Order {
     Write(Vec<Event>),
+    Keep(Box<Snapshot>),
     Finish,
 }
 
-struct Recording {
+/// A log, and what follows from it, up to some event.
+pub struct Recording {
     log: EventWriter,
+    checkpoints: Checkpoints,
+    /// What every checkpoint says of the run.
+    header: Header,
+    /// Wall-clock time that the run had taken when this process took it up \[s\].
+    before: f64,
+    begun: Instant,
+    /// The simulation at its end.
+    last: Option<Box<Snapshot>>,
     tables: Tabulator,
     progress: Progress,
     flushed: Instant,
@@ -55,19 +72,21 @@ pub struct Recorded {
     pub tables: Option<Tables>,
     /// Of all events.
     pub digest: EventDigest,
+    /// The simulation at its end, if it came to one.
+    pub last: Option<Box<Snapshot>>,
+    /// Wall-clock time of the run, the parts before a resume included \[s\].
+    pub seconds: f64,
     /// Why recording ended early, if it did.
     pub trouble: Option<Failure>,
 }
 
 impl Recorder {
-    /// Begins a log at `path`. Where the run learns, minutes may pass between two events, and each is written at once.
+    /// Goes on with a recording. Where the run learns, minutes may pass between two events, and each is written at once.
     ///
     /// # Errors
-    /// The log cannot be created.
-    pub fn begin(path: &Path, progress: Progress, learns: bool) -> Result<Self, Failure> {
-        let log = EventWriter::create(path)?;
-        let (tables, flushed) = (Tabulator::default(), machine::now());
-        let recording = Recording { log, tables, progress, flushed, trouble: None };
+    /// The system has no room for a thread.
+    pub fn begin(mut recording: Recording, learns: bool) -> Result<Self, Failure> {
+        recording.begun = machine::now();
         let (orders, inbox) = sync_channel(AHEAD);
         let reason = Arc::new(OnceLock::new());
         let told = Arc::clone(&reason);
@@ -97,6 +116,21 @@ impl Recorder {
         })
     }
 
+    /// Where the simulation puts its snapshots.
+    pub fn keeper(&self) -> Keeper {
+        let (orders, reason) = (self.orders.clone(), Arc::clone(&self.reason));
+        let waiting = Arc::clone(&self.waiting);
+        Box::new(move |snapshot| {
+            if let Some(reason) = reason.get() {
+                return Err(reason.clone());
+            }
+            let events = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let sent = orders.send(Order::Write(events));
+            let sent = sent.and_then(|()| orders.send(Order::Keep(Box::new(snapshot))));
+            sent.map_err(|_| "the recorder is gone".to_owned())
+        })
+    }
+
     /// Ends the log and hands out what was written.
     pub fn finish(self) -> Recorded {
         let last = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
@@ -104,29 +138,107 @@ impl Recorder {
         let _ = self.orders.send(Order::Write(last)).and_then(|()| self.orders.send(Order::Finish));
         let Ok(mut recording) = self.thread.join() else {
             let trouble = Some(Failure::bug(format!("the recorder panicked: {}", latest_panic())));
-            return Recorded { tables: None, digest: EventDigest::new(), trouble };
+            return Recorded { tables: None, digest: EventDigest::new(), last: None, seconds: 0.0, trouble };
         };
         recording.progress.finish();
         let ended = recording.log.checkpoint();
         let trouble = recording.trouble.take().or(ended.err().map(Failure::from));
         let digest = recording.log.digest().clone();
-        Recorded { tables: recording.tables.finish().ok(), digest, trouble }
+        let (seconds, last) = (recording.seconds(), recording.last);
+        Recorded { tables: recording.tables.finish().ok(), digest, last, seconds, trouble }
     }
 }
 
 impl Recording {
+    /// An empty log in a run's folder; `header` says which run that is.
+    ///
+    /// # Errors
+    /// The log cannot be created.
+    pub fn create(directory: &RunDirectory, header: Header, progress: Progress) -> Result<Self, Failure> {
+        let log = EventWriter::create(&directory.events_path())?;
+        Ok(Self::over(log, directory, header, progress))
+    }
+
+    /// The log of a run that was cut, as it was at a checkpoint. Everything before is read once more, for the tables follow
+    /// from it; what came after is cut off.
+    ///
+    /// # Errors
+    /// The log is damaged, or is not the one that the checkpoint was made of; then it is left as it is.
+    pub fn resume<T>(
+        directory: &RunDirectory,
+        header: Header,
+        progress: Progress,
+        checkpoint: &Checkpoint<T>,
+    ) -> Result<Self, Failure> {
+        let (path, position) = (directory.events_path(), &checkpoint.position);
+        let (mut tables, mut digest, mut progress) = (Tabulator::default(), EventDigest::new(), progress);
+        for event in EventReader::open(&path)?.take(checkpoint.header.events as usize) {
+            let event = event?;
+            tables.push(&event)?;
+            digest.push(&event);
+            progress.catch_up(&event);
+        }
+        if digest != position.digest {
+            let message = format!(
+                "{} does not hold the {} events that its checkpoint was made after",
+                path.display(),
+                checkpoint.header.events
+            );
+            return Err(Failure::wrong(message));
+        }
+        let log = EventWriter::resume(&path, position)?;
+        let before = checkpoint.header.seconds;
+        Ok(Self { tables, before, ..Self::over(log, directory, header, progress) })
+    }
+
+    fn over(log: EventWriter, directory: &RunDirectory, header: Header, progress: Progress) -> Self {
+        let now = machine::now();
+        Self {
+            log,
+            checkpoints: Checkpoints::of(directory),
+            header,
+            before: 0.0,
+            begun: now,
+            last: None,
+            tables: Tabulator::default(),
+            progress,
+            flushed: now,
+            trouble: None,
+        }
+    }
+
+    /// Wall-clock time of the run so far \[s\].
+    fn seconds(&self) -> f64 {
+        self.before + self.begun.elapsed().as_secs_f64()
+    }
+
     /// Writes what it is told, until it is told to finish. After a failure it only listens.
     fn record(mut self, inbox: &Receiver<Order>, reason: &OnceLock<String>) -> Self {
-        while let Ok(Order::Write(events)) = inbox.recv() {
-            if self.trouble.is_some() {
-                continue;
-            }
-            if let Err(failure) = events.iter().try_for_each(|event| self.push(event)) {
+        while let Ok(order) = inbox.recv() {
+            let done = match order {
+                Order::Finish => break,
+                _ if self.trouble.is_some() => continue,
+                Order::Write(events) => events.iter().try_for_each(|event| self.push(event)),
+                Order::Keep(snapshot) => self.keep(snapshot),
+            };
+            if let Err(failure) = done {
                 reason.get_or_init(|| failure.to_string());
                 self.trouble = Some(failure);
             }
         }
         self
+    }
+
+    /// Ends a frame of the log and writes a checkpoint that continues behind it; of a run that is over, nothing.
+    fn keep(&mut self, snapshot: Box<Snapshot>) -> Result<(), Failure> {
+        if snapshot.is_complete() {
+            self.last = Some(snapshot);
+            return Ok(());
+        }
+        let position: LogPosition = self.log.checkpoint()?;
+        let (events, seconds) = (position.digest.events(), self.seconds());
+        let header = Header { events, seconds, ..self.header.clone() };
+        Ok(self.checkpoints.write(&header, &position, &snapshot)?)
     }
 
     fn push(&mut self, event: &Event) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use crate::arguments::Run;
 /// What was typed, without what never changes results; `point` is the run's own part of `--vary`.
 pub fn command(typed: &Run, point: &[Override]) -> String {
     let changes = &typed.changes;
-    let mut words = vec!["cotune".to_owned(), "run".to_owned(), typed.file.display().to_string()];
+    let mut words = vec!["cotune".to_owned(), "run".to_owned(), typed.file().display().to_string()];
     let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
     for text in &changes.set {
         flag("--set", text.clone());

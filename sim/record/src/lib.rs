@@ -13,12 +13,14 @@
 //! | [`event`] | what can happen: [`Event`], [`EventKind`], [`Reason`] |
 //! | [`digest`] | the two rolling digests of an event stream |
 //! | [`difference`] | the first event in which two streams differ |
+//! | [`checkpoint`] | where a run that was cut goes on |
 //! | [`log`] | `events.jsonl.zst`: append, cut at a checkpoint, read back |
 //! | [`tables`], [`fleet`] | rows, and their CSV files; [`tabulate()`] makes them |
 //! | [`scores()`] | named statistics of the models' scores; `metrics.csv` |
 //! | [`summary`] | `summary.json` |
 //! | [`run_directory`], [`manifest`], [`run_id`] | the folder of a run, `run.json`, and which run a person means |
 
+pub mod checkpoint;
 pub mod difference;
 pub mod digest;
 pub mod event;
@@ -34,13 +36,14 @@ pub mod summary;
 pub mod tables;
 mod tabulate;
 
+pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints};
 pub use difference::{Difference, first_difference};
 pub use digest::{Digest, EventDigest, RoundDigest};
 pub use event::{EndReason, Event, EventKind, FaultKind, Footprint, Loss, Reason, Scope};
 pub use fleet::{Fleet, FleetRow};
 pub use log::{EventReader, EventWriter, LogError, LogPosition};
 pub use manifest::{FORMAT, Manifest, Status};
-pub use run_directory::{RunDirectory, RunDirectoryError};
+pub use run_directory::{Claim, RunDirectory, RunDirectoryError};
 pub use run_id::RunIdError;
 pub use scores::{Score, scores, write_metrics_csv};
 pub use summary::{Expectation, ExpectationResult, Summary, Wall, participation, summarize};

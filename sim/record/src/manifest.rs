@@ -67,10 +67,27 @@ pub struct Manifest {
     pub device: String,
     /// Threads of the job pool.
     pub threads: u32,
+    /// Whether anything was learned.
+    #[serde(default = "learned")]
+    pub train: bool,
+    /// The folder that the scenario's paths are relative to; absolute, empty if unknown.
+    #[serde(default)]
+    pub scenario_dir: String,
+    /// What `data:` stood for; absolute, empty if unknown.
+    #[serde(default)]
+    pub data_dir: String,
     /// The command line that repeats the run.
     pub command: String,
     /// When it began \[ms since 1970, UTC\].
     pub started_unix_ms: u64,
+    /// What the check of the scenario warned of; it enters the summary.
+    #[serde(default)]
+    pub doubts: Vec<String>,
     /// What a person should know about the machine, the device or a resume.
     pub warnings: Vec<String>,
+}
+
+/// What holds for the manifests of versions that did not say.
+fn learned() -> bool {
+    true
 }

@@ -1,7 +1,7 @@
 //! `runs/<UTC minute>-<name>-<4 hex of scenario digest>[-2…]/`: made at once or not at all, and every file in it
 //! replaced whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,6 +12,9 @@ use crate::summary::Summary;
 
 /// Room a new run must find on the disk before any work starts \[B\].
 const PROBE_BYTES: usize = 64 << 10;
+
+/// The file whose lock says who works in the folder.
+const CLAIM: &str = ".claim";
 
 /// What can go wrong with the files of a run.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,12 @@ pub enum RunDirectoryError {
         needed: usize,
         /// What the system says.
         source: io::Error,
+    },
+    /// Another process works in the folder.
+    #[error("{path} is in use: another cotune process writes to this run")]
+    Busy {
+        /// The folder.
+        path: PathBuf,
     },
     /// Anything else the file system refuses.
     #[error("cannot {action} {path}")]
@@ -71,6 +80,12 @@ impl RunDirectoryError {
             _ => Self::Io { action, path, source },
         }
     }
+}
+
+/// A run's folder in the hands of this process.
+#[derive(Debug)]
+pub struct Claim {
+    _file: File,
 }
 
 /// The folder of one run.
@@ -139,6 +154,43 @@ impl RunDirectory {
         Ok(self.clone())
     }
 
+    /// Claims the folder for this process. The claim ends with its value or with the process, however that ends.
+    ///
+    /// # Errors
+    /// Another process has it, or the file system refuses.
+    pub fn claim(&self) -> Result<Claim, RunDirectoryError> {
+        let path = self.path.join(CLAIM);
+        let failed = |source| RunDirectoryError::new("claim", &path, source);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Claim { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(RunDirectoryError::Busy { path: self.path.clone() }),
+            // A file system without locks: nobody can be kept out, and nobody should be kept from working.
+            Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Claim { _file: file })
+            }
+            Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Takes everything out of the folder but the claim to it, and furnishes it anew.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn empty(&self) -> Result<(), RunDirectoryError> {
+        let failed = |source| RunDirectoryError::new("empty", &self.path, source);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let removed = match path.file_name() {
+                Some(name) if name == CLAIM => Ok(()),
+                _ if path.is_dir() => fs::remove_dir_all(&path),
+                _ => fs::remove_file(&path),
+            };
+            removed.map_err(failed)?;
+        }
+        self.furnish().map(drop)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -172,6 +224,11 @@ impl RunDirectory {
     /// `tables/`.
     pub fn tables(&self) -> PathBuf {
         self.path.join("tables")
+    }
+
+    /// `adapters/`: what was learned, in the layout of PEFT.
+    pub fn adapters(&self) -> PathBuf {
+        self.path.join("adapters")
     }
 
     /// `metrics.csv`.

@@ -7,6 +7,7 @@
 //! | `cloud.rs`     | the cloud, a shell over [`crate::coordination::CloudCore`] |
 //! | `device.rs`    | one device, a shell over [`crate::device::DeviceCore`] |
 //! | `recorder.rs`  | hands events to whoever writes them down |
+//! | `snapshot.rs`  | everything between two events, for checkpoints |
 //!
 //! Order is decided in one place, the kernel's queue: the scheduler pops one due entry, tells one party, waits for its
 //! effects, and only then pops the next. One message is outstanding at a time.
@@ -16,6 +17,7 @@ mod device;
 mod journey;
 mod recorder;
 mod scheduler;
+mod snapshot;
 
 use crate::device::DeviceMemory;
 use crate::effect::{Effect, Message};
@@ -25,6 +27,8 @@ use cotune_kernel::VirtualTime;
 use cotune_record::Event;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+pub use snapshot::Snapshot;
 
 /// A message with the time at which it is delivered.
 #[derive(actix::Message)]
@@ -49,16 +53,18 @@ pub struct Options {
     pub train: bool,
     /// Set from outside to end the run after the current event.
     pub stop: Arc<AtomicBool>,
+    /// Rounds between two snapshots for [`Keeper`]. None: every round where something is learned, else as often as costs
+    /// little (see `Scheduler::is_due`).
+    pub keep_every: Option<u32>,
     /// Has jobs wait for random times of the wall clock, drawn from this seed: the harshest way to show that no result
-    /// depends on when a job is done. For tests.
-    #[doc(hidden)]
+    /// depends on when a job is done.
     pub delays: Option<u64>,
 }
 
 impl Default for Options {
     /// One thread, learning, nothing to stop it.
     fn default() -> Self {
-        Self { threads: 1, train: true, stop: Arc::default(), delays: None }
+        Self { threads: 1, train: true, stop: Arc::default(), keep_every: None, delays: None }
     }
 }
 
@@ -94,14 +100,33 @@ pub enum SimulationError {
 /// Writes events down; an error ends the run.
 pub type Sink = Box<dyn FnMut(Event) -> Result<(), String>>;
 
+/// Keeps snapshots; each is of the moment after the last event that [`Sink`] was given. An error ends the run.
+pub type Keeper = Box<dyn FnMut(Snapshot) -> Result<(), String>>;
+
 /// Plays a plan to its end, handing every event to `sink` in order.
 ///
 /// # Errors
 /// `sink` failed, or an actor panicked.
 pub fn simulate(plan: Arc<Plan>, options: Options, sink: Sink) -> Result<End, SimulationError> {
+    simulate_from(None, plan, options, sink, None)
+}
+
+/// The same from a snapshot of an earlier run of the plan, or from the beginning. `keeper` is given a snapshot at ends of rounds
+/// as the options say, and one when the run ends or is stopped.
+///
+/// # Errors
+/// `sink` or `keeper` failed, or an actor panicked.
+pub fn simulate_from(
+    snapshot: Option<Snapshot>,
+    plan: Arc<Plan>,
+    options: Options,
+    sink: Sink,
+    keeper: Option<Keeper>,
+) -> Result<End, SimulationError> {
     System::new().block_on(async move {
-        let recorder = recorder::Recorder::new(sink).start();
-        let scheduler = scheduler::Scheduler::new(plan, &options, recorder).start();
+        let keeps = keeper.is_some();
+        let recorder = recorder::Recorder::new(sink, keeper).start();
+        let scheduler = scheduler::Scheduler::new(plan, &options, recorder, keeps, snapshot).start();
         match scheduler.send(scheduler::Play).await {
             Ok(outcome) => outcome,
             Err(_) => Err(SimulationError::Actor { party: "the scheduler".to_string() }),
@@ -117,7 +142,7 @@ pub fn simulate(plan: Arc<Plan>, options: Options, sink: Sink) -> Result<End, Si
 pub fn deliver_nothing(plan: Arc<Plan>, times: u64) -> Result<(), SimulationError> {
     let options = Options { threads: 1, train: false, ..Options::default() };
     System::new().block_on(async move {
-        let recorder = recorder::Recorder::new(Box::new(|_| Ok(()))).start();
+        let recorder = recorder::Recorder::new(Box::new(|_| Ok(())), None).start();
         let scheduler = scheduler::Scheduler::idle(Arc::clone(&plan), &options, recorder).start();
         let (devices, most) = (plan.fleet().devices(), 1_000);
         let parts = (0..devices).step_by(most).map(|from| from..devices.min(from + most as u32));

@@ -5,7 +5,7 @@
 //! | `sync.rs`     | rounds: a cohort is waited for (Bonawitz et al. 2019) |
 //! | `buffered.rs` | no waiting: every so many updates make a new model (FedBuff; with a buffer of one, asynchronous) |
 //! | `server.rs`   | what both need: invitations, the cloud's work, budgets, the end of the run |
-//! | `scores.rs`   | the scores of the cloud's models |
+//! | `scores.rs`   | the scores of the cloud's models, and what they leak |
 
 mod buffered;
 mod scores;
@@ -18,19 +18,35 @@ use crate::method::State;
 use buffered::BufferedUpdates;
 use cotune_record::{EventKind, FaultKind};
 use cotune_scenario::coordination::Coordination;
+use serde::{Deserialize, Serialize};
 use server::Server;
-use std::fmt::Debug;
 use sync::Rounds;
 
 /// The cloud as a state machine.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CloudCore {
     server: Server,
-    protocol: Box<dyn Protocol>,
+    way: Way,
+}
+
+/// The way of coordinating, with what it keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Way {
+    Rounds(Rounds),
+    Buffered(BufferedUpdates),
+}
+
+impl Way {
+    fn protocol(&mut self) -> &mut dyn Protocol {
+        match self {
+            Self::Rounds(rounds) => rounds,
+            Self::Buffered(buffered) => buffered,
+        }
+    }
 }
 
 /// What one way of coordinating decides.
-trait Protocol: Debug {
+trait Protocol {
     /// It is time to invite devices: to open a round, or to fill free places of the open one.
     fn open(&mut self, server: &mut Server, view: &View<'_>) -> Vec<Effect>;
 
@@ -55,13 +71,13 @@ trait Protocol: Debug {
 impl CloudCore {
     /// A cloud before the first round.
     pub fn new(state: State, coordination: &Coordination) -> Self {
-        let protocol: Box<dyn Protocol> = match coordination {
-            Coordination::Sync(sync) => Box::new(Rounds::new(sync.clone())),
+        let way = match coordination {
+            Coordination::Sync(sync) => Way::Rounds(Rounds::new(sync.clone())),
             Coordination::Buffered(buffered) | Coordination::Async(buffered) => {
-                Box::new(BufferedUpdates::new(buffered.clone()))
+                Way::Buffered(BufferedUpdates::new(buffered.clone()))
             }
         };
-        Self { server: Server::new(state), protocol }
+        Self { server: Server::new(state), way }
     }
 
     /// The models it holds.
@@ -79,7 +95,8 @@ impl CloudCore {
     }
 
     fn react(&mut self, message: Message, view: &View<'_>) -> Vec<Effect> {
-        let Self { server, protocol } = self;
+        let Self { server, way } = self;
+        let protocol = way.protocol();
         match message {
             Message::Open if !server.has_begun() => server.begin(view),
             Message::Open if server.is_time_to_open(view.now) => protocol.open(server, view),
@@ -101,6 +118,9 @@ impl CloudCore {
             Message::Done { label: Label::Score { round, scope }, outcome } => {
                 scores::scored(round, scope, outcome, view)
             }
+            Message::Done { label: Label::Attack { round, scope }, outcome } => {
+                scores::attacked(round, scope, &outcome)
+            }
             Message::Measure { round, .. } => scores::measure(server.state(), round, view),
             Message::Sent(_) | Message::Cut { .. } | Message::Interrupted { .. } => {
                 unreachable!("{message:?} is for a device")
@@ -116,7 +136,7 @@ impl CloudCore {
             let (kind, detail) = (strike.kind, strike.detail.clone());
             effects.push(Effect::Record(EventKind::Fault { kind, device: None, detail }));
             if kind == FaultKind::CloudRestart {
-                effects.extend(self.protocol.lost(&mut self.server, view));
+                effects.extend(self.way.protocol().lost(&mut self.server, view));
                 effects.push(self.server.restart(strike.until, view));
             }
         }

@@ -11,13 +11,15 @@ use crate::score::{DomainScores, scores_of};
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EventKind, FaultKind, Reason, Scope};
 use cotune_scenario::fleet::Power;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a device keeps between rounds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeviceMemory {
-    /// The adapters it trains.
-    pub state: State,
+    /// The adapters it trains. Devices that have not trained yet share one.
+    #[serde(with = "crate::shared")]
+    pub state: Arc<State>,
     /// What the encoding of its updates has lost so far.
     pub residual: Residual,
     /// The charge of its battery after its last work; none: it never worked, or has no battery.
@@ -25,7 +27,7 @@ pub struct DeviceMemory {
 }
 
 /// One device.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceCore {
     device: u32,
     memory: DeviceMemory,
@@ -35,7 +37,7 @@ pub struct DeviceCore {
 }
 
 /// The round a device is in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ongoing {
     round: u32,
     bytes: u64,
@@ -48,6 +50,11 @@ impl DeviceCore {
     /// A device with what it kept.
     pub fn new(device: u32, memory: DeviceMemory) -> Self {
         Self { device, memory, ongoing: None, scoring: 0 }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.device
     }
 
     /// What it keeps.
@@ -69,6 +76,7 @@ impl DeviceCore {
             Message::Done { label: Label::Score { round, scope: _ }, outcome } => {
                 self.scored(round, outcome, view)
             }
+            Message::Done { label: Label::Attack { .. }, .. } => unreachable!("attacks are the cloud's"),
             Message::Sent(transfer) => self.sent(&transfer, view),
             Message::Cut { transfer, never_began } => self.cut(&transfer, never_began, view),
             Message::Measure { round, cloud } => self.measure(round, &cloud, view),
@@ -116,7 +124,7 @@ impl DeviceCore {
                         round,
                         progress: view.plan.progress(round, view.now.as_secs_f64()),
                     },
-                    state: self.memory.state.clone(),
+                    state: Arc::clone(&self.memory.state),
                     received: transfer.payload,
                     residual: self.memory.residual.clone(),
                 },
@@ -203,7 +211,7 @@ impl DeviceCore {
         let joules = Spent::training(&class.power, seconds).marginal().0;
         ongoing.joules += joules;
         let spent = (ongoing.bytes, ongoing.joules);
-        let load = view.plan.method().device_load(&class.model, round);
+        let load = view.plan.method().device_load(&class.model, view.plan.lab().count_of(self.device), round);
         let mut finished = EventKind::TrainingFinished {
             round,
             device: self.device,
@@ -225,7 +233,7 @@ impl DeviceCore {
                 }
                 let party = format!("device {}", self.device);
                 warning = Effect::skipped_steps(&party, round, &done.trained);
-                self.memory.state = done.state;
+                self.memory.state = Arc::new(done.state);
                 self.memory.residual = residual;
                 payload = Arc::new(done.update);
                 kept = done.relay.map(|(_, kept)| kept);
@@ -237,7 +245,7 @@ impl DeviceCore {
                 effects.extend(self.gone(round, Reason::Crashed, spent.0, spent.1));
                 return effects;
             }
-            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) => {}
+            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) | Outcome::Leak(_) => {}
         }
         let mut effects = Vec::new();
         if let Some(generation) = load.generation.last() {

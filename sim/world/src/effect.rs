@@ -11,10 +11,11 @@ use crate::plan::Plan;
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_models::learner::Progress;
 use cotune_record::{EndReason, EventKind, Scope};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Someone who can be told something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Party {
     /// The cloud server.
     Cloud,
@@ -42,7 +43,7 @@ pub struct View<'a> {
 }
 
 /// What a party is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// To the cloud: open the next round, fill free places, or end the run.
     Open,
@@ -88,12 +89,13 @@ pub enum Message {
         /// Rounds done.
         round: u32,
         /// The cloud's state, for methods whose devices serve a shared model.
+        #[serde(with = "crate::shared")]
         cloud: Arc<State>,
     },
 }
 
 /// One transfer between cloud and a device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Transfer {
     /// The round.
     pub round: u32,
@@ -102,6 +104,7 @@ pub struct Transfer {
     /// Whether it goes to the cloud.
     pub up: bool,
     /// What travels.
+    #[serde(with = "crate::shared")]
     pub payload: Arc<Payload>,
     /// Bytes that are charged: of the whole payload when it is sent, those that crossed when it ended.
     pub bytes: u64,
@@ -124,7 +127,7 @@ impl Transfer {
 }
 
 /// What interrupts a device's work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interruption {
     /// A crash fault.
     Crash,
@@ -135,7 +138,7 @@ pub enum Interruption {
 }
 
 /// Which of its jobs a party hears of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Label {
     /// The work of a round.
     Work {
@@ -147,6 +150,13 @@ pub enum Label {
         /// Rounds done.
         round: u32,
         /// Which model on which data.
+        scope: Scope,
+    },
+    /// What leaks.
+    Attack {
+        /// Rounds done.
+        round: u32,
+        /// The travelling model, or its relay set.
         scope: Scope,
     },
 }

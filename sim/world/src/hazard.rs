@@ -6,9 +6,10 @@
 use std::fmt;
 
 use cotune_kernel::{Distribution, Stream};
+use serde::{Deserialize, Serialize};
 
 /// The way a transfer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Direction {
     /// Cloud to device.
     Down,

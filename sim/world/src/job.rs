@@ -8,6 +8,7 @@ use crate::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, S
 use crate::packing::{self, Residual};
 use crate::payload::Payload;
 use crate::plan::Plan;
+use crate::privacy::{self, Leak, Surface};
 use crate::score::{DomainScores, score};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ pub enum Job {
         /// Who and when.
         task: DeviceTask,
         /// The device's state before.
-        state: State,
+        #[serde(with = "crate::shared")]
+        state: Arc<State>,
         /// What was sent to it.
+        #[serde(with = "crate::shared")]
         received: Arc<Payload>,
         /// What the encoding of its earlier updates lost.
         residual: Residual,
@@ -31,12 +34,15 @@ pub enum Job {
         /// When.
         task: CloudTask,
         /// The cloud's state before.
-        state: State,
+        #[serde(with = "crate::shared")]
+        state: Arc<State>,
         /// The updates of the round, in ascending order of devices.
         updates: Vec<Update>,
     },
     /// The scores of one model.
     Score(Subject),
+    /// What can be told of private examples from one model, or from the relay set that it makes.
+    Attack(Subject, Surface),
 }
 
 /// What a job came to.
@@ -48,6 +54,8 @@ pub enum Outcome {
     Cloud(Box<CloudOutcome>),
     /// Of [`Job::Score`].
     Score(DomainScores),
+    /// Of [`Job::Attack`]; none where nobody is suspected.
+    Leak(Option<Leak>),
     /// Learning is switched off; states stay as they were.
     Skipped,
     /// The job panicked, with this message.
@@ -61,16 +69,17 @@ impl Job {
         match self {
             Self::Device { task, state, received, mut residual } => {
                 let received = packing::received(lab, &received);
-                let mut done = method.device_work(lab, &task, state, &received);
+                let mut done = method.device_work(lab, &task, Arc::unwrap_or_clone(state), &received);
                 done.update = packing::sent_up(lab, done.update, &received, &mut residual);
                 Outcome::Device(Box::new(done), residual)
             }
             Self::Cloud { task, state, updates } => {
                 let updates = stale::rebase(lab, method, &state, updates);
-                let folded = method.fold(lab, state, &updates);
+                let folded = method.fold(lab, Arc::unwrap_or_clone(state), &updates);
                 Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded, &updates)))
             }
-            Self::Score(subject) => Outcome::Score(score(lab, &subject.model, &subject.values)),
+            Self::Score(subject) => Outcome::Score(score(lab, &subject)),
+            Self::Attack(subject, surface) => Outcome::Leak(privacy::attack(lab, &subject, surface)),
         }
     }
 }

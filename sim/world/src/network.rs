@@ -9,17 +9,18 @@ use crate::hazard::{self, Direction};
 use crate::plan::Plan;
 use cotune_kernel::network::tcp;
 use cotune_kernel::{Bytes, FlowId, SharedLink, VirtualDuration, VirtualTime};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Transfers under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Network {
     links: [SharedLink; 2],
     flows: BTreeMap<FlowId, Flow>,
     next: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Flow {
     transfer: Transfer,
     began: VirtualTime,

@@ -1,12 +1,14 @@
 //! The job pool: threads that compute jobs while virtual time goes on.
 //!
 //! A job is submitted at its virtual start and joined when its virtual completion is due. A job that runs while cores are
-//! idle may use them. How many threads there are changes how long the computer takes, never what happens.
+//! idle may use them. How many threads there are changes how long the computer takes, never what happens. The pool keeps
+//! every job beside its ticket until it is joined, so that a checkpoint can hold it and a resumed run submit it again.
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
 use cotune_kernel::Stream;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Names a submitted job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ticket(u64);
 
 /// Threads that compute jobs.
@@ -25,6 +27,8 @@ pub struct Pool {
     waiting: Receiver<(Ticket, Job)>,
     done: Receiver<(Ticket, Outcome)>,
     finished: BTreeMap<Ticket, Outcome>,
+    /// Jobs that are not joined yet; what is large in them is shared with the threads.
+    pending: BTreeMap<Ticket, Job>,
     next: u64,
     threads: Vec<JoinHandle<()>>,
     /// Without learning nothing is computed.
@@ -61,18 +65,46 @@ impl Pool {
                     .expect("the system has room for a thread")
             })
             .collect();
-        Self { submit: Some(submit), waiting: jobs, done, finished: BTreeMap::new(), next: 0, threads, train }
+        Self {
+            submit: Some(submit),
+            waiting: jobs,
+            done,
+            finished: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next: 0,
+            threads,
+            train,
+        }
+    }
+
+    /// Hands in again what was not joined when a run was cut, under the tickets that the jobs had. `next` is the number
+    /// of the next ticket.
+    pub fn restore(&mut self, jobs: BTreeMap<Ticket, Job>, next: u64) {
+        self.next = next;
+        for (ticket, job) in jobs {
+            self.send(ticket, job);
+        }
+    }
+
+    /// Jobs that are not joined yet, and the number of the next ticket.
+    pub fn pending(&self) -> (&BTreeMap<Ticket, Job>, u64) {
+        (&self.pending, self.next)
     }
 
     /// Hands a job in.
     pub fn submit(&mut self, job: Job) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
+        self.send(ticket, job);
+        ticket
+    }
+
+    fn send(&mut self, ticket: Ticket, job: Job) {
         if self.train {
+            self.pending.insert(ticket, job.clone());
             let submit = self.submit.as_ref().expect("the pool is open while it lives");
             submit.send((ticket, job)).expect("the pool's threads outlive its sender");
         }
-        ticket
     }
 
     /// Waits for a job and takes its outcome. A ticket is joined once.
@@ -82,6 +114,7 @@ impl Pool {
         }
         loop {
             if let Some(outcome) = self.finished.remove(&ticket) {
+                self.pending.remove(&ticket);
                 return outcome;
             }
             let (ticket, outcome) =

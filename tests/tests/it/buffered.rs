@@ -1,6 +1,7 @@
 //! Buffered and asynchronous coordination: told message by message, and played to the end with every method.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cotune_record::{Event, EventKind, Reason, tabulate};
 use cotune_tests::{co_plms, fedavg, plan, play, relay, standalone, tiny};
@@ -167,7 +168,7 @@ fn the_cloud_adds_the_change_that_a_stale_device_made() {
     };
     // Changes +1 on the cloud's model with weight 10, and +4 on an older one with weight 40 · 1/4.
     let updates = vec![update(0, 10, 1.0, None, 3.0), update(1, 40, 0.25, Some(-7.0), -3.0)];
-    let job = Job::Cloud { task: CloudTask { round: 2, progress: 0.5 }, state, updates };
+    let job = Job::Cloud { task: CloudTask { round: 2, progress: 0.5 }, state: Arc::new(state), updates };
     let Outcome::Cloud(outcome) = job.perform(&plan) else { panic!("it is the cloud's") };
     assert!(outcome.state["proxy"].values.iter().all(|value| *value == 4.5), "2 + (10 · 1 + 10 · 4) / 20");
 }
@@ -185,7 +186,11 @@ fn a_stale_device_that_learned_nothing_from_a_lossy_download_changes_nothing() {
     state.get_mut("proxy").expect("the proxy is averaged").values.fill(2.0);
     let (model, base) = ("edge-a".to_owned(), Some(sent.into()));
     let update = Update { device: 0, model, examples: 10, discount: 0.5, base, payload: received.into() };
-    let job = Job::Cloud { task: CloudTask { round: 2, progress: 0.5 }, state, updates: vec![update] };
+    let job = Job::Cloud {
+        task: CloudTask { round: 2, progress: 0.5 },
+        state: Arc::new(state),
+        updates: vec![update],
+    };
     let Outcome::Cloud(outcome) = job.perform(&plan) else { panic!("it is the cloud's") };
     assert!(outcome.state["proxy"].values.iter().all(|value| *value == 2.0));
 }

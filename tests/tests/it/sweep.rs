@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use cotune_record::RunDirectory;
 use cotune_tests::{cotune, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,7 +64,15 @@ fn a_sweep_runs_what_is_missing_and_comes_to_the_same_whatever_runs_at_once() {
     let csv = fs::read_to_string(folder.join("tables/points.csv")).unwrap();
     assert_eq!(csv.lines().count(), 7, "{csv}");
 
-    // A point that was cut is run again, whole; one that failed only when asked.
+    // One that another process works on is left to it.
+    let busy = RunDirectory::at(folder.join("points").join(&after[2].0));
+    let manifest = fs::read_to_string(busy.manifest_path()).unwrap();
+    fs::write(busy.manifest_path(), manifest.replace("\"complete\"", "\"running\"")).unwrap();
+    let claim = busy.claim().unwrap();
+    sweep(one.path(), &[]);
+    assert!(fs::read_to_string(busy.manifest_path()).unwrap().contains("\"running\""));
+    drop(claim);
+    // A point that was cut goes on, here from the beginning, for it has no checkpoint; one that failed only when asked.
     let (cut, failed) = (&after[0].0, &after[1].0);
     for (point, status) in [(cut, "running"), (failed, "failed")] {
         let path = folder.join("points").join(point).join("run.json");

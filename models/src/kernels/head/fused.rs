@@ -155,7 +155,8 @@ impl Entries {
         };
         for (i, to) in slopes.iter_mut().enumerate() {
             let used = self.teacher[i] > 0.0;
-            let by_rest = if used && through_rest != 0.0 { through_rest * self.student[i].exp() } else { 0.0 };
+            let by_rest =
+                if used && through_rest != 0.0 { through_rest * self.student[i].exp() } else { 0.0 };
             *to = (weight * (self.slope[i] + by_rest)) as f32;
         }
         loss

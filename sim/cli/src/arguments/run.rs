@@ -1,7 +1,7 @@
 //! What may be typed after `cotune run`.
 
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +14,11 @@ use super::{Changes, TalkFlags, device};
 #[derive(Args, Debug)]
 pub struct Run {
     /// The scenario file.
-    pub file: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    pub file: Option<PathBuf>,
+    /// Go on with a run that was cut: an id, the beginning of one, a path, or `latest`.
+    #[arg(long, value_name = "RUN", conflicts_with_all = SCENARIO_FLAGS)]
+    pub resume: Option<String>,
     #[command(flatten)]
     pub changes: Changes,
     /// Run once for each value, and for each combination where repeated.
@@ -35,6 +39,9 @@ pub struct Run {
     /// Leave the learning out and keep sizes and durations: the same schedule, no scores.
     #[arg(long)]
     pub no_train: bool,
+    /// Rounds between two checkpoints [default: 1 where models train, else as often as costs little].
+    #[arg(long, value_name = "ROUNDS")]
+    pub checkpoint_every: Option<NonZeroU32>,
     /// Stop after so long on this computer, as Ctrl-C would ("90s", "2h").
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wall_limit: Option<Duration>,
@@ -52,6 +59,19 @@ pub struct Run {
     pub json: bool,
     #[command(flatten)]
     pub talk: TalkFlags,
+}
+
+/// What says which run is meant, and may not be said of one that has begun.
+const SCENARIO_FLAGS: [&str; 7] = ["file", "set", "seed", "smoke", "vary", "name", "no_train"];
+
+impl Run {
+    /// The scenario file.
+    ///
+    /// # Panics
+    /// A run is resumed.
+    pub fn file(&self) -> &Path {
+        self.file.as_deref().expect("a run is of a file, or is resumed")
+    }
 }
 
 /// How to show how far a run is.
@@ -93,7 +113,7 @@ mod tests {
     #[test]
     fn a_bare_run_has_the_documented_defaults() {
         let typed = run("city.toml").unwrap();
-        assert_eq!(typed.file, PathBuf::from("city.toml"));
+        assert_eq!(typed.file(), Path::new("city.toml"));
         assert_eq!(typed.runs, PathBuf::from("runs"));
         assert_eq!(typed.device, DeviceChoice::Cpu);
         assert_eq!(typed.progress, ProgressMode::Auto);
@@ -113,6 +133,17 @@ mod tests {
         assert_eq!(typed.wall_limit, Some(Duration::from_secs(600)));
         assert_eq!(typed.progress, ProgressMode::Lines);
         assert!(Talk::from(typed.talk).quiet);
+    }
+
+    #[test]
+    fn a_run_that_is_resumed_is_told_nothing_of_its_scenario() {
+        let typed = run("--resume latest --runs out -j 2 --checkpoint-every 5 --json").unwrap();
+        assert_eq!(typed.resume.as_deref(), Some("latest"));
+        for flag in
+            ["city.toml", "--seed 2", "--set a=1", "--smoke", "--no-train", "--name x", "--vary a=1,2"]
+        {
+            assert!(run(&format!("--resume latest {flag}")).is_err(), "{flag} was accepted");
+        }
     }
 
     #[test]

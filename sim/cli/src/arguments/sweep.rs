@@ -1,5 +1,6 @@
 //! What may be typed after `cotune sweep` and `cotune compare`.
 
+use std::env;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -19,6 +20,13 @@ pub struct Sweep {
     /// Run one part of n only; parts need not know of each other.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<Shard>,
+    /// Run one point only: its number, from 0; or `env`, as the task of a job array says (SLURM_ARRAY_TASK_ID, HQ_TASK_ID,
+    /// JOB_COMPLETION_INDEX).
+    #[arg(long, value_name = "N|env", value_parser = chosen_point, conflicts_with = "shard")]
+    pub point: Option<usize>,
+    /// Print how many points there are, and do nothing.
+    #[arg(long)]
+    pub count: bool,
     /// Run points that failed before once more.
     #[arg(long)]
     pub retry_failed: bool,
@@ -86,6 +94,21 @@ impl Shard {
     /// Whether the run of this number, from 0, is in this part.
     pub fn has(self, number: usize) -> bool {
         number % self.of == self.part - 1
+    }
+}
+
+/// What job arrays call the number of a task.
+const TASK_NUMBERS: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_COMPLETION_INDEX"];
+
+fn chosen_point(text: &str) -> Result<usize, String> {
+    let number =
+        |text: &str| text.parse().map_err(|_| format!("`{text}` is not the number of a point, from 0"));
+    if text != "env" {
+        return number(text);
+    }
+    match TASK_NUMBERS.iter().find_map(|name| env::var(name).ok()) {
+        Some(value) => number(&value),
+        None => Err(format!("this is no task of a job array: none of {} is set", TASK_NUMBERS.join(", "))),
     }
 }
 

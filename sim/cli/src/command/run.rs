@@ -1,6 +1,8 @@
 //! `cotune run`: parse, check, plan, simulate, tabulate, render.
 
+mod adapters;
 mod points;
+mod resume;
 mod setting;
 
 use std::any::Any;
@@ -8,23 +10,28 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use cotune_record::{Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
+use cotune_models::device::Compute;
+use cotune_record::checkpoint::{CHECKPOINT_FORMAT, Header};
+use cotune_record::{Checkpoints, Claim, Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
 use cotune_report::{ModelLine, terminal};
 use cotune_scenario::data::Corpus;
 use cotune_scenario::{Diagnostic, Scenario};
-use cotune_world::{End, Lab, Plan, SimulationError, simulate};
+use cotune_world::{End, Lab, Plan, SimulationError, Site, Snapshot, simulate_from};
 
 use crate::arguments::Run;
 use crate::exit::{Exit, latest_panic};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::progress::Progress;
-use crate::record::{Recorded, Recorder};
+use crate::record::{Recorded, Recorder, Recording};
+use crate::repeat::quoted;
 use crate::results::{self, Reserve, Results};
+use crate::talk::Talk;
 use crate::{machine, talk};
 
 pub use points::Point;
 use points::points;
+pub use resume::go_on;
 pub use setting::Setting;
 
 /// What one run came to.
@@ -37,66 +44,106 @@ pub struct Played {
     pub trouble: Option<Failure>,
 }
 
-/// Runs a scenario, once or once for each combination of `--vary`.
+/// Runs a scenario, once or once for each combination of `--vary`; or goes on with a run that was cut.
 pub fn run(typed: &Run) -> Result<Exit, Failure> {
+    if let Some(text) = &typed.resume {
+        return resume::resume(typed, text);
+    }
     let points = points(typed)?;
     let setting = Setting::new(typed)?;
-    let mut summaries = Vec::new();
+    let (mut summaries, mut directories) = (Vec::new(), Vec::new());
     let mut trouble = None;
     for point in points {
         // The folder comes first: one that cannot be written to is known before anything is computed.
         let scenario = &point.loaded.scenario;
         let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
-        let played = play(point, &setting, directory)?;
-        if !typed.json {
-            tell_folder(&played.directory)?;
-        }
+        let claim = directory.claim()?;
+        let played = play(point, &setting, directory, claim)?;
+        directories.push(played.directory);
         summaries.extend(played.summary);
         trouble = played.trouble;
+        if !typed.json {
+            tell_folder(directories.last().expect("one was just played"))?;
+        }
         if trouble.is_some() || setting.stop.is_wished() {
             break;
         }
     }
+    let exit = conclude(typed, &summaries, trouble)?;
+    Ok(if setting.stop.is_wished() { Exit::Interrupted } else { exit })
+}
+
+/// Prints what was asked for once all is done, and says how the command ends.
+fn conclude(typed: &Run, summaries: &[Summary], trouble: Option<Failure>) -> Result<Exit, Failure> {
     if typed.json {
-        print_summaries(&summaries, !typed.vary.is_empty())?;
+        print_summaries(summaries, !typed.vary.is_empty())?;
     }
     match trouble {
         Some(failure) => Err(failure),
-        None if setting.stop.is_wished() => Ok(Exit::Interrupted),
         None if summaries.iter().any(misses_an_expectation) => Ok(Exit::Missed),
         None => Ok(Exit::Done),
     }
 }
 
-/// Plan, simulate, tabulate, render: one run from its scenario to its report.
-pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<Played, Failure> {
+/// Plan, simulate, tabulate, render: one run from its scenario to its report, in a folder that is this process's.
+pub fn play(
+    point: Point,
+    setting: &Setting,
+    directory: RunDirectory,
+    claim: Claim,
+) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
-    let (scenario, talk) = (&loaded.scenario, setting.talk);
+    let Loaded { scenario, warnings, site, text, .. } = loaded;
     if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
         return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
     }
+    let plan =
+        plan(&scenario, &site, &setting.compute, setting.talk).inspect_err(|_| disclaim(&directory))?;
+    let mut manifest = setting.manifest(&scenario, &site, command);
+    manifest.doubts = warnings.0.iter().map(in_a_line).collect();
+    directory.write_scenario(text.as_bytes(), scenario.to_lock_json().as_bytes())?;
+    directory.write_manifest(&manifest)?;
+    let progress = Progress::begin(setting.progress, &scenario.budget, setting.talk);
+    let recording = Recording::create(&directory, header(&manifest.scenario_digest), progress)?;
+    let snapshot = None;
+    carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot, claim }, setting, directory)
+}
 
-    let plan = plan(&loaded, setting).inspect_err(|_| disclaim(&directory))?;
-    let (manifest, fleet) = (setting.manifest(scenario, command), plan.record_fleet());
-    let models = model_lines(&plan);
+/// A run that can begin, or go on.
+struct Prepared {
+    scenario: Scenario,
+    /// The scenario as written.
+    text: String,
+    manifest: Manifest,
+    plan: Arc<Plan>,
+    recording: Recording,
+    /// Where it goes on.
+    snapshot: Option<Snapshot>,
+    /// Nobody else works in its folder.
+    claim: Claim,
+}
+
+/// Simulate, tabulate, render.
+fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result<Played, Failure> {
+    let Prepared { scenario, text, manifest, plan, recording, snapshot, claim } = run;
+    let (fleet, models, talk) = (plan.record_fleet(), model_lines(&plan), setting.talk);
     let doubts = [plan.warnings(), plan.lab().intake().warnings()].concat();
     directory.write_manifest(&manifest)?;
-    directory.write_scenario(loaded.text.as_bytes(), scenario.to_lock_json().as_bytes())?;
     fleet.write_csv(&directory.tables().join("fleet.csv"))?;
     results::write_models(&directory, &models)?;
     let reserve = Reserve::keep(&directory)?;
 
     let (method, devices, seed) = (scenario.method.name(), scenario.fleet.devices, scenario.seed);
     talk.say(format_args!("{}  {method}, {devices} devices, seed {seed}\n", scenario.name));
-    let progress = Progress::begin(setting.progress, &scenario.budget, talk);
-    let recorder = Recorder::begin(&directory.events_path(), progress, setting.train)?;
-    let (begun, options, sink) = (machine::now(), setting.options(), recorder.sink());
-    let end = panic::catch_unwind(AssertUnwindSafe(|| simulate(plan, options, sink)));
-    let seconds = begun.elapsed().as_secs_f64();
+    let recorder = Recorder::begin(recording, setting.train)?;
+    let (options, sink, keeper) = (setting.options(), recorder.sink(), recorder.keeper());
+    let end = panic::catch_unwind(AssertUnwindSafe(|| {
+        simulate_from(snapshot, Arc::clone(&plan), options, sink, Some(keeper))
+    }));
 
-    let Recorded { tables, digest, trouble } = recorder.finish();
+    let Recorded { tables, digest, last, seconds, trouble } = recorder.finish();
     drop(reserve);
-    let (status, trouble) = conclude(end, trouble);
+    let (status, trouble) = verdict(end, trouble);
     let trouble = trouble.map(|failure| failure.at(digest.digest()));
     let manifest = Manifest { status, ..manifest };
     let Some(tables) = tables else {
@@ -104,24 +151,51 @@ pub fn play(point: Point, setting: &Setting, directory: RunDirectory) -> Result<
         return Ok(Played { directory, summary: None, trouble });
     };
     let wall = setting.wall(Wall::measured(&tables, seconds), status);
-    let expectations = results::expectations(scenario);
+    let expectations = results::expectations(&scenario);
     let mut summary = summarize(&scenario.name, status, &tables, &digest, &expectations, wall);
-    summary.warnings.extend(loaded.warnings.0.iter().map(in_a_line).chain(doubts));
+    summary.warnings.extend(manifest.doubts.iter().cloned().chain(doubts));
 
-    let results = Results { manifest, summary, tables, fleet, models, scenario: loaded.text };
-    let written = results.write(&directory);
+    let learned = last.filter(|_| setting.train);
+    let kept = learned.map_or(Ok(()), |last| adapters::write(&directory.adapters(), &plan, &last));
+    let sees = scenario.method.table().sees();
+    let results = Results { manifest, summary, tables, fleet, models, scenario: text, sees };
+    let written = kept.and(results.write(&directory));
     let summary = results.summary;
     talk.say(terminal(&summary).trim_end());
+    match (&written, status) {
+        (Ok(()), Status::Complete) => Checkpoints::of(&directory).clear()?,
+        (_, Status::Interrupted | Status::Failed) => {
+            talk.say(format_args!(
+                "  go on    cotune run --resume {}",
+                quoted(&directory.path().to_string_lossy())
+            ));
+        }
+        _ => {}
+    }
     if written.is_ok() {
         talk.say(format_args!("  report   {}", directory.report_path().display()));
     }
+    drop(claim);
     // A run that failed for want of room fails to write its report as well: the first reason is told.
     Ok(Played { directory, summary: Some(summary), trouble: trouble.or(written.err()) })
 }
 
-fn plan(loaded: &Loaded, setting: &Setting) -> Result<Arc<Plan>, Failure> {
-    let (talk, begun) = (setting.talk, machine::now());
-    let lab = Lab::open(&loaded.scenario, &loaded.site, &setting.compute, &mut |words| talk.say(words))?;
+/// What a checkpoint of this build says of a run.
+fn header(scenario_digest: &Digest) -> Header {
+    Header {
+        format: CHECKPOINT_FORMAT,
+        version: machine::VERSION.to_owned(),
+        commit: machine::COMMIT.to_owned(),
+        scenario_digest: *scenario_digest,
+        events: 0,
+        seconds: 0.0,
+    }
+}
+
+/// Loads what a scenario needs, and draws its plan.
+pub fn plan(scenario: &Scenario, site: &Site, compute: &Compute, talk: Talk) -> Result<Arc<Plan>, Failure> {
+    let begun = machine::now();
+    let lab = Lab::open(scenario, site, compute, &mut |words| talk.say(words))?;
     let plan = Arc::new(Plan::draw(Arc::new(lab))?);
     talk.detail(format_args!("planned in {:.2} s", begun.elapsed().as_secs_f64()));
     Ok(plan)
@@ -144,7 +218,7 @@ fn disclaim(directory: &RunDirectory) {
 }
 
 /// How the run ended, and what is to be told about it. What the recorder knows is nearer to the cause.
-fn conclude(
+fn verdict(
     end: Result<Result<End, SimulationError>, Box<dyn Any + Send>>,
     recording: Option<Failure>,
 ) -> (Status, Option<Failure>) {
@@ -193,17 +267,17 @@ mod tests {
     #[test]
     fn the_recorder_knows_better_why_a_simulation_ended() {
         let refused = || Ok(Err(SimulationError::Record("no room".into())));
-        let (status, trouble) = conclude(refused(), Some(Failure::wrong("the disk is full")));
+        let (status, trouble) = verdict(refused(), Some(Failure::wrong("the disk is full")));
         assert_eq!(status, Status::Failed);
         assert_eq!(trouble.unwrap().exit(), Exit::Wrong);
-        assert_eq!(conclude(refused(), None).1.unwrap().exit(), Exit::Bug);
+        assert_eq!(verdict(refused(), None).1.unwrap().exit(), Exit::Bug);
     }
 
     #[test]
     fn a_panic_fails_the_run_and_an_interruption_does_not() {
-        let (status, trouble) = conclude(Err(Box::new("a bug")), None);
+        let (status, trouble) = verdict(Err(Box::new("a bug")), None);
         assert_eq!((status, trouble.unwrap().exit()), (Status::Failed, Exit::Bug));
-        let (status, trouble) = conclude(Ok(Ok(End::Interrupted)), None);
+        let (status, trouble) = verdict(Ok(Ok(End::Interrupted)), None);
         assert!(status == Status::Interrupted && trouble.is_none());
     }
 }

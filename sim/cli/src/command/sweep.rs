@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use cotune_models::device::Compute;
-use cotune_record::{RunDirectory, Status};
+use cotune_record::{RunDirectory, RunDirectoryError, Status};
 use cotune_scenario::{Diagnostic, Diagnostics, Sweep as Written, codes};
 
 use crate::arguments::{ProgressMode, Sweep};
-use crate::command::run::{Point, Setting, play};
+use crate::command::run::{Point, Setting, go_on, play};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::machine;
@@ -31,6 +31,14 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     let talk = Talk::from(typed.talk);
     let (written, text) = read(&typed.file)?;
     let expanded = written.points();
+    if typed.count {
+        talk::print(format_args!("{}\n", expanded.len()))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(point) = typed.point.filter(|point| *point >= expanded.len()) {
+        let last = expanded.len() - 1;
+        return Err(Failure::wrong(format!("the sweep has no point {point}: its points are 0 to {last}")));
+    }
     if expanded.len() > written.limits.runs && !typed.yes {
         let message =
             format!("the sweep has {} runs, and limits.runs allows {}", expanded.len(), written.limits.runs);
@@ -38,11 +46,17 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     }
     let folder = folder(typed, &written);
     let planned = points::plan(typed, &written, expanded, &folder)?;
-    let chosen = |point: &&Planned| typed.shard.is_none_or(|shard| shard.has(point.number));
+    let chosen = |point: &&Planned| {
+        typed.shard.is_none_or(|shard| shard.has(point.number))
+            && typed.point.is_none_or(|number| number == point.number)
+    };
     let missing: Vec<&Planned> = planned
         .iter()
         .filter(chosen)
-        .filter(|point| point.is_first && point.state().is_to_run(typed.retry_failed))
+        // Of points that are the same scenario the first is run, unless another is asked for by its number.
+        .filter(|point| {
+            (point.is_first || typed.point.is_some()) && point.state().is_to_run(typed.retry_failed)
+        })
         .collect();
     talk.say(format_args!("{}: {} runs, {} to do", written.name, planned.len(), missing.len()));
     if typed.dry_run {
@@ -104,6 +118,7 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
     let setting = Setting {
         runs: typed.runs.clone(),
+        checkpoint_every: None,
         threads: threads.div_ceil(jobs),
         train: !typed.no_train,
         compute,
@@ -121,7 +136,8 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
                     let outcome = play_point(point, &setting, written.limits.retries);
                     let number = done.fetch_add(1, Ordering::Relaxed) + 1;
                     let words = match &outcome {
-                        Ok(status) => status.to_string(),
+                        Ok(Some(status)) => status.to_string(),
+                        Ok(None) => "another process is at it".to_owned(),
                         Err(failure) => format!("failed: {failure}"),
                     };
                     talk.say(format_args!("  {number}/{}  {}  {words}", missing.len(), point.title()));
@@ -142,21 +158,30 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     }
 }
 
-/// Runs one point, and again if it fails.
-fn play_point(point: &Planned, setting: &Setting, retries: u32) -> Result<Status, Failure> {
+/// Runs one point, and again if it fails; none if another process has it. A point that was cut goes on.
+fn play_point(point: &Planned, setting: &Setting, retries: u32) -> Result<Option<Status>, Failure> {
+    let directory = RunDirectory::create_named(point.directory.path())?;
     let mut attempt = 0;
     loop {
-        // What a killed or failed attempt left is no part of this one.
-        let path = point.directory.path();
-        if path.exists() {
-            fs::remove_dir_all(path).map_err(|error| Failure::file("remove", path, error))?;
-        }
-        let directory = RunDirectory::create_named(path)?;
-        let run = Point { loaded: point.load()?, command: point.command.clone() };
-        let played = play(run, setting, directory);
+        let claim = match directory.claim() {
+            Err(RunDirectoryError::Busy { .. }) => return Ok(None),
+            claimed => claimed?,
+        };
+        // It may have been completed between the look at the sweep and the claim.
+        let played = match point.state() {
+            State::Ended(Status::Complete) => return Ok(Some(Status::Complete)),
+            State::Ended(Status::Running | Status::Interrupted) if attempt == 0 => {
+                go_on(claim, directory.clone(), directory.manifest()?, setting, point.data())
+            }
+            _ => {
+                directory.empty()?;
+                let run = Point { loaded: point.load()?, command: point.command.clone() };
+                play(run, setting, directory.clone(), claim)
+            }
+        };
         let trouble = match played {
             Ok(played) => match (played.trouble, played.summary) {
-                (None, Some(summary)) => return Ok(summary.status),
+                (None, Some(summary)) => return Ok(Some(summary.status)),
                 (None, None) => Failure::wrong("it ended before anything happened"),
                 (Some(trouble), _) => trouble,
             },

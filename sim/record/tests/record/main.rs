@@ -6,6 +6,7 @@
 //! | `tables` | counts, bytes and joules survive tabulation; summary and CSV files |
 //! | `directories` | run folders, and which run a person means |
 
+mod checkpoints;
 mod common;
 mod digests;
 mod directories;

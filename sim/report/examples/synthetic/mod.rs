@@ -29,6 +29,7 @@ impl Synthetic {
             manifest: &self.manifest,
             models: &self.models,
             scenario: &self.scenario,
+            sees: ["their private examples", "the public examples"],
         })
     }
 }
@@ -125,6 +126,10 @@ pub fn synthetic(name: &str, devices: u32, rounds: u32, cohort: u32) -> Syntheti
         cpu_features: vec!["avx2".into(), "fma".into()],
         device: "cpu".into(),
         threads: 2,
+        train: true,
+        scenario_dir: String::new(),
+        data_dir: String::new(),
+        doubts: Vec::new(),
         command: format!("cotune run {name}.toml --seed 1"),
         started_unix_ms: 0,
         warnings: Vec::new(),

@@ -6,8 +6,7 @@
 
 use super::cloud::Cloud;
 use super::device::Device;
-use super::recorder::{Recorder, Write};
-use super::scheduler::Scheduler;
+use super::scheduler::{Recording, Scheduler};
 use super::{Answer, Deliver, End, SimulationError};
 use crate::effect::Party;
 use actix::dev::Request;
@@ -32,7 +31,7 @@ enum Waiting {
     /// The answer of the party that was told something.
     Answer(EventKey, Party, Asked),
     /// Events to be written; then the run goes on, or ends.
-    Written(Pin<Box<Request<Recorder, Write>>>, Option<Outcome>),
+    Written(Recording, Option<Outcome>),
 }
 
 /// A message under way.
@@ -71,6 +70,7 @@ impl ActorFuture<Scheduler> for Journey {
                         };
                         Waiting::Answer(key, party, asked)
                     }
+                    Err(outcome @ Ok(_)) => Waiting::Written(scheduler.write_and_keep(), Some(outcome)),
                     Err(outcome) => Waiting::Written(scheduler.write(), Some(outcome)),
                 },
                 Waiting::Answer(key, party, asked) => {
@@ -83,8 +83,10 @@ impl ActorFuture<Scheduler> for Journey {
                         Ok(Answer { effects, memory }) => {
                             scheduler.carry_out(key, party, effects);
                             scheduler.rest(party, memory);
+                            let is_due = scheduler.is_snapshot_due();
                             match scheduler.ended() {
-                                Some(end) => Waiting::Written(scheduler.write(), Some(Ok(end))),
+                                Some(end) => Waiting::Written(scheduler.write_and_keep(), Some(Ok(end))),
+                                None if is_due => Waiting::Written(scheduler.write_and_keep(), None),
                                 None if scheduler.should_write() => Waiting::Written(scheduler.write(), None),
                                 None => Waiting::Nothing,
                             }

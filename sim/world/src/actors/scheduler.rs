@@ -1,24 +1,27 @@
-//! The scheduler: owns virtual time, and carries out what parties ask for.
+//! The scheduler: owns virtual time, and carries out what parties ask for. It knows when a snapshot of everything is due.
 
 use super::cloud::Cloud;
 use super::device::Device;
 use super::journey::{Journey, Outcome};
-use super::recorder::{Recorder, Write};
-use super::{End, Options, SimulationError};
+use super::recorder::{Keep, Recorder, Write};
+use super::snapshot::{CopyCloud, CopyDevice, Parts};
+use super::{End, Options, SimulationError, Snapshot};
 use crate::coordination::CloudCore;
 use crate::device::{DeviceCore, DeviceMemory};
 use crate::effect::{Effect, Interruption, Label, Message, Party};
 use crate::hazard::Direction;
+use crate::method::State;
 use crate::network::{Ended, Flowing, Network};
 use crate::packing::Residual;
 use crate::plan::Plan;
 use crate::pool::{Pool, Ticket};
-use actix::dev::Request;
 use actix::prelude::*;
 use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualDuration, VirtualTime};
 use cotune_record::{Event, EventKind, Footprint};
 use cotune_scenario::scenario::Actors;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,12 +48,18 @@ fn message_class(to: Party) -> u8 {
 /// them takes).
 const BATCH: usize = 256;
 
+/// Where nothing is learned, a snapshot is due at the end of a round after so many events (chosen: a third of a second, of
+/// which waiting for the disk takes a twentieth) …
+const EVENTS_PER_SNAPSHOT: u64 = 1 << 18;
+/// … and so many for each device that has something to remember, so that snapshots of a million devices cost as little.
+const EVENTS_PER_DEVICE: u64 = 4;
+
 /// The scheduler's own source key.
 const SCHEDULER: u64 = 0;
 
 /// What is due at a time.
-#[derive(Debug)]
-enum Due {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Due {
     /// Tell a party something.
     Tell(Party, Message),
     /// A transfer's handshake is over, or its device's rate has changed.
@@ -83,8 +92,17 @@ pub(super) struct Scheduler {
     live: Vec<Option<Addr<Device>>>,
     /// Devices without an actor that have something to remember.
     cold: BTreeMap<u32, DeviceMemory>,
+    /// What devices of a model start with, by model; shared by all that have not trained.
+    fresh: BTreeMap<Arc<str>, Arc<State>>,
     recorder: Addr<Recorder>,
     stop: Arc<AtomicBool>,
+    /// Whether anybody keeps snapshots.
+    keeps: bool,
+    keep_every: Option<u32>,
+    /// Rounds closed and events recorded since the last snapshot.
+    since_snapshot: (u32, u64),
+    /// Whether a round was closed by the entry that was handled last.
+    closed_round: bool,
     /// Whether anything is learned.
     train: bool,
     /// Whether the run's first event is on its way.
@@ -95,35 +113,43 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(plan: Arc<Plan>, options: &Options, recorder: Addr<Recorder>) -> Self {
-        let state = plan.method().start_cloud(plan.lab());
-        let core = CloudCore::new(state, plan.coordination());
-        let cloud = Cloud { core, plan: Arc::clone(&plan) }.start();
-        let mut queue = EventQueue::new();
-        queue.push(
-            VirtualTime::ZERO,
-            class::TIMER,
-            Party::Cloud.source(),
-            Due::Tell(Party::Cloud, Message::Open),
-        );
-        let live = vec![None; plan.fleet().devices() as usize];
+    /// A scheduler at the beginning of the run, or where a snapshot was taken. `keeps` is whether the recorder keeps
+    /// snapshots.
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        options: &Options,
+        recorder: Addr<Recorder>,
+        keeps: bool,
+        snapshot: Option<Snapshot>,
+    ) -> Self {
+        let parts = snapshot.map_or_else(|| beginning(&plan), |Snapshot(parts)| parts);
+        let mut pool = Pool::start(&plan, options.threads, options.train, options.delays);
+        pool.restore(parts.jobs, parts.next_job);
         let mut scheduler = Self {
-            network: Network::new(&plan),
-            pool: Pool::start(&plan, options.threads, options.train, options.delays),
+            queue: parts.queue,
+            network: parts.network,
+            link_due: parts.link_due,
+            cut_due: parts.cut_due,
+            pool,
+            cloud: Cloud { core: parts.cloud, plan: Arc::clone(&plan) }.start(),
+            live: vec![None; plan.fleet().devices() as usize],
+            cold: parts.cold,
+            fresh: BTreeMap::new(),
             plan,
-            queue,
-            link_due: [None, None],
-            cut_due: BTreeMap::new(),
-            cloud,
-            live,
-            cold: BTreeMap::new(),
             recorder,
             stop: Arc::clone(&options.stop),
+            keeps,
+            keep_every: options.keep_every,
+            since_snapshot: (0, 0),
+            closed_round: false,
             train: options.train,
-            began: false,
+            began: parts.began,
             unwritten: Vec::new(),
-            ended: None,
+            ended: parts.complete.then_some(End::Complete),
         };
+        for core in parts.live {
+            scheduler.wake(core);
+        }
         if scheduler.keeps_all() {
             for device in 0..scheduler.plan.fleet().devices() {
                 scheduler.actor(device);
@@ -134,7 +160,7 @@ impl Scheduler {
 
     /// A scheduler with nothing to do and an actor for every device.
     pub(super) fn idle(plan: Arc<Plan>, options: &Options, recorder: Addr<Recorder>) -> Self {
-        let mut scheduler = Self::new(plan, options, recorder);
+        let mut scheduler = Self::new(plan, options, recorder, false, None);
         scheduler.queue = EventQueue::new();
         scheduler.began = true;
         for device in 0..scheduler.plan.fleet().devices() {
@@ -151,23 +177,31 @@ impl Scheduler {
     pub(super) fn actor(&mut self, device: u32) -> &Addr<Device> {
         let place = device as usize;
         if self.live[place].is_none() {
-            let memory = self.cold.remove(&device).unwrap_or_else(|| {
-                let model = &self.plan.fleet().class_of(device).model;
-                DeviceMemory {
-                    state: self.plan.method().start_device(self.plan.lab(), model),
-                    residual: Residual::new(),
-                    charge: None,
-                }
-            });
-            let core = DeviceCore::new(device, memory);
-            let actor = Device { core, plan: Arc::clone(&self.plan), stays: self.keeps_all() }.start();
-            self.live[place] = Some(actor);
+            let memory = match self.cold.remove(&device) {
+                Some(memory) => memory,
+                None => DeviceMemory { state: self.fresh(device), residual: Residual::new(), charge: None },
+            };
+            self.wake(DeviceCore::new(device, memory));
         }
         self.live[place].as_ref().expect("it has just been started")
     }
 
+    /// What a device starts with.
+    fn fresh(&mut self, device: u32) -> Arc<State> {
+        let plan = &self.plan;
+        let model = &plan.fleet().class_of(device).model;
+        let make = || Arc::new(plan.method().start_device(plan.lab(), model));
+        Arc::clone(self.fresh.entry(Arc::clone(model)).or_insert_with(make))
+    }
+
+    fn wake(&mut self, core: DeviceCore) {
+        let place = core.number() as usize;
+        let actor = Device { core, plan: Arc::clone(&self.plan), stays: self.keeps_all() }.start();
+        self.live[place] = Some(actor);
+    }
+
     /// The first event of the run.
-    fn beginning(&self) -> EventKind {
+    fn first_event(&self) -> EventKind {
         let scenario = self.plan.scenario();
         EventKind::RunStarted {
             scenario_digest: scenario.digest().parse().expect("a scenario's digest is 64 hex digits"),
@@ -262,7 +296,14 @@ impl Scheduler {
     pub(super) fn carry_out(&mut self, key: EventKey, party: Party, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record(kind) => self.unwritten.push(Event::new(key, kind)),
+                Effect::Record(kind) => {
+                    self.since_snapshot.1 += 1;
+                    if matches!(kind, EventKind::RoundClosed { .. }) {
+                        self.since_snapshot.0 += 1;
+                        self.closed_round = true;
+                    }
+                    self.unwritten.push(Event::new(key, kind));
+                }
                 Effect::Send(transfer) => {
                     let plan = Arc::clone(&self.plan);
                     let begun = self.network.begin(key.time, transfer, &plan);
@@ -334,6 +375,29 @@ impl Handler<Play> for Scheduler {
 
 type Told = Option<(EventKey, Party, Message)>;
 
+/// Events, and perhaps a snapshot, on their way to the recorder.
+pub(super) type Recording = Pin<Box<dyn Future<Output = Result<Result<(), String>, MailboxError>>>>;
+
+/// Everything before the first event.
+fn beginning(plan: &Plan) -> Parts {
+    let mut queue = EventQueue::new();
+    let open = Due::Tell(Party::Cloud, Message::Open);
+    queue.push(VirtualTime::ZERO, class::TIMER, Party::Cloud.source(), open);
+    Parts {
+        queue,
+        network: Network::new(plan),
+        link_due: [None, None],
+        cut_due: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        next_job: 0,
+        began: false,
+        complete: false,
+        cloud: CloudCore::new(plan.method().start_cloud(plan.lab()), plan.coordination()),
+        live: Vec::new(),
+        cold: BTreeMap::new(),
+    }
+}
+
 impl Scheduler {
     /// The next thing to tell, or how the run ends.
     pub(super) fn next(&mut self) -> Result<Told, Outcome> {
@@ -350,7 +414,7 @@ impl Scheduler {
     /// Puts the run's first event before those of its first entry, whose key is `key`.
     pub(super) fn begin_recording(&mut self, key: EventKey) {
         if !std::mem::replace(&mut self.began, true) {
-            self.unwritten.push(Event::new(key, self.beginning()));
+            self.unwritten.push(Event::new(key, self.first_event()));
         }
     }
 
@@ -360,8 +424,63 @@ impl Scheduler {
     }
 
     /// Hands all events that wait to the recorder.
-    pub(super) fn write(&mut self) -> Pin<Box<Request<Recorder, Write>>> {
+    pub(super) fn write(&mut self) -> Recording {
         Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
+    }
+
+    /// Whether a snapshot is due: at the end of a round, in between never. It depends on events alone, so the log has its
+    /// frames in the same places whenever the run is repeated.
+    pub(super) fn is_snapshot_due(&mut self) -> bool {
+        if !std::mem::take(&mut self.closed_round) || !self.keeps {
+            return false;
+        }
+        let (rounds, events) = self.since_snapshot;
+        match self.keep_every {
+            Some(every) => rounds >= every,
+            None if self.train => true,
+            None => events >= EVENTS_PER_SNAPSHOT.max(self.cold.len() as u64 * EVENTS_PER_DEVICE),
+        }
+    }
+
+    /// Hands all events that wait to the recorder, and then a snapshot of everything as it is now.
+    pub(super) fn write_and_keep(&mut self) -> Recording {
+        self.since_snapshot = (0, 0);
+        let written = self.write();
+        if !self.keeps {
+            return written;
+        }
+        let (cloud, recorder) = (self.cloud.clone(), self.recorder.clone());
+        let live: Vec<Addr<Device>> = self.live.iter().flatten().cloned().collect();
+        let (jobs, next_job) = self.pool.pending();
+        let (jobs, queue, network) = (jobs.clone(), self.queue.clone(), self.network.clone());
+        let (link_due, cut_due, cold) = (self.link_due, self.cut_due.clone(), self.cold.clone());
+        let (began, complete) = (self.began, self.ended == Some(End::Complete));
+        // Nobody is told anything until this future is done, so what is copied later is of the same moment.
+        Box::pin(async move {
+            if let Err(refused) = written.await? {
+                return Ok(Err(refused));
+            }
+            let cloud = *cloud.send(CopyCloud).await?;
+            let mut cores = Vec::with_capacity(live.len());
+            for device in live {
+                cores.push(*device.send(CopyDevice).await?);
+            }
+            let live = cores;
+            let parts = Parts {
+                queue,
+                network,
+                link_due,
+                cut_due,
+                jobs,
+                next_job,
+                began,
+                complete,
+                cloud,
+                live,
+                cold,
+            };
+            recorder.send(Keep(Snapshot(parts))).await
+        })
     }
 
     /// The cloud's actor.

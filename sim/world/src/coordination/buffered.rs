@@ -22,11 +22,12 @@ use crate::job::Outcome;
 use crate::payload::Payload;
 use cotune_record::{EventKind, Reason};
 use cotune_scenario::coordination::Buffered;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The buffer, and who is at work.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct BufferedUpdates {
     rule: Buffered,
     open: Option<OpenRound>,
@@ -43,10 +44,11 @@ pub(super) struct BufferedUpdates {
 }
 
 /// What a device was sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Invitation {
     /// Aggregates that were behind it.
     version: u32,
+    #[serde(with = "crate::shared")]
     payload: Arc<Payload>,
 }
 

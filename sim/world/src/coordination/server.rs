@@ -11,6 +11,7 @@ use crate::payload::Payload;
 use crate::select::select;
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EndReason, EventKind, FaultKind, Loss, Reason};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,10 +22,12 @@ const RETRY: VirtualDuration = VirtualDuration::from_secs(60);
 const MOST_RETRIES: u32 = 4 * 7 * 24 * 60;
 
 /// The cloud without what its protocol decides.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Server {
+    #[serde(with = "crate::shared")]
     state: Arc<State>,
     /// What is sent of this state, by model of the device; made on first use.
+    #[serde(skip)]
     broadcasts: BTreeMap<Arc<str>, Arc<Payload>>,
     /// Rounds opened so far; a void round that is tried again is a new one.
     round: u32,
@@ -49,7 +52,7 @@ pub(super) struct Server {
 }
 
 /// A round in progress.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct OpenRound {
     pub round: u32,
     pub opened: VirtualTime,
@@ -280,7 +283,7 @@ impl Server {
         let cost = plan.cloud_cost(round);
         let began = EventKind::CloudTraining { round, seconds: cost.seconds, flops: cost.flops };
         let task = CloudTask { round, progress: plan.progress(round, view.now.as_secs_f64()) };
-        let job = Job::Cloud { task, state: (*self.state).clone(), updates };
+        let job = Job::Cloud { task, state: Arc::clone(&self.state), updates };
         let after = VirtualDuration::from_secs_f64(cost.seconds);
         [Effect::Record(began), Effect::Train { job, label: Label::Work { round }, after }]
     }
@@ -314,7 +317,7 @@ impl Server {
                 let fault = EventKind::Fault { kind: FaultKind::Panic, device: None, detail };
                 effects.push(Effect::Record(fault));
             }
-            Outcome::Skipped | Outcome::Device(..) | Outcome::Score(_) => {}
+            Outcome::Skipped | Outcome::Device(..) | Outcome::Score(_) | Outcome::Leak(_) => {}
         }
         if let Some(generation) = plan.method().cloud_load(round).generation.last() {
             let prompts = generation.sequences;

@@ -11,10 +11,11 @@ use crate::job::Outcome;
 use cotune_kernel::VirtualDuration;
 use cotune_record::Reason;
 use cotune_scenario::coordination::Synchronous;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The rounds.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Rounds {
     rule: Synchronous,
     open: Option<OpenRound>,

@@ -57,9 +57,8 @@ pub fn generate(typed: &ModelGenerate) -> Result<Exit, Failure> {
     };
     let live = prompts.len() == 1 && !typed.json;
     let ticker = Mutex::new(Ticker::new(&base));
-    let stop = |tokens: &[u32]| {
-        live && ticker.lock().unwrap_or_else(PoisonError::into_inner).shows(tokens).is_err()
-    };
+    let stop =
+        |tokens: &[u32]| live && ticker.lock().unwrap_or_else(PoisonError::into_inner).shows(tokens).is_err();
     let texts = generate::generate(&base, &adapters.as_refs(), &prompts, max_tokens, &sampling, &stop);
     if typed.json {
         let outcomes: Vec<Outcome<'_>> = texts.iter().map(|text| outcome(&base, text)).collect();

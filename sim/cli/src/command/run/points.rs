@@ -28,7 +28,7 @@ pub fn points(typed: &Run) -> Result<Vec<Point>, Failure> {
     let mut mistakes: Vec<Diagnostic> = Vec::new();
     for varied in expand(&axes) {
         let overrides: Vec<Override> = common.iter().chain(&varied).cloned().collect();
-        match load(&typed.file, &overrides, typed.changes.smoke, data) {
+        match load(typed.file(), &overrides, typed.changes.smoke, data) {
             Ok(loaded) => points.push(Point { loaded, command: repeat::command(typed, &varied) }),
             Err(found) => {
                 for mistake in found.0 {

@@ -1,11 +1,11 @@
 //! What all runs of one command share: this computer's side of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cotune_models::device::Compute;
 use cotune_record::{FORMAT, Manifest, Status, Wall};
 use cotune_scenario::Scenario;
-use cotune_world::Options;
+use cotune_world::{Options, Site};
 
 use crate::arguments::{ProgressMode, Run};
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ use crate::talk::Talk;
 pub struct Setting {
     /// Where run folders are made.
     pub runs: PathBuf,
+    /// Rounds between two checkpoints, where said.
+    pub checkpoint_every: Option<u32>,
     /// Jobs at once.
     pub threads: usize,
     /// Whether anything is learned.
@@ -44,6 +46,7 @@ impl Setting {
         talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));
         Ok(Self {
             runs: typed.runs.clone(),
+            checkpoint_every: typed.checkpoint_every.map(u32::from),
             threads,
             train: !typed.no_train,
             compute,
@@ -55,11 +58,17 @@ impl Setting {
 
     /// How the simulation is carried out.
     pub fn options(&self) -> Options {
-        Options { threads: self.threads, train: self.train, stop: self.stop.flag(), ..Options::default() }
+        Options {
+            threads: self.threads,
+            train: self.train,
+            stop: self.stop.flag(),
+            keep_every: self.checkpoint_every,
+            ..Options::default()
+        }
     }
 
-    /// The manifest of a run that begins now.
-    pub fn manifest(&self, scenario: &Scenario, command: String) -> Manifest {
+    /// The manifest of a run that begins now; the scenario's paths lead to places of `site`.
+    pub fn manifest(&self, scenario: &Scenario, site: &Site, command: String) -> Manifest {
         let inexact = "learning on WebGPU repeats within a tolerance only; the schedule repeats exactly";
         let warnings = if self.compute.is_cpu() { Vec::new() } else { vec![inexact.to_owned()] };
         Manifest {
@@ -74,8 +83,12 @@ impl Setting {
             cpu_features: machine::cpu_features(),
             device: self.compute.describe(),
             threads: self.threads_u32(),
+            train: self.train,
+            scenario_dir: absolute(&site.scenario_dir),
+            data_dir: absolute(&site.data_dir),
             command,
             started_unix_ms: machine::unix_ms(),
+            doubts: Vec::new(),
             warnings,
         }
     }
@@ -95,4 +108,9 @@ impl Setting {
     fn threads_u32(&self) -> u32 {
         u32::try_from(self.threads).unwrap_or(u32::MAX)
     }
+}
+
+/// A path that means the same wherever it is read.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
 }

@@ -7,6 +7,8 @@ use cotune_record::{Manifest, RunDirectory, Status};
 use cotune_scenario::sweep::{self, Assignment};
 use cotune_scenario::{Diagnostics, Scenario, Sweep as Written};
 
+use cotune_world::Site;
+
 use crate::arguments::Sweep;
 use crate::command::run::Setting;
 use crate::failure::Failure;
@@ -27,6 +29,7 @@ pub struct Planned {
     pub command: String,
     /// Kept for the manifest of a run that never began.
     scenario: Scenario,
+    site: Site,
     file: PathBuf,
     smoke: bool,
     data: Option<PathBuf>,
@@ -71,6 +74,11 @@ impl Planned {
         self.point.axes.iter().map(label).chain(seed).collect::<Vec<_>>().join(", ")
     }
 
+    /// Where `data:` leads, if that was said.
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// The scenario with this point's values.
     pub fn load(&self) -> Result<Loaded, Diagnostics> {
         load(&self.file, &self.point, self.smoke, self.data.as_deref())
@@ -79,7 +87,7 @@ impl Planned {
     /// Leaves word of a run that failed, for the next sweep.
     pub fn mark_failed(&self, setting: &Setting, why: Failure) -> Result<(), Failure> {
         let directory = RunDirectory::create_named(self.directory.path())?;
-        let mut manifest = setting.manifest(&self.scenario, self.command.clone());
+        let mut manifest = setting.manifest(&self.scenario, &self.site, self.command.clone());
         manifest.warnings.push(why.to_string());
         Ok(directory.write_manifest(&Manifest { status: Status::Failed, ..manifest })?)
     }
@@ -112,6 +120,7 @@ pub fn plan(
                     is_first: seen.insert(digest),
                     command: command(typed, &file, &point),
                     scenario: loaded.scenario,
+                    site: loaded.site,
                     file: file.clone(),
                     smoke: typed.smoke,
                     data: typed.data.clone(),

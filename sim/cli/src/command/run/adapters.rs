@@ -1,0 +1,42 @@
+//! What a run has learned, in the layout of PEFT: `adapters/cloud/<model>/`, and `adapters/device-<n>/<model>/` of every device
+//! on which quality is measured.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use cotune_models::peft;
+use cotune_world::method::State;
+use cotune_world::{Lab, Plan, Snapshot};
+
+use crate::failure::Failure;
+
+/// Writes the adapters of a run's last moment. What was in the folder is replaced.
+///
+/// # Errors
+/// The disk refuses.
+pub fn write(folder: &Path, plan: &Plan, last: &Snapshot) -> Result<(), Failure> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::file("remove", folder, error));
+        }
+        _ => {}
+    }
+    write_state(&folder.join("cloud"), plan.lab(), last.cloud())?;
+    for device in plan.panel() {
+        if let Some(state) = last.device(*device) {
+            write_state(&folder.join(format!("device-{device}")), plan.lab(), state)?;
+        }
+    }
+    Ok(())
+}
+
+/// The adapters that PEFT has a form for: low-rank ones of the scenario's models.
+fn write_state(folder: &Path, lab: &Lab, state: &State) -> Result<(), Failure> {
+    for model in lab.models() {
+        if let Some((lora, trained)) = model.lora.as_ref().zip(state.get(&model.name)) {
+            peft::write(&folder.join(&model.name), model.base.spec(), lora, &trained.values)?;
+        }
+    }
+    Ok(())
+}

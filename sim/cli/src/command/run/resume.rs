@@ -1,0 +1,125 @@
+//! `cotune run --resume`: reads a run back as it was at its last good checkpoint, and goes on from there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cotune_record::checkpoint::{self, Header};
+use cotune_record::{Checkpoint, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id};
+use cotune_world::Snapshot;
+
+use super::{Played, Prepared, Setting, carry_on, conclude, header, plan, tell_folder};
+use crate::arguments::Run;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::load;
+use crate::machine;
+use crate::progress::Progress;
+use crate::record::Recording;
+
+/// Goes on with the run that was named; prints its folder, also if there is nothing left to do.
+pub fn resume(typed: &Run, text: &str) -> Result<Exit, Failure> {
+    let directory = run_id::resolve(&typed.runs, text)?;
+    let manifest = directory.manifest()?;
+    if manifest.status == Status::Complete {
+        if !typed.json {
+            tell_folder(&directory)?;
+        }
+        return conclude(typed, &[directory.summary()?], None);
+    }
+    let setting = Setting { train: manifest.train, ..Setting::new(typed)? };
+    let claim = directory.claim()?;
+    let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
+    if !typed.json {
+        tell_folder(&directory)?;
+    }
+    let exit = conclude(typed, played.summary.as_slice(), played.trouble)?;
+    Ok(if setting.stop.is_wished() { Exit::Interrupted } else { exit })
+}
+
+/// Goes on with a run that was cut, from its last good checkpoint, or from the beginning if it has none. Its folder is this
+/// process's.
+///
+/// # Errors
+/// What is there is not enough to go on with, or another build wrote it.
+pub fn go_on(
+    claim: Claim,
+    directory: RunDirectory,
+    manifest: Manifest,
+    setting: &Setting,
+    data: Option<&Path>,
+) -> Result<Played, Failure> {
+    let talk = setting.talk;
+    let (scenario, site, text) = load::reload(&directory, &manifest, data)?;
+    let mut doubts = differences(&manifest, setting);
+    let plan = plan(&scenario, &site, &setting.compute, talk)?;
+    let progress = || Progress::begin(setting.progress, &scenario.budget, talk);
+    let header = header(&manifest.scenario_digest);
+    let (recording, snapshot) = match latest(&directory, &header, progress, &mut doubts)? {
+        Some((recording, checkpoint)) => {
+            let seconds = checkpoint.state.now().as_secs_f64();
+            let events = checkpoint.header.events;
+            talk.say(format_args!("resumed at event {events}, {seconds:.0} s of virtual time"));
+            (recording, Some(checkpoint.state))
+        }
+        None => {
+            talk.say("the run was cut before its first checkpoint: it begins again");
+            remove(directory.events_path())?;
+            (Recording::create(&directory, header, progress())?, None)
+        }
+    };
+    for doubt in &doubts {
+        talk.say(format_args!("warning: {doubt}"));
+    }
+    let mut manifest = Manifest { status: Status::Running, ..manifest };
+    manifest.warnings.extend(doubts);
+    carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot, claim }, setting, directory)
+}
+
+/// The newest checkpoint that is whole and fits the log, with that log. One that is damaged is told, removed and passed over.
+fn latest(
+    directory: &RunDirectory,
+    header: &Header,
+    progress: impl Fn() -> Progress,
+    doubts: &mut Vec<String>,
+) -> Result<Option<(Recording, Checkpoint<Snapshot>)>, Failure> {
+    for path in Checkpoints::of(directory).newest_first()? {
+        let found = match checkpoint::read::<Snapshot>(&path, header.scenario_digest) {
+            Err(error) if error.is_damage() => Err(Failure::from(error)),
+            Err(error) => return Err(error.into()),
+            Ok(checkpoint) => Recording::resume(directory, header.clone(), progress(), &checkpoint)
+                .map(|recording| (recording, checkpoint)),
+        };
+        match found {
+            Ok(found) => return Ok(Some(found)),
+            Err(failure) => {
+                doubts.push(format!("{failure}; the run goes on from an earlier moment"));
+                remove(path)?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What is not as it was when the run began, and may keep its numbers from being those of a run that was not cut.
+fn differences(before: &Manifest, setting: &Setting) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, before: &str, now: &str| {
+        if before != now {
+            found.push(format!("the run began {what} `{before}` and goes on {what} `{now}`"));
+        }
+    };
+    compare("with cotune", &before.version, machine::VERSION);
+    compare("with the commit", &before.commit, machine::COMMIT);
+    compare("on the platform", &before.platform, &machine::platform());
+    compare("on the device", &before.device, &setting.compute.describe());
+    compare("with the CPU features", &before.cpu_features.join(" "), &machine::cpu_features().join(" "));
+    found
+}
+
+fn remove(path: PathBuf) -> Result<(), Failure> {
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::file("remove", &path, error)),
+        _ => Ok(()),
+    }
+}

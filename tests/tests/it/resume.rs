@@ -1,0 +1,300 @@
+//! A run that is cut and goes on is the run that was never cut: from every snapshot in memory, and by the command after
+//! kills, interruptions and damage to its files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use cotune_kernel::codec;
+use cotune_record::checkpoint::Header;
+use cotune_record::{Digest, Event, EventDigest, RunDirectory};
+use cotune_tests::{
+    co_plms, cotune, fedavg, kept, plan, play, proxy_relay, read_snapshot, relay, snapshot_bytes, tiny,
+    tiny_text,
+};
+use cotune_world::Plan;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn digest<'e>(events: impl IntoIterator<Item = &'e Event>) -> Digest {
+    let mut digest = EventDigest::new();
+    events.into_iter().for_each(|event| digest.push(event));
+    digest.digest()
+}
+
+/// Goes on from every snapshot of a run and compares the events.
+fn goes_on_from_everywhere(name: &str, plan: &Arc<Plan>, train: bool) {
+    let (events, snapshots) = kept(plan, train, None);
+    assert_eq!(digest(&events), play(plan, 1, train).digest, "{name}: taking snapshots changes what happens");
+    assert!(snapshots.len() >= 2, "{name} has {} snapshots", snapshots.len());
+    for (before, bytes) in snapshots {
+        let snapshot = read_snapshot(&bytes);
+        assert!(snapshot_bytes(&snapshot) == bytes, "{name}: a snapshot that is read and written is another");
+        let (after, _) = kept(plan, train, Some(snapshot));
+        let whole = digest(events[..before].iter().chain(&after));
+        assert_eq!(whole, digest(&events), "{name}: the run parts after event {before}");
+    }
+}
+
+const BUFFERED: &str = "[coordination.buffered]\nconcurrency = 3\nbuffer = 2\n";
+
+#[test]
+fn a_run_goes_on_from_every_snapshot_whatever_it_learns() {
+    let encoded = "[transfer]\nup.int8 = { error_feedback = true }\ndown.none = {}\n";
+    for (name, tables) in [
+        ("co-plms", co_plms(&relay(", guard = \"dual-min-ce\""))),
+        ("proxy-relay in a buffer", format!("{}{BUFFERED}", proxy_relay(""))),
+        ("fedavg with error feedback", format!("{}{encoded}", fedavg("on = \"proxy\""))),
+        ("a private domain adapter", co_plms("dst = \"domain-adapter\"")),
+    ] {
+        let rounds = if name == "co-plms" { "3" } else { "4" };
+        goes_on_from_everywhere(name, &plan(&tiny(&tables, &[("budget.rounds", rounds)])), true);
+    }
+}
+
+/// Devices that come and go, crash and run low, transfers that break off, and a cloud that restarts.
+const UNSTEADY: &str = r#"
+[fleet.class.watch]
+weight       = 2
+model        = "edge-a"
+compute      = "100MFLOP/s"
+memory       = "1GiB"
+battery      = { capacity = "2Wh", train_above = 0.5 }
+power        = { train = "3W", radio = "1W", idle = "0.1W" }
+link         = { down = "10Mbit/s", up = "2Mbit/s", rtt = "80ms", drop = "0.1/transfer" }
+availability.sessions = { online = { weibull = { shape = 0.5, scale = "3min" } }, offline = "40s" }
+[[fault]]
+crash = { class = "*", rate = "20/h" }
+[[fault]]
+cloud_restart = { at = "120s", outage = "15s" }
+"#;
+
+#[test]
+fn a_schedule_goes_on_from_every_snapshot_whatever_breaks() {
+    for (name, coordination) in [
+        ("rounds", "[coordination.sync]\ncohort = 4\novercommit = 1.5\ndeadline = \"4min\"\n"),
+        ("a buffer", "[coordination.buffered]\nconcurrency = 6\nbuffer = 3\nmax_staleness = 2\n"),
+        ("one at a time", "[coordination.async]\nconcurrency = 5\n"),
+    ] {
+        for actors in ["\"active\"", "\"all\""] {
+            let tables = format!("{}{coordination}{UNSTEADY}", co_plms(""));
+            let overrides = [
+                ("fleet.devices", "14"),
+                ("data.split.dirichlet.min", "1"),
+                ("budget.rounds", "25"),
+                ("simulation.actors", actors),
+            ];
+            goes_on_from_everywhere(name, &plan(&tiny(&tables, &overrides)), false);
+        }
+    }
+}
+
+/// A federation that learns for a few seconds, in a file of its own.
+fn scenario(folder: &Path) -> PathBuf {
+    let path = folder.join("tiny.toml");
+    let text = tiny_text(&format!("{}{BUFFERED}", fedavg("on = \"proxy\"")));
+    let text = text.replace("[budget]\nrounds = 2", "[budget]\nrounds = 24");
+    fs::write(&path, text.replace("every   = { rounds = 2 }", "every   = { rounds = 8 }")).unwrap();
+    path
+}
+
+/// The summary of a run of it that was never cut.
+static WHOLE: LazyLock<Value> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let output = run(folder.path(), &runs).output().expect("it can be started");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!only_run(&runs).join("checkpoints").exists(), "a complete run needs no checkpoints");
+    summary(&only_run(&runs))
+});
+
+fn run(folder: &Path, runs: &Path) -> Command {
+    let mut command = cotune();
+    command.arg("run").arg(scenario(folder)).args(["-q", "-j", "2", "--runs"]).arg(runs);
+    command
+}
+
+fn resume(runs: &Path) -> Command {
+    let mut command = cotune();
+    command.args(["run", "--resume", "latest", "--progress", "none", "--runs"]).arg(runs);
+    command
+}
+
+fn only_run(runs: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(runs).expect("there are runs");
+    entries.next().expect("there is one").expect("it can be listed").path()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        .unwrap()
+}
+
+/// The summary without what may differ.
+fn summary(folder: &Path) -> Value {
+    let mut summary = json(&folder.join("summary.json"));
+    summary["wall"].take();
+    summary
+}
+
+/// The checkpoints of a run, the oldest first; none before it has a folder.
+fn checkpoints(runs: &Path) -> Vec<PathBuf> {
+    let Some(run) = fs::read_dir(runs).ok().and_then(|mut entries| entries.next()) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(run.unwrap().path().join("checkpoints")) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "checkpoint")).collect();
+    files.sort();
+    files
+}
+
+/// How many events are before the newest checkpoint.
+fn progress(runs: &Path) -> u64 {
+    checkpoints(runs).last().map_or(0, |path| path.file_stem().unwrap().to_str().unwrap().parse().unwrap())
+}
+
+/// Starts a command and kills it once `is_time` is true; false if it ended before.
+fn kill_when(command: &mut Command, is_time: impl Fn() -> bool) -> bool {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it can be started");
+    while !is_time() {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let was_running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    was_running
+}
+
+/// A run that was killed once it had `count` checkpoints of its own making.
+fn cut(folder: &Path, runs: &Path, count: usize) {
+    assert!(kill_when(&mut run(folder, runs), || checkpoints(runs).len() >= count), "it ended before");
+    assert_eq!(json(&only_run(runs).join("run.json"))["status"], "running");
+}
+
+/// What a command said, in one line.
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn kills_at_any_moment_lose_nothing() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    // Before anything is recorded but the scenario.
+    let begun = || {
+        fs::read_dir(&runs)
+            .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("run.json").exists()))
+    };
+    assert!(kill_when(&mut run(folder.path(), &runs), begun));
+    let mut kills = 1;
+    loop {
+        let before = progress(&runs);
+        if !kill_when(&mut resume(&runs), || progress(&runs) > before) {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills >= 4, "only {kills} kills");
+    let finished = resume(&runs).output().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{}", said(&finished));
+    assert_eq!(String::from_utf8_lossy(&finished.stdout).trim_end(), only_run(&runs).display().to_string());
+    let folder = only_run(&runs);
+    assert_eq!(summary(&folder), *WHOLE, "after {kills} kills");
+    assert_eq!(json(&folder.join("run.json"))["status"], "complete");
+    assert!(folder.join("adapters/cloud/proxy/adapter_model.safetensors").is_file());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
+    let folder = TempDir::new().unwrap();
+    for (damage, good) in [("cut", 1), ("flipped", 1), ("empty", 1), ("gone", 1), ("cut", 0)] {
+        let runs = folder.path().join(format!("{damage}-{good}"));
+        cut(folder.path(), &runs, 2);
+        for path in &checkpoints(&runs)[good..] {
+            let bytes = fs::read(path).unwrap();
+            match damage {
+                "cut" => fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap(),
+                "empty" => fs::write(path, "").unwrap(),
+                "gone" => fs::remove_file(path).unwrap(),
+                _ => {
+                    let mut bytes = bytes;
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 4;
+                    fs::write(path, bytes).unwrap();
+                }
+            }
+        }
+        let finished = resume(&runs).output().unwrap();
+        let told = said(&finished);
+        assert_eq!(finished.status.code(), Some(0), "{damage}, {good} good: {told}");
+        assert_eq!(told.contains("is damaged"), damage != "gone", "{damage}: {told}");
+        assert_eq!(told.contains("begins again"), good == 0, "{damage}: {told}");
+        assert_eq!(summary(&only_run(&runs)), *WHOLE, "{damage}, {good} good");
+    }
+}
+
+#[test]
+fn what_cannot_be_resumed_says_why() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    cut(folder.path(), &runs, 1);
+    let run = only_run(&runs);
+    let refuses = |because: &str| {
+        let output = resume(&runs).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(because), "not told with `{because}`:\n{}", said(&output));
+    };
+    let claim = RunDirectory::at(&run).claim().unwrap();
+    refuses("another cotune process writes to this run");
+    drop(claim);
+
+    let lock = fs::read_to_string(run.join("scenario.lock.json")).unwrap();
+    fs::write(run.join("scenario.lock.json"), lock.replacen("\"devices\": 3", "\"devices\": 4", 1)).unwrap();
+    refuses("not the scenario that the run began with");
+    fs::write(run.join("scenario.lock.json"), &lock).unwrap();
+
+    // Written by another version: its header says so, whatever follows.
+    let path = checkpoints(&runs).pop().unwrap();
+    let whole = fs::read(&path).unwrap();
+    let scenario_digest = json(&run.join("run.json"))["scenario_digest"].as_str().unwrap().parse().unwrap();
+    let (version, commit) = ("9.9.9".to_owned(), String::new());
+    let header = Header { format: 99, version, commit, scenario_digest, events: 1, seconds: 0.0 };
+    fs::write(&path, codec::encode(2, &header).unwrap()).unwrap();
+    refuses("was written by cotune 9.9.9");
+    fs::write(&path, &whole).unwrap();
+
+    // The log of another run: nothing of it is cut off.
+    let log = run.join("events.jsonl.zst");
+    let events = fs::read(&log).unwrap();
+    fs::write(&log, "not a log").unwrap();
+    let output = resume(&runs).args(["--checkpoint-every", "5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "it begins again: {}", said(&output));
+    assert!(events.len() > 9);
+    let again = resume(&runs).output().unwrap();
+    assert_eq!((again.status.code(), said(&again).as_str()), (Some(0), ""), "a complete run prints its path");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_goes_on_from_the_event_it_was_interrupted_at() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let mut child = run(folder.path(), &runs).stdout(Stdio::null()).spawn().unwrap();
+    while checkpoints(&runs).is_empty() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(json(&only_run(&runs).join("run.json"))["status"], "interrupted");
+    let finished = resume(&runs).output().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{}", said(&finished));
+    assert!(!said(&finished).contains("begins again"), "{}", said(&finished));
+    assert_eq!(summary(&only_run(&runs)), *WHOLE);
+}
