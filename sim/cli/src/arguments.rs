@@ -63,6 +63,8 @@ pub enum Command {
     Metrics(Metrics),
     /// Explain the code of a mistake, such as E0107.
     Explain(Explain),
+    /// List what there is to compute on, and test it.
+    Doctor(Doctor),
 }
 
 /// How to change a scenario without editing it.
@@ -201,6 +203,10 @@ pub struct Metrics {
     #[arg(long)]
     pub no_stem: bool,
 }
+
+/// `cotune doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {}
 
 /// `cotune explain`.
 #[derive(Args, Debug)]

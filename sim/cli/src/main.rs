@@ -48,5 +48,6 @@ fn main() -> ExitCode {
         Command::Pretrain(typed) => command::pretrain::pretrain(&typed),
         Command::Metrics(typed) => command::metrics::metrics(&typed),
         Command::Explain(typed) => command::explain::explain(&typed),
+        Command::Doctor(typed) => command::doctor::doctor(&typed),
     })
 }

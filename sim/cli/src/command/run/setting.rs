@@ -41,6 +41,9 @@ impl Setting {
     pub fn new(typed: &Run) -> Result<Self, Failure> {
         let talk = Talk::from(typed.talk);
         let compute = Compute::open(typed.device)?;
+        if let Some(warning) = compute.warning() {
+            talk.say(format_args!("warning: {warning}"));
+        }
         let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
         let compute = compute.with_cores(threads);
         talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));
