@@ -20,7 +20,8 @@ pub fn doctor(_typed: &Doctor) -> Result<Exit, Failure> {
         text += &format!("wgpu:{}: {}{kind}\n", adapter.index, adapter.name);
         for found in adapter.self_test() {
             let verdict = if found.difference <= device::TOLERANCE { "agrees" } else { "DISAGREES" };
-            text += &format!("  {:<32} {verdict} with the CPU to {:.0e}\n", found.operation, found.difference);
+            text +=
+                &format!("  {:<32} {verdict} with the CPU to {:.0e}\n", found.operation, found.difference);
         }
     }
     talk::print(text)?;
