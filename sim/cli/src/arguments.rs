@@ -78,6 +78,8 @@ pub enum Command {
     Schema(Schema),
     /// Print a shell's completions.
     Completions(Completions),
+    /// List what there is to compute on, and test it.
+    Doctor(Doctor),
 }
 
 /// How to change a scenario without editing it.
@@ -218,6 +220,10 @@ pub struct Metrics {
     #[arg(long)]
     pub no_stem: bool,
 }
+
+/// `cotune doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {}
 
 /// What `--device` may say.
 fn device(text: &str) -> Result<DeviceChoice, String> {

@@ -57,5 +57,6 @@ fn main() -> ExitCode {
         Command::Explain(typed) => command::explain::explain(&typed),
         Command::Schema(typed) => command::schema::schema(&typed),
         Command::Completions(typed) => command::schema::completions(&typed),
+        Command::Doctor(typed) => command::doctor::doctor(&typed),
     })
 }
