@@ -5,8 +5,9 @@ use crate::base::Base;
 use crate::batch::Batch;
 use crate::decoder::{Attached, Decoder};
 use crate::device::Compute;
+use crate::kernels::adamw::Moved;
 use crate::kernels::dropout::Dropout;
-use crate::kernels::head::{Divergence, SoftTargets, cross_entropy, divergence};
+use crate::kernels::head::{self, Divergence, SoftTargets};
 use crate::optimizer::{Flat, Moments, Rule};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -131,12 +132,12 @@ impl<'a> Learner<'a> {
             let values = if values.is_empty() { vec![0.0; n] } else { values.to_vec() };
             Tensor::<1>::from_data(TensorData::new(values, [n]), device)
         };
-        let flat = Flat {
+        let moved = Moved {
             values: vector(&state.values),
             first: vector(&state.moments.first),
             second: vector(&state.moments.second),
-            steps: state.moments.steps,
         };
+        let flat = Flat { state: moved, steps: state.moments.steps };
         let decay = (rule.weight_decay() > 0.0).then(|| {
             let mask = layout.entries().iter().flat_map(|e| vec![f32::from(u8::from(e.decays())); e.len()]);
             vector(&mask.collect::<Vec<_>>())
@@ -177,7 +178,7 @@ impl<'a> Learner<'a> {
     /// 1812.06127). Its gradient is clipped with the loss's; losses are reported without it.
     #[must_use]
     pub fn with_proximal_term(mut self, mu: f64) -> Self {
-        self.anchor = Some((mu, self.flat.values.clone()));
+        self.anchor = Some((mu, self.flat.state.values.clone()));
         self
     }
 
@@ -230,7 +231,7 @@ impl<'a> Learner<'a> {
     pub(crate) fn pass(&self) -> Pass<'a> {
         let mut trained = Attached {
             layout: self.layout,
-            tensors: views(self.layout, &self.flat.values),
+            tensors: views(self.layout, &self.flat.state.values),
             dropout: self.dropout.as_ref().map(|dropout| dropout.at(&self.losses.len().to_string())),
         };
         let mut leaves = Vec::with_capacity(self.layout.entries().len());
@@ -257,7 +258,7 @@ impl<'a> Learner<'a> {
         let device = self.base.compute().device();
         let values = Tensor::from_data(TensorData::new(more.1.to_vec(), [more.1.len()]), device);
         let frozen = self.beside.iter().map(|frozen| attached(frozen.layout, &frozen.values));
-        let own = [attached(self.layout, &self.flat.values), attached(more.0, &values)];
+        let own = [attached(self.layout, &self.flat.state.values), attached(more.0, &values)];
         let adapters: Vec<_> = frozen.chain(own).collect();
         let base = self.base;
         let decoder = Decoder::assemble(base.spec(), &base.tables, &base.weights, &adapters);
@@ -286,10 +287,14 @@ impl<'a> Learner<'a> {
         how: Distillation,
     ) -> (Tensor<1>, Tensor<1>) {
         let device = self.base.compute().device();
-        let mut loss = cross_entropy(logits.clone(), &lesson.batch.targets, &lesson.ce_weights, device);
-        if !lesson.soft.is_empty() {
-            loss = loss + divergence(logits, &lesson.soft, how.kind, how.temperature, device);
-        }
+        let taught = head::Lesson {
+            targets: lesson.batch.targets.clone(),
+            weights: lesson.ce_weights.clone(),
+            soft: lesson.soft.clone(),
+            kind: how.kind,
+            temperature: how.temperature,
+        };
+        let loss = head::loss(logits, taught, device);
         let mut gradients = loss.backward();
         let parts = pass.leaves.into_iter().map(|leaf| {
             let [rows, columns] = leaf.dims();
@@ -303,7 +308,7 @@ impl<'a> Learner<'a> {
 
     fn step(&mut self, loss: Tensor<1>, mut gradient: Tensor<1>, lr: f64) {
         if let Some((mu, start)) = &self.anchor {
-            gradient = gradient + (self.flat.values.clone() - start.clone()).mul_scalar(*mu);
+            gradient = gradient + (self.flat.state.values.clone() - start.clone()).mul_scalar(*mu);
         }
         let decay = self.decay.as_ref();
         self.taken.push(match &self.rule {
@@ -337,9 +342,10 @@ impl<'a> Learner<'a> {
             .collect();
         let loss = (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64);
         let progress = Progress { steps, skipped: steps - counted.len() as u64, loss, tokens: self.tokens };
+        let state = self.flat.state;
         let moments =
-            Moments { first: host(self.flat.first), second: host(self.flat.second), steps: self.flat.steps };
-        (Trained { values: host(self.flat.values), moments }, progress)
+            Moments { first: host(state.first), second: host(state.second), steps: self.flat.steps };
+        (Trained { values: host(state.values), moments }, progress)
     }
 }
 

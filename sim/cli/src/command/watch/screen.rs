@@ -145,7 +145,7 @@ fn has(look: &Look, metric: &str) -> bool {
 fn is_mean(score: &Score, scope: Scope, metric: &str) -> bool {
     let name = match scope {
         Scope::Edge | Scope::EdgeAll => format!("{metric}.mean"),
-        Scope::Cloud | Scope::Proxy => metric.to_owned(),
+        Scope::Cloud | Scope::Proxy | Scope::Relay => metric.to_owned(),
     };
     score.scope == scope && score.statistic == name
 }
