@@ -12,7 +12,7 @@ use cotune_kernel::codec;
 use cotune_models::device::Compute;
 use cotune_record::{Digest, Event, EventDigest};
 use cotune_scenario::{Context, Document, Override, Scenario, Style};
-use cotune_world::{End, Lab, Options, Plan, Site, Snapshot, simulate, simulate_from};
+use cotune_world::{End, Lab, Options, Plan, Reach, Site, Snapshot, simulate, simulate_from};
 
 /// Three devices of two families, two rounds, a handful of examples: everything but the method.
 const TINY: &str = r#"
@@ -292,6 +292,7 @@ fn open(scenario: &Scenario, compute: &Compute) -> Result<Lab, String> {
         scenario_dir: workspace().join("scenarios"),
         data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
+        reach: Reach::Anywhere,
     };
     Lab::open(scenario, &site, compute, &mut |_| {}).map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 
 mod model;
 mod run;
+mod small;
 mod sweep;
 mod verify;
 
@@ -15,6 +16,7 @@ use crate::talk::Talk;
 
 pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScore, ModelShow, Pretrain};
 pub use run::{ProgressMode, Run};
+pub use small::{Completions, Explain, Export, ExportTo, Init, RunsRm, Schema, SchemaOf, Watch};
 pub use sweep::{Compare, Sweep};
 pub use verify::Verify;
 
@@ -32,11 +34,16 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Let scenarios read files of this folder, too; else only of their own and of --data. Repeatable.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub allow_path: Vec<PathBuf>,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a scenario, its schema and a README to begin with.
+    Init(Init),
     /// Say everything that is wrong with a scenario.
     Check(Check),
     /// Draw the fleet and say what a run would cost; trains nothing.
@@ -45,13 +52,17 @@ pub enum Command {
     Run(Run),
     /// Run every point of a sweep that is missing; prints a table of results.
     Sweep(Sweep),
+    /// Watch a run on the terminal, live or finished.
+    Watch(Watch),
     /// Say what differs between runs, and whether it means anything.
     Compare(Compare),
     /// Run a recorded run again and compare every event; exit code 4 names the first that differs.
     Verify(Verify),
-    /// Render a run's report again.
+    /// Render the report of a run or a sweep again.
     Report(Report),
-    /// List runs, or show one.
+    /// Make tables, a Perfetto trace or TensorBoard scalars of a run.
+    Export(Export),
+    /// List runs, show one, or remove some.
     #[command(subcommand, disable_help_subcommand = true)]
     Runs(RunsCommand),
     /// Look at a model, let it judge and write, convert it.
@@ -61,8 +72,14 @@ pub enum Command {
     Pretrain(Pretrain),
     /// Rouge-L and exact match of predictions in a file.
     Metrics(Metrics),
-    /// Explain the code of a mistake, such as E0107.
+    /// Explain the code of a mistake, a key or a metric.
     Explain(Explain),
+    /// Print the JSON Schema of a file, for editors.
+    Schema(Schema),
+    /// Print a shell's completions.
+    Completions(Completions),
+    /// List what there is to compute on, and test it.
+    Doctor(Doctor),
 }
 
 /// How to change a scenario without editing it.
@@ -165,6 +182,8 @@ pub enum RunsCommand {
     Ls(RunsLs),
     /// Show what a run came to.
     Show(RunsShow),
+    /// Remove runs from the disk.
+    Rm(RunsRm),
 }
 
 /// `cotune runs ls`.
@@ -202,12 +221,9 @@ pub struct Metrics {
     pub no_stem: bool,
 }
 
-/// `cotune explain`.
+/// `cotune doctor`.
 #[derive(Args, Debug)]
-pub struct Explain {
-    /// The code, such as E0107.
-    pub code: String,
-}
+pub struct Doctor {}
 
 /// What `--device` may say.
 fn device(text: &str) -> Result<DeviceChoice, String> {
@@ -227,6 +243,6 @@ mod tests {
 
     #[test]
     fn the_help_fits_a_screen() {
-        assert!(Arguments::command().render_help().to_string().lines().count() <= 24);
+        assert!(Arguments::command().render_help().to_string().lines().count() <= 40);
     }
 }

@@ -51,4 +51,4 @@ pub use actors::{
 };
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
-pub use site::Site;
+pub use site::{Reach, Site};

@@ -1,8 +1,8 @@
 //! The job pool: threads that compute jobs while virtual time goes on.
 //!
-//! A job is submitted at its virtual start and joined when its virtual completion is due. How many threads there are
-//! changes how long the computer takes, never what happens. The pool keeps every job beside its ticket until it is joined, so
-//! that a checkpoint can hold it and a resumed run submit it again.
+//! A job is submitted at its virtual start and joined when its virtual completion is due. A job that runs while cores are
+//! idle may use them. How many threads there are changes how long the computer takes, never what happens. The pool keeps
+//! every job beside its ticket until it is joined, so that a checkpoint can hold it and a resumed run submit it again.
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
@@ -33,6 +33,8 @@ pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     /// Without learning nothing is computed.
     train: bool,
+    /// How many jobs wait for a thread: about this computer, and read by nobody here.
+    length: metrics::Gauge,
 }
 
 impl Pool {
@@ -41,18 +43,26 @@ impl Pool {
     pub fn start(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Self {
         let (submit, jobs) = unbounded::<(Ticket, Job)>();
         let (report, done) = unbounded();
+        let cores = plan.lab().cores();
         let count = if train { threads.max(1) } else { 0 };
+        metrics::gauge!("cotune_pool_threads").set(count as f64);
         let threads = (0..count)
             .map(|i| {
                 let (jobs, report, plan) = (jobs.clone(), report.clone(), Arc::clone(plan));
+                let cores = cores.clone();
                 std::thread::Builder::new()
                     .name(format!("job-{i}"))
                     .spawn(move || {
+                        let busy = metrics::gauge!("cotune_pool_busy");
                         for (ticket, job) in jobs {
+                            busy.increment(1.0);
                             delay(delays, "before", ticket);
+                            let core = cores.occupy();
                             let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
                                 .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
+                            drop(core);
                             delay(delays, "after", ticket);
+                            busy.decrement(1.0);
                             if report.send((ticket, outcome)).is_err() {
                                 return;
                             }
@@ -70,6 +80,7 @@ impl Pool {
             next: 0,
             threads,
             train,
+            length: metrics::gauge!("cotune_pool_waiting"),
         }
     }
 
@@ -100,6 +111,7 @@ impl Pool {
             self.pending.insert(ticket, job.clone());
             let submit = self.submit.as_ref().expect("the pool is open while it lives");
             submit.send((ticket, job)).expect("the pool's threads outlive its sender");
+            self.length.set(self.waiting.len() as f64);
         }
     }
 
@@ -116,6 +128,7 @@ impl Pool {
             let (ticket, outcome) =
                 self.done.recv().expect("a thread of the pool reports every job it takes");
             self.finished.insert(ticket, outcome);
+            self.length.set(self.waiting.len() as f64);
         }
     }
 }

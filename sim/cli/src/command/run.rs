@@ -23,7 +23,7 @@ use crate::exit::{Exit, latest_panic};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::progress::Progress;
-use crate::record::{Recorded, Recorder, Recording};
+use crate::recording::{Recorded, Recorder, Recording};
 use crate::repeat::quoted;
 use crate::results::{self, Reserve, Results};
 use crate::talk::Talk;
@@ -129,7 +129,7 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
     let (fleet, models, talk) = (plan.record_fleet(), model_lines(&plan), setting.talk);
     let doubts = [plan.warnings(), plan.lab().intake().warnings()].concat();
     directory.write_manifest(&manifest)?;
-    fleet.write_csv(&directory.tables().join("fleet.csv"))?;
+    fleet.write_parquet(&directory.tables())?;
     results::write_models(&directory, &models)?;
     let reserve = Reserve::keep(&directory)?;
 

@@ -1,6 +1,7 @@
 //! `cotune sweep`: read, expand, run what is missing, put the results side by side.
 
 mod lock;
+pub mod page;
 mod points;
 mod table;
 
@@ -16,12 +17,14 @@ use cotune_record::{RunDirectory, RunDirectoryError, Status};
 use cotune_scenario::{Diagnostic, Diagnostics, Sweep as Written, codes};
 
 use crate::arguments::{ProgressMode, Sweep};
+use crate::bounded;
 use crate::command::run::{Point, Setting, go_on, play};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::machine;
 use crate::stop::Stop;
 use crate::talk::{self, Talk};
+use crate::telemetry;
 
 pub use lock::{Lock, LockedContrast};
 use points::{Planned, State};
@@ -67,15 +70,17 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     }
     fs::create_dir_all(folder.join("tables")).map_err(|error| Failure::file("create", &folder, error))?;
     write(&folder.join("sweep.toml"), text.as_bytes())?;
-    Lock::new(&written, &planned).write(&folder)?;
+    Lock::new(typed, &written, &planned).write(&folder)?;
     let is_cut = run(typed, &written, &missing, talk)?;
 
     let results = table::collect(&written, &planned)?;
     write(&folder.join("tables").join("points.csv"), table::csv(&written, &planned)?.as_bytes())?;
+    let report = page::write_report(&folder, None)?;
     if typed.json {
         talk::print(table::json(&written, &folder, &results))?;
     } else {
         talk::print(table::text(&written, &results))?;
+        talk.say(format_args!("report  {}", report.display()));
         talk::print(format_args!("{}\n", folder.display()))?;
     }
     let states: Vec<State> = planned.iter().filter(chosen).map(Planned::state).collect();
@@ -92,7 +97,7 @@ fn read(file: &Path) -> Result<(Written, String), Failure> {
         let message = format!("the sweep {} cannot be read: {error}", file.display());
         Diagnostics(vec![Diagnostic::new(codes::FILE, message)])
     };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let text = bounded::read_to_string(file).map_err(unreadable)?;
     let stem = file.file_stem().map_or("sweep".into(), |stem| stem.to_string_lossy());
     Ok((Written::parse(&file.display().to_string(), &stem, &text)?, text))
 }
@@ -112,6 +117,9 @@ fn folder(typed: &Sweep, written: &Written) -> PathBuf {
 fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Result<bool, Failure> {
     if missing.is_empty() {
         return Ok(false);
+    }
+    if let Some(address) = typed.metrics_listen {
+        telemetry::listen(address, talk)?;
     }
     let compute = Compute::open(typed.device)?;
     let jobs = typed.jobs.map(usize::from).or(written.limits.jobs).unwrap_or(1).min(missing.len());

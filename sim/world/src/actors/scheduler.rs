@@ -72,6 +72,17 @@ pub(super) enum Due {
     Job(Party, Label, Ticket),
 }
 
+impl Due {
+    /// The device that is told something, if one is.
+    pub(super) fn device(&self) -> Option<u32> {
+        match self {
+            Self::Tell(Party::Device(device), _) | Self::Job(Party::Device(device), ..) => Some(*device),
+            Self::Tell(Party::Cloud, _) | Self::Job(Party::Cloud, ..) => None,
+            Self::Flow(_) | Self::Link(_) | Self::Cut(_) => None,
+        }
+    }
+}
+
 /// Play the run to its end.
 #[derive(actix::Message)]
 #[rtype(result = "Outcome")]
@@ -110,6 +121,8 @@ pub(super) struct Scheduler {
     /// Events that are not with the recorder yet.
     unwritten: Vec<Event>,
     ended: Option<End>,
+    /// How many entries the queue has, told whenever events are written.
+    length: metrics::Gauge,
 }
 
 impl Scheduler {
@@ -146,6 +159,7 @@ impl Scheduler {
             began: parts.began,
             unwritten: Vec::new(),
             ended: parts.complete.then_some(End::Complete),
+            length: metrics::gauge!("cotune_queue_length"),
         };
         for core in parts.live {
             scheduler.wake(core);
@@ -425,6 +439,7 @@ impl Scheduler {
 
     /// Hands all events that wait to the recorder.
     pub(super) fn write(&mut self) -> Recording {
+        self.length.set(self.queue.len() as f64);
         Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
     }
 

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::stop::Stop;
 use crate::talk::Talk;
+use crate::telemetry;
 
 /// What is needed to carry out what was typed.
 pub struct Setting {
@@ -40,8 +41,15 @@ impl Setting {
     /// There is no such device.
     pub fn new(typed: &Run) -> Result<Self, Failure> {
         let talk = Talk::from(typed.talk);
+        if let Some(address) = typed.metrics_listen {
+            telemetry::listen(address, talk)?;
+        }
         let compute = Compute::open(typed.device)?;
+        if let Some(warning) = compute.warning() {
+            talk.say(format_args!("warning: {warning}"));
+        }
         let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
+        let compute = compute.with_cores(threads);
         talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));
         Ok(Self {
             runs: typed.runs.clone(),
