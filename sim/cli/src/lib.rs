@@ -19,40 +19,44 @@
 //!
 //! # A run without the command line
 //!
+//! [`Experiment`] loads a scenario, changes it, plays it, and has what happened as events, rows and numbers:
+//!
 //! ```no_run
-//! use std::sync::{Arc, mpsc};
+//! use cotune::Experiment;
 //!
-//! use cotune::models::{device::Compute, zoo};
-//! use cotune::record::{Event, tabulate};
-//! use cotune::scenario::{Context, Document};
-//! use cotune::world::{Lab, Options, Plan, Reach, Site, simulate};
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let text = std::fs::read_to_string("scenarios/city-clinics.toml")?;
-//! let base = |name: &str| std::fs::read_to_string(name).map_err(|error| error.to_string());
-//! let document = Document::parse("city-clinics.toml", &text, &base)?;
-//! let scenario = document.check(&Context { zoo: &zoo::names() })?.scenario;
-//!
-//! let site = Site {
-//!     scenario_dir: "scenarios".into(),
-//!     data_dir: "data".into(),
-//!     cache_dir: "target/cotune-cache".into(),
-//!     reach: Reach::Anywhere,
-//! };
-//! let lab = Lab::open(&scenario, &site, &Compute::cpu(), &mut |words| eprintln!("{words}"))?;
-//! let plan = Arc::new(Plan::draw(Arc::new(lab))?);
-//!
-//! let (sender, receiver) = mpsc::channel();
-//! let options = Options { threads: 4, ..Options::default() };
-//! simulate(plan, options, Box::new(move |event| sender.send(event).map_err(|error| error.to_string())))?;
-//!
-//! let events: Vec<Event> = receiver.iter().collect();
-//! let tables = tabulate(&events)?;
-//! println!("{} updates in {} rounds", tables.reports.len(), tables.rounds.len());
+//! # fn main() -> Result<(), cotune::Error> {
+//! let run = Experiment::new("scenarios/quickstart.toml").set("fleet.devices", "6").seed(3).play()?;
+//! println!("{} updates in {} rounds", run.tables.reports.len(), run.tables.rounds.len());
+//! println!("{:?}, digest {}", run.metric("edge.rouge-l.mean"), run.digest());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A method of the program's own is played by name: see [`Experiment::method`], and `examples/own_method.rs`.
+//!
+//! The other half of this package is the command `cotune`: `arguments` is what was typed, one file of `command` tells the
+//! story of each command, and what several of them need stands beside it.
 #![forbid(unsafe_code)]
+
+mod arguments;
+mod bounded;
+mod columns;
+mod command;
+mod dispatch;
+mod exit;
+mod experiment;
+mod failure;
+mod load;
+mod machine;
+mod place;
+mod progress;
+mod recording;
+mod repeat;
+mod results;
+mod statistics;
+mod stop;
+mod talk;
+mod telemetry;
 
 pub use cotune_kernel as kernel;
 pub use cotune_models as models;
@@ -60,3 +64,6 @@ pub use cotune_record as record;
 pub use cotune_report as report;
 pub use cotune_scenario as scenario;
 pub use cotune_world as world;
+
+pub use dispatch::command_line;
+pub use experiment::{Error, Experiment, Run};

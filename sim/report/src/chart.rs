@@ -4,12 +4,14 @@ mod axis;
 mod bars;
 mod heat;
 mod lines;
+mod strips;
 mod timeline;
 
 pub use axis::{Axis, TimeUnit};
 pub use bars::{Bars, Part, Stack};
 pub use heat::HeatMap;
 pub use lines::{Band, LineChart, Series};
+pub use strips::{Strip, Strips};
 pub use timeline::{Lane, Segment, Timeline};
 
 use maud::{Markup, html};

@@ -34,6 +34,9 @@ fn the_page_needs_no_network_and_no_javascript() {
 #[test]
 fn a_thousand_devices_and_120_rounds_stay_under_a_megabyte() {
     let html = synthetic("large", 1_000, 120, 100).report();
+    if let Some(path) = std::env::var_os("COTUNE_KEEP_RUN_REPORT") {
+        std::fs::write(path, &html).expect("it can be kept");
+    }
     assert!(html.len() < 1_000_000, "{} bytes", html.len());
 }
 

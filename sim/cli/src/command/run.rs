@@ -23,7 +23,7 @@ use crate::exit::{Exit, latest_panic};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::progress::Progress;
-use crate::record::{Recorded, Recorder, Recording};
+use crate::recording::{Recorded, Recorder, Recording};
 use crate::repeat::quoted;
 use crate::results::{self, Reserve, Results};
 use crate::talk::Talk;

@@ -1,6 +1,6 @@
 //! Section 2: how good the models got, by virtual time and by round.
 
-use cotune_record::{Scope, Score, scores};
+use cotune_record::{RoundRow, Scope, Score, scores};
 use maud::{Markup, html};
 
 use crate::ReportInput;
@@ -26,11 +26,23 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
         }
         @if let Some(words) = trained_for_others(input) { p.note { (words) } }
         div.pair {
-            @for metric in metrics.iter().filter(|metric| **metric != "loss") { (picture(input, &scores, metric, true)) }
-            @for metric in metrics.iter().filter(|metric| **metric != "loss") { (picture(input, &scores, metric, false)) }
+            @for over in [Over::Time, Over::Rounds] {
+                @for metric in metrics.iter().filter(|metric| **metric != "loss") { (picture(input, &scores, metric, over)) }
+            }
             @if metrics.contains(&"loss") {
-                (picture(input, &scores, "loss", true))
-                (picture(input, &scores, "loss", false))
+                (picture(input, &scores, "loss", Over::Time))
+                (picture(input, &scores, "loss", Over::Rounds))
+            }
+        }
+        @if input.tables.rounds.iter().any(|row| row.bytes_up > 0) {
+            details {
+                summary { "The same by bytes sent and by energy spent" }
+                div.pair {
+                    @for metric in &metrics {
+                        (picture(input, &scores, metric, Over::Bytes))
+                        (picture(input, &scores, metric, Over::Joules))
+                    }
+                }
             }
         }
         @if !input.tables.faults.is_empty() && input.tables.faults.len() <= MOST_MARKS {
@@ -40,13 +52,81 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
     })
 }
 
+/// What curves run over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Time,
+    Rounds,
+    /// Bytes that devices had sent.
+    Bytes,
+    /// Energy that devices had spent above idle.
+    Joules,
+}
+
+impl Over {
+    /// Where a score stands, in SI units.
+    fn of(self, input: &ReportInput, score: &Score) -> f64 {
+        let before = || input.tables.rounds.iter().filter(|row| row.round <= score.round);
+        match self {
+            Self::Time => score.time_s,
+            Self::Rounds => f64::from(score.round),
+            Self::Bytes => before().map(|row| row.bytes_up as f64).sum(),
+            Self::Joules => before().map(|row| row.joules).sum(),
+        }
+    }
+
+    /// Where the axis ends at least.
+    fn end(self, input: &ReportInput) -> f64 {
+        if self == Self::Time { input.tables.run.seconds } else { 0.0 }
+    }
+
+    /// A unit in which numbers are short, and its name.
+    fn scale(self, input: &ReportInput) -> (f64, &'static str) {
+        let fit = |most: f64, units: &[(f64, &'static str)]| {
+            units.iter().rev().find(|(size, _)| most >= *size).copied().unwrap_or(units[0])
+        };
+        let sum = |of: fn(&RoundRow) -> f64| input.tables.rounds.iter().map(of).sum::<f64>();
+        match self {
+            Self::Time => {
+                let unit = TimeUnit::of(input.tables.run.seconds);
+                (unit.seconds, unit.name)
+            }
+            Self::Rounds => (1.0, ""),
+            Self::Bytes => fit(
+                sum(|row| row.bytes_up as f64),
+                &[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")],
+            ),
+            Self::Joules => fit(sum(|row| row.joules), &[(1.0, "J"), (1e3, "kJ"), (1e6, "MJ"), (1e9, "GJ")]),
+        }
+    }
+
+    fn label(self, unit: &str) -> String {
+        match self {
+            Self::Time => format!("virtual time [{unit}]"),
+            Self::Rounds => "round".to_owned(),
+            Self::Bytes => format!("sent by devices [{unit}]"),
+            Self::Joules => format!("energy above idle [{unit}]"),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Time => "by virtual time",
+            Self::Rounds => "by round",
+            Self::Bytes => "by bytes sent",
+            Self::Joules => "by energy",
+        }
+    }
+}
+
 fn has(scores: &[Score], metric: &str) -> bool {
     scores.iter().any(|score| score.statistic.split('.').next() == Some(metric))
 }
 
-fn picture(input: &ReportInput, scores: &[Score], metric: &str, by_time: bool) -> Markup {
-    let unit = TimeUnit::of(input.tables.run.seconds);
-    let x_of = |score: &Score| if by_time { score.time_s / unit.seconds } else { f64::from(score.round) };
+fn picture(input: &ReportInput, scores: &[Score], metric: &str, over: Over) -> Markup {
+    let by_time = over == Over::Time;
+    let scale = over.scale(input);
+    let x_of = |score: &Score| over.of(input, score) / scale.0;
     let series = [
         (Scope::Cloud, "cloud", "cloud"),
         (Scope::Proxy, "proxy", "proxy"),
@@ -75,8 +155,7 @@ fn picture(input: &ReportInput, scores: &[Score], metric: &str, by_time: bool) -
         let band = (around.len() > 1).then_some(Band { points: around });
         (!points.is_empty()).then(|| Series { label: label.to_owned(), class, points, band })
     });
-    let last_round = scores.iter().map(|score| score.round).max().unwrap_or(0);
-    let x_label = if by_time { format!("virtual time [{}]", unit.name) } else { "round".to_owned() };
+    let x_label = over.label(scale.1);
     let faults = &input.tables.faults;
     let marks = faults.iter().filter(|_| by_time && faults.len() <= MOST_MARKS);
     let y_unit = if metric == "loss" { "nat per token, lower is better" } else { "0–100" };
@@ -84,16 +163,16 @@ fn picture(input: &ReportInput, scores: &[Score], metric: &str, by_time: bool) -
         title: format!("{} by {x_label}", format::metric(metric)),
         x_label: &x_label,
         x_begin: 0.0,
-        x_end: if by_time { input.tables.run.seconds / unit.seconds } else { f64::from(last_round) },
-        x_whole: !by_time,
+        x_end: scores.iter().map(x_of).fold(over.end(input) / scale.0, f64::max),
+        x_whole: over == Over::Rounds,
         series: series.collect(),
-        marks: marks.map(|fault| (fault.time_s / unit.seconds, fault.kind.to_string())).collect(),
+        marks: marks.map(|fault| (fault.time_s / scale.0, fault.kind.to_string())).collect(),
         steps: false,
         decimals: if metric == "loss" { 2 } else { 1 },
     };
     html! {
         figure {
-            figcaption { b { (format::metric(metric)) } " " span { (if by_time { "by virtual time" } else { "by round" }) ", " (y_unit) } }
+            figcaption { b { (format::metric(metric)) } " " span { (over.words()) ", " (y_unit) } }
             (chart.draw())
         }
     }

@@ -1,11 +1,13 @@
 //! Section 3: what rounds were made of, and one round seen closely.
 
+use std::collections::BTreeMap;
+
 use cotune_record::{Fleet, Outcome, ReportRow, RoundRow, Span, Tables};
 use maud::{Markup, html};
 
 use super::{cell, stacked_by, stacks, table};
 use crate::ReportInput;
-use crate::chart::{Bars, Lane, Part, Segment, TimeUnit, Timeline};
+use crate::chart::{Bars, Lane, Part, Segment, Strip, Strips, TimeUnit, Timeline, legend};
 use crate::format;
 
 const PARTS: [Part; 5] = [
@@ -51,6 +53,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
         }
         (bars.draw())
         (totals(&closed))
+        (whole_run(input.tables, input.fleet))
         @if let Some(row) = characteristic(&closed) { (close_up(input.tables, input.fleet, row)) }
     })
 }
@@ -76,6 +79,70 @@ fn totals(rounds: &[RoundRow]) -> Markup {
         })
         .collect();
     table(&["", "All rounds", "Per round", "Share", ""], &rows)
+}
+
+/// Everything that devices did, those that did most first.
+fn whole_run(tables: &Tables, fleet: &Fleet) -> Markup {
+    let mut by_device: BTreeMap<u32, Vec<&ReportRow>> = BTreeMap::new();
+    for row in &tables.reports {
+        by_device.entry(row.device).or_default().push(row);
+    }
+    let accepted =
+        |rows: &[&ReportRow]| rows.iter().filter(|row| row.outcome == Some(Outcome::Accepted)).count();
+    let mut devices: Vec<(u32, Vec<&ReportRow>)> = by_device.into_iter().collect();
+    let all = devices.len();
+    devices.sort_by_key(|(device, rows)| (std::cmp::Reverse(accepted(rows)), *device));
+    let shown: Vec<&(u32, Vec<&ReportRow>)> = match all {
+        0..=MOST_LANES => devices.iter().collect(),
+        _ => (0..MOST_LANES).map(|index| &devices[index * (all - 1) / (MOST_LANES - 1)]).collect(),
+    };
+    let unit = TimeUnit::of(tables.run.seconds);
+    let strips = shown.iter().map(|(device, rows)| {
+        let stretches = |wanted: &dyn Fn(&ReportRow) -> bool| -> Vec<(f64, f64)> {
+            let rows = rows.iter().filter(|row| wanted(row));
+            rows.filter_map(|row| busy(row))
+                .map(|(from, to)| (from / unit.seconds, to / unit.seconds))
+                .collect()
+        };
+        let class = fleet.device(*device).map_or("", |device| &device.class);
+        let words = format!("{class} {device}: {} invitations, {} accepted", rows.len(), accepted(rows));
+        let counts = |row: &ReportRow| row.outcome == Some(Outcome::Accepted);
+        Strip {
+            label: format!("{} {device}", shorten(class)),
+            stretches: vec![
+                ("lost", stretches(&|row| !counts(row) && row.outcome.is_some())),
+                ("wait", stretches(&|row| row.outcome.is_none())),
+                ("compute", stretches(&counts)),
+            ],
+            words,
+        }
+    });
+    let strips = Strips {
+        title: "The whole run, device by device".to_owned(),
+        x_label: format!("virtual time [{}]", unit.name),
+        x_end: tables.run.seconds / unit.seconds,
+        strips: strips.collect(),
+    };
+    let never = fleet.devices.len().saturating_sub(all);
+    html! {
+        h3 { "The whole run, device by device" }
+        p.note {
+            "When each device worked for the federation, transfers included: those with the most accepted updates first"
+            @if all > MOST_LANES { "; " (MOST_LANES) " of " (all) " devices, evenly spaced" }
+            "."
+            @if never > 0 { " " (format::plural(never, "device")) " of the fleet " (if never == 1 { "was" } else { "were" }) " never invited." }
+        }
+        (legend([("compute", "for an update that counts"), ("lost", "for nothing"), ("wait", "not over at the end")]))
+        (strips.draw())
+    }
+}
+
+/// From when to when a device worked in a round \[s\]; nothing if it never began.
+fn busy(row: &ReportRow) -> Option<(f64, f64)> {
+    let spans = [row.download, row.training, row.upload];
+    let from = spans.iter().filter_map(|span| span.from_s).reduce(f64::min)?;
+    let to = spans.iter().filter_map(|span| span.to_s).chain(row.ended_s).reduce(f64::max)?;
+    Some((from, to))
 }
 
 /// The round of median duration: neither the best nor the worst. Void rounds only if there are no others.

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::load;
 use crate::machine;
 use crate::progress::Progress;
-use crate::record::Recording;
+use crate::recording::Recording;
 
 /// Goes on with the run that was named; prints its folder, also if there is nothing left to do.
 pub fn resume(typed: &Run, text: &str) -> Result<Exit, Failure> {
