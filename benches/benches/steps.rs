@@ -8,13 +8,15 @@ use std::hint::black_box;
 use cotune_benches::resident_mib;
 use cotune_kernel::Stream;
 use cotune_models::adapter::{Layout, LoraSpec, Target};
-use cotune_models::align::{AlignSpec, Aligner, CachedAligner};
+use cotune_models::align::{AlignSpec, Aligner, CachedAligner, Vocab, VocabMap, warp};
 use cotune_models::base::{Base, HostWeights};
 use cotune_models::batch::{Batch, Sequence};
+use cotune_models::corpus::Example;
 use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::Divergence;
 use cotune_models::learner::{Distillation, Learner, Trained};
+use cotune_models::metrics::rouge_l;
 use cotune_models::mutual::{Combine, MutualRule, Pooling, Side, Update, mutual_step};
 use cotune_models::optimizer::AdamW;
 use cotune_models::spec::{DecoderSpec, Family};
@@ -27,6 +29,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Sequences and tokens of a step.
 const BATCH: usize = 16;
 const TIME: usize = 128;
+/// Devices on one base, and the sequences and tokens of a step of each.
+const DEVICES: usize = 8;
+const DEVICE_SHAPE: [usize; 2] = [8, 64];
 /// Prompt and new tokens of generation.
 const WRITTEN: (usize, usize) = (32, 96);
 /// Steps that are not timed.
@@ -39,9 +44,16 @@ fn main() {
     match words.as_slice() {
         ["full", size, ..] => train(size, false, repeats(10)),
         ["lora", size, ..] => train(size, true, repeats(10)),
+        ["stacked", size, ..] => stacked(size, repeats(10)),
         ["mutual", ..] => mutual(repeats(8)),
+        ["dtw", ..] => warping(),
+        ["rouge", ..] => rouge(),
+        ["vocabulary", teacher, student] => vocabulary(teacher, student),
         ["generate", batch, ..] => write(batch.parse().expect("a number of texts"), repeats(5)),
-        _ => println!("steps full|lora d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N]"),
+        _ => println!(
+            "steps full|lora|stacked d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N] | dtw | rouge | \
+             vocabulary TEACHER.json STUDENT.json"
+        ),
     }
 }
 
@@ -94,11 +106,12 @@ fn layout(base: &Base, lora: bool) -> (Layout, Trained) {
 }
 
 /// Random tokens, all but the first of each sequence predicted.
-fn random_batch(base: &Base) -> Batch {
-    let mut stream = Stream::keyed(1, "text");
+fn random_batch(base: &Base, seed: u64, [sequences, time]: [usize; 2]) -> Batch {
+    let mut stream = Stream::keyed(seed, "text");
     let mut ids =
         |n: usize| (0..n).map(|_| stream.below(base.spec().vocab as u64) as u32).collect::<Vec<u32>>();
-    let text: Vec<Sequence> = (0..BATCH).map(|_| Sequence { prompt: ids(1), answer: ids(TIME) }).collect();
+    let text: Vec<Sequence> =
+        (0..sequences).map(|_| Sequence { prompt: ids(1), answer: ids(time) }).collect();
     Batch::pack(&text.iter().collect::<Vec<_>>(), base.pad())
 }
 
@@ -107,20 +120,32 @@ fn random_batch(base: &Base) -> Batch {
 fn train(size: &str, lora: bool, steps: usize) {
     let base = model(size, None, small_tokenizer());
     let (layout, start) = layout(&base, lora);
-    let batch = random_batch(&base);
+    let batch = random_batch(&base, 1, [BATCH, TIME]);
     let mut learner = Learner::new(&base, &layout, &start, AdamW::default());
     let case = format!("{} {size}", if lora { "lora" } else { "full" });
     measure(&case, steps, batch.computed_tokens(), || learner.tune(batch.clone(), 1e-3));
     assert!(learner.latest_loss().is_finite());
 }
 
+/// One step each of eight devices that share a base, LoRA as in [`train`].
+fn stacked(size: &str, steps: usize) {
+    let base = model(size, None, small_tokenizer());
+    let (layout, start) = layout(&base, true);
+    let batches: Vec<Batch> =
+        (0..DEVICES).map(|device| random_batch(&base, device as u64, DEVICE_SHAPE)).collect();
+    let mut learners: Vec<Learner> =
+        (0..DEVICES).map(|_| Learner::new(&base, &layout, &start, AdamW::default())).collect();
+    let tokens = batches.iter().map(Batch::computed_tokens).sum();
+    measure(&format!("stacked {size}"), steps, tokens, || {
+        for (learner, batch) in learners.iter_mut().zip(&batches) {
+            learner.tune(batch.clone(), 1e-3);
+        }
+    });
+}
+
 /// One step of mutual learning of two models with different tokenizers, every weight trained, K = 16.
 fn mutual(steps: usize) {
-    let questions = cotune_benches::questions(600);
-    let texts: Vec<String> = questions
-        .chunks(30)
-        .map(|c| c.iter().map(|q| format!("{} {} ", q.prompt, q.answer())).collect())
-        .collect();
+    let texts = texts();
     let tokenizer = |vocab| {
         Tokenizer::train_byte_level(texts.iter().map(String::as_str), vocab).expect("it can be trained")
     };
@@ -186,6 +211,49 @@ fn write(texts: usize, steps: usize) {
     measure(&format!("generate {texts}"), steps, (texts * new) as u64, || {
         let written = generate(&base, &[], black_box(&prompts), new, &Sampling::Greedy, &|_| false);
         assert!(written.iter().all(|text| text.tokens.len() == new), "no text ends early");
+    });
+}
+
+/// Texts of the builtin corpus, some thirty questions each.
+fn texts() -> Vec<String> {
+    let text = |chunk: &[Example]| chunk.iter().map(|q| format!("{} {} ", q.prompt, q.answer())).collect();
+    cotune_benches::questions(600).chunks(30).map(text).collect()
+}
+
+/// Dynamic time warping of 128 tokens of one tokenizer onto 128 of another.
+fn warping() {
+    let texts = texts();
+    let strings = |vocab| -> Vec<String> {
+        let tokenizer = Tokenizer::train_byte_level(texts.iter().map(String::as_str), vocab);
+        let tokenizer = tokenizer.expect("it can be trained");
+        let ids = tokenizer.encode(&texts[0]);
+        ids[..TIME].iter().map(|id| tokenizer.token_text(*id).to_owned()).collect()
+    };
+    let (a, b) = (strings(600), strings(400));
+    measure("dtw of 128 tokens (a thousand)", 10, 1000, || {
+        (0..1000).for_each(|_| drop(black_box(warp(black_box(&a), &b))));
+    });
+}
+
+/// Rouge-L with stems, of texts of some eighty words.
+fn rouge() {
+    let texts = texts();
+    let words = |text: &str| text.split(' ').take(82).collect::<Vec<_>>().join(" ");
+    let texts: Vec<String> = texts.iter().map(|text| words(text)).collect();
+    measure("rouge-l with stems (pairs)", 10, (texts.len() * texts.len()) as u64, || {
+        for a in &texts {
+            black_box(texts.iter().map(|b| rouge_l(a, b, true)).sum::<f64>());
+        }
+    });
+}
+
+/// The map of two vocabularies by edit distance.
+fn vocabulary(teacher: &str, student: &str) {
+    let [teacher, student] = [teacher, student].map(|path| {
+        Tokenizer::from_json(std::fs::read(path).expect("the file is there")).expect("it is a tokenizer")
+    });
+    measure("vocabulary map (tokens)", 1, teacher.vocab_size() as u64, || {
+        black_box(VocabMap::new(&teacher, &student, Vocab::Edit));
     });
 }
 

@@ -9,6 +9,7 @@ use crate::kernels::activation::{gelu, gelu_erf, relu, swiglu};
 use crate::kernels::attention::{AttentionShape, CachedKeys, PositionTables, Reading, causal_attention};
 use crate::kernels::dropout::{Dropout, dropout};
 use crate::kernels::frozen::{frozen_matmul, frozen_rows, product};
+use crate::kernels::low_rank::{Update, add_low_ranks};
 use crate::kernels::norm::{layer_norm, rms_norm};
 use crate::learner::int_tensor;
 use crate::spec::{Activation, DecoderSpec, Position, Residual};
@@ -68,15 +69,12 @@ struct NormMap {
 struct Linear {
     weight: Tensor<2>,
     bias: Option<Tensor<2>>,
-    /// Low-rank updates and the columns of the output they change.
-    updates: Vec<(LowRank, Range<usize>)>,
+    updates: Vec<Updates>,
 }
 
-struct LowRank {
-    /// None where `b` is a whole update `[inputs, outputs]`.
-    a: Option<Tensor<2>>,
-    b: Tensor<2>,
-    scale: f32,
+/// Low-rank updates that read the same inputs.
+struct Updates {
+    maps: Vec<Update>,
     dropout: Option<Dropout>,
 }
 
@@ -215,17 +213,24 @@ impl Parts<'_> {
         }
     }
 
-    fn low_ranks(&self, name: &str) -> impl Iterator<Item = LowRank> {
-        self.adapters.iter().filter_map(move |adapter| {
-            let tensor = |part: &str| adapter.tensors.get(&format!("{name}.{part}")).cloned();
-            let a = tensor("lora_a");
-            Some(LowRank {
-                b: tensor(if a.is_some() { "lora_b" } else { "delta" })?,
-                a,
-                scale: adapter.layout.scale(),
-                dropout: adapter.dropout.as_ref().map(|dropout| dropout.at(name)),
-            })
-        })
+    /// The updates of every adapter at the given places; with dropout each has inputs of its own.
+    fn updates(&self, places: &[(String, Range<usize>)]) -> Vec<Updates> {
+        let mut updates = Vec::new();
+        for adapter in self.adapters {
+            let mut maps = Vec::new();
+            for (name, columns) in places {
+                let tensor = |part: &str| adapter.tensors.get(&format!("{name}.{part}")).cloned();
+                let a = tensor("lora_a");
+                let Some(b) = tensor(if a.is_some() { "lora_b" } else { "delta" }) else { continue };
+                let map = Update { a, b, scale: adapter.layout.scale(), columns: columns.clone() };
+                match &adapter.dropout {
+                    Some(rule) => updates.push(Updates { maps: vec![map], dropout: Some(rule.at(name)) }),
+                    None => maps.push(map),
+                }
+            }
+            updates.push(Updates { maps, dropout: None });
+        }
+        updates
     }
 
     fn bottlenecks(&self, name: &str) -> Vec<Bottleneck> {
@@ -245,18 +250,15 @@ impl Parts<'_> {
         let full = format!("{block}.{name}");
         let weight = self.must(&format!("{full}.weight"));
         let all = 0..weight.dims()[1];
-        let mut updates: Vec<_> = self.low_ranks(&full).map(|update| (update, all.clone())).collect();
+        let mut places = vec![(full.clone(), all)];
         if name == "qkv" {
             let mut start = 0;
             for (part, width) in ["q", "k", "v"].into_iter().zip(self.spec.qkv_widths()) {
-                let columns = start..start + width;
-                updates.extend(
-                    self.low_ranks(&format!("{block}.{part}")).map(|update| (update, columns.clone())),
-                );
+                places.push((format!("{block}.{part}"), start..start + width));
                 start += width;
             }
         }
-        Linear { weight, bias: self.find(&format!("{full}.bias")), updates }
+        Linear { weight, bias: self.find(&format!("{full}.bias")), updates: self.updates(&places) }
     }
 
     fn block(&self, name: &str) -> Block {
@@ -320,20 +322,6 @@ impl NormMap {
     }
 }
 
-impl LowRank {
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let x = match &self.dropout {
-            Some(rule) => dropout(x, rule),
-            None => x,
-        };
-        let x = match &self.a {
-            Some(a) => product(x, a.clone()).mul_scalar(self.scale),
-            None => x,
-        };
-        product(x, self.b.clone())
-    }
-}
-
 impl Bottleneck {
     fn forward(&self, h: Tensor<2>) -> Tensor<2> {
         let inner = gelu(product(h.clone(), self.down.clone()) + self.down_bias.clone());
@@ -347,30 +335,13 @@ impl Linear {
         if let Some(bias) = &self.bias {
             y = y + bias.clone();
         }
-        let [rows, columns] = y.dims();
-        // Updates of different columns are put side by side and added at once.
-        let mut row: Vec<Tensor<2>> = Vec::new();
-        let mut filled = 0;
-        for (update, place) in &self.updates {
-            if place.start < filled {
-                y = y + self.beside(std::mem::take(&mut row), rows, filled..columns);
-                filled = 0;
-            }
-            if place.start > filled {
-                row.push(Tensor::zeros([rows, place.start - filled], &x.device().inner()));
-            }
-            row.push(update.forward(x.clone()));
-            filled = place.end;
+        for Updates { maps, dropout: rule } in &self.updates {
+            let x = match rule {
+                Some(rule) => dropout(x.clone(), rule),
+                None => x.clone(),
+            };
+            y = add_low_ranks(y, x, maps);
         }
-        if row.is_empty() { y } else { y + self.beside(row, rows, filled..columns) }
-    }
-
-    /// Columns side by side, with zeros in the columns `left`.
-    fn beside(&self, mut parts: Vec<Tensor<2>>, rows: usize, left: Range<usize>) -> Tensor<2> {
-        if !left.is_empty() {
-            let device = self.weight.device().inner();
-            parts.push(Tensor::zeros([rows, left.len()], &device));
-        }
-        if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) }
+        y
     }
 }

@@ -22,12 +22,12 @@ pub enum Sampling<'s> {
         /// section 3.1); 1 is all.
         top_p: f64,
         /// The stream of prompt `i`.
-        stream: &'s dyn Fn(usize) -> Stream,
+        stream: &'s (dyn Fn(usize) -> Stream + Sync),
     },
 }
 
 /// When a text is complete, besides the end-of-sequence token.
-pub type Stop<'s> = &'s dyn Fn(&[u32]) -> bool;
+pub type Stop<'s> = &'s (dyn Fn(&[u32]) -> bool + Sync);
 
 /// One generated text.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,13 +55,17 @@ pub fn generate(
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by_key(|i| prompts[*i].len());
     let mut out = vec![Generated { tokens: Vec::new(), finished: false }; prompts.len()];
-    for chunk in order.chunks(ROWS) {
-        generate_chunk(base, adapters, prompts, chunk, max_tokens, sampling, stop, &mut out);
+    // Idle cores write some of the chunks.
+    let written = base.compute().cores().map(order.chunks(ROWS).collect(), |chunk| {
+        generate_chunk(base, adapters, prompts, chunk, max_tokens, sampling, stop)
+    });
+    for (prompt, text) in order.iter().zip(written.into_iter().flatten()) {
+        out[*prompt] = text;
     }
     out
 }
 
-#[expect(clippy::too_many_arguments, reason = "the inner loop of `generate`, split off for its length")]
+/// The texts of the prompts whose numbers are in `chunk`, in that order.
 fn generate_chunk(
     base: &Base,
     adapters: &[AdapterRef<'_>],
@@ -70,14 +74,14 @@ fn generate_chunk(
     max_tokens: usize,
     sampling: &Sampling<'_>,
     stop: Stop<'_>,
-    out: &mut [Generated],
-) {
+) -> Vec<Generated> {
     let (spec, device) = (base.spec(), base.compute().device());
     let decoder = reader(base, adapters);
     let room = spec.max_positions.saturating_sub(max_tokens).max(1);
     let cut = |i: &usize| &prompts[*i][prompts[*i].len().saturating_sub(room)..];
-    // The sequences still growing: which prompt, its length, its stream.
-    let mut active: Vec<(usize, usize)> = chunk.iter().map(|i| (*i, cut(i).len())).collect();
+    let mut out = vec![Generated { tokens: Vec::new(), finished: false }; chunk.len()];
+    // The sequences still growing: which of the chunk, and the length of its prompt.
+    let mut active: Vec<(usize, usize)> = chunk.iter().map(|i| cut(i).len()).enumerate().collect();
     let mut streams: Vec<Option<Stream>> = chunk
         .iter()
         .map(|i| match sampling {
@@ -102,7 +106,7 @@ fn generate_chunk(
     for step in 0..max_tokens {
         let mut next = Vec::with_capacity(active.len());
         let mut kept = Vec::with_capacity(active.len());
-        for (row, (prompt, _)) in active.iter().enumerate() {
+        for (row, (text, _)) in active.iter().enumerate() {
             let scores = &logits[row * spec.vocab..(row + 1) * spec.vocab];
             let token = match (sampling, &mut streams[row]) {
                 (Sampling::Temperature { temperature, top_p, .. }, Some(stream)) => {
@@ -110,7 +114,7 @@ fn generate_chunk(
                 }
                 _ => argmax(scores),
             };
-            let text = &mut out[*prompt];
+            let text = &mut out[*text];
             if base.ends().contains(&token) {
                 text.finished = true;
                 continue;
@@ -142,6 +146,7 @@ fn generate_chunk(
         let hidden = decoder.advance(int_tensor(&next, device), &reading, &mut cache);
         logits = host(decoder.logits(hidden));
     }
+    out
 }
 
 /// The index of the largest score; the first among equals.

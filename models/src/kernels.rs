@@ -5,6 +5,7 @@
 //! | `attention.rs` | causal self-attention over a fused query-key-value map, with rotary positions or ALiBi |
 //! | `norm.rs`      | RMSNorm and LayerNorm with their gain and bias |
 //! | `activation.rs`| SwiGLU, both GELUs and ReLU |
+//! | `low_rank.rs`  | low-rank updates of a linear map, added to its output |
 //! | `frozen.rs`    | products with weights that are stored in half precision |
 //! | `dropout.rs`   | dropout with masks from keyed streams |
 //! | `head.rs`      | cross-entropy and top-K divergence on rows of logits |
@@ -12,7 +13,8 @@
 //!
 //! Each file holds a reference written with burn's own operations, which runs on every device and is
 //! what the others are tested against, and one operation that fuses it: a trait of the backend, its implementation on the
-//! CPU with the loops in `cpu/`, and one backward pass for every backend that has the trait.
+//! CPU with the loops in `cpu/`, and one backward pass for every backend that has the trait. `self_test.rs` compares another
+//! device with the CPU, operation by operation.
 
 pub mod activation;
 pub mod adamw;
@@ -28,4 +30,17 @@ pub(crate) mod dropout;
 pub(crate) mod flex;
 pub mod frozen;
 pub mod head;
+pub mod low_rank;
 pub mod norm;
+pub mod self_test;
+
+/// The instructions that the loops of the CPU use here.
+pub(crate) fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    match cpu::simd::level() {
+        cpu::simd::Level::V4 => return "AVX-512",
+        cpu::simd::Level::V3 => return "AVX2 with FMA",
+        cpu::simd::Level::Built => {}
+    }
+    "the instructions of the build"
+}

@@ -28,14 +28,12 @@ pub fn knowledge(
     k: usize,
 ) -> Vec<Knowledge> {
     let (vocab, k) = (base.spec().vocab, k.min(base.spec().vocab));
-    let mut known = Vec::with_capacity(sequences.len());
     label(base, adapters, sequences, |i, rows| {
         let answer = &sequences[i].answer;
         let sum: f64 = rows.chunks(vocab).zip(answer).map(|(row, token)| loss_of(row, *token)).sum();
         let (ids, logits) = rows.chunks(vocab).flat_map(|row| largest(row, k)).unzip();
-        known.push(Knowledge { loss: (sum / answer.len() as f64) as f32, ids, logits });
-    });
-    known
+        Knowledge { loss: (sum / answer.len() as f64) as f32, ids, logits }
+    })
 }
 
 impl Knowledge {

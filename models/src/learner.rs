@@ -207,21 +207,21 @@ impl<'a> Learner<'a> {
     }
 
     /// One step of cross-entropy on the answers of a batch that is read in parts: their gradients are summed in
-    /// order, each with its share of the mean. Without any answer token there is no step.
+    /// order, each with its share of the mean; idle cores read some of them. Without any answer token there is no step.
     pub fn tune_in_parts(&mut self, parts: Vec<Batch>, lr: f64) {
         let all: usize = parts.iter().map(|part| part.rows.len()).sum();
         let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
-        let mut sum: Option<(Tensor<1>, Tensor<1>)> = None;
-        for part in parts.into_iter().filter(|part| !part.rows.is_empty()) {
-            let pass = self.pass();
+        let parts: Vec<Batch> = parts.into_iter().filter(|part| !part.rows.is_empty()).collect();
+        self.tokens += parts.iter().map(Batch::computed_tokens).sum::<u64>();
+        let learner = &*self;
+        let gradients = self.base.compute().cores().map(parts, |part| {
+            let pass = learner.pass();
             let lesson = Lesson::share_of_answers(part, all);
-            let logits = self.logits(&pass, &lesson.batch);
-            let (loss, gradient) = self.gradient(pass, logits, &lesson, how);
-            sum = Some(match sum {
-                None => (loss, gradient),
-                Some((losses, gradients)) => (losses + loss, gradients + gradient),
-            });
-        }
+            let logits = answer_logits(&pass.decoder, &lesson.batch, learner.base.compute());
+            learner.gradient(pass, logits, &lesson, how)
+        });
+        let sum =
+            gradients.into_iter().reduce(|(losses, sum), (loss, gradient)| (losses + loss, sum + gradient));
         if let Some((loss, gradient)) = sum {
             self.step(loss, gradient, lr);
         }

@@ -20,6 +20,7 @@ pub mod align;
 pub mod base;
 pub mod batch;
 pub mod checkpoint;
+pub mod cores;
 pub mod corpus;
 pub mod cost;
 mod decoder;

@@ -7,7 +7,7 @@ use crate::align::CachedAligner;
 use crate::base::Base;
 use crate::batch::{Batch, Sequence};
 use crate::kernels::head::SoftTargets;
-use crate::learner::{AdapterRef, Distillation, Learner, Lesson, answer_logits, host, reader};
+use crate::learner::{AdapterRef, Distillation, Learner, Lesson, Pass, answer_logits, host, reader};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -91,24 +91,38 @@ pub struct Extra<'s> {
 /// One step of mutual learning.
 pub fn mutual_step(a: Side<'_, '_>, b: Side<'_, '_>, rule: &MutualRule) {
     let (batch_a, batch_b) = (joint_batch(&a), joint_batch(&b));
-    let (pass_a, pass_b) = (a.learner.pass(), b.learner.pass());
-    let logits_a = a.learner.logits(&pass_a, &batch_a);
-    let logits_b = b.learner.logits(&pass_b, &batch_b);
-
+    // The two models have nothing in common but an idle core, if there is one.
+    let cores = a.learner.base().compute().cores().clone();
+    let ((pass_a, logits_a), (pass_b, logits_b)) =
+        cores.both(|| read(a.learner, &batch_a), || read(b.learner, &batch_b));
     let soft_a = soft_from(&logits_b, &batch_b, &b, &batch_a, &a, rule);
     let soft_b_before = match rule.update {
         Update::Simultaneous => Some(soft_from(&logits_a, &batch_a, &a, &batch_b, &b, rule)),
         Update::Alternating => None,
     };
     let lesson_a = lesson(&a, batch_a.clone(), soft_a, rule.combine);
-    a.learner.learn(pass_a, logits_a, &lesson_a, rule.distillation, a.lr);
-    let soft_b = soft_b_before.unwrap_or_else(|| {
+    if let Some(soft_b) = soft_b_before {
+        let lesson_b = lesson(&b, batch_b, soft_b, rule.combine);
+        let how = rule.distillation;
+        cores.both(
+            || a.learner.learn(pass_a, logits_a, &lesson_a, how, a.lr),
+            || b.learner.learn(pass_b, logits_b, &lesson_b, how, b.lr),
+        );
+    } else {
+        a.learner.learn(pass_a, logits_a, &lesson_a, rule.distillation, a.lr);
         let pass = a.learner.pass();
         let logits = a.learner.logits(&pass, &batch_a);
-        soft_from(&logits, &batch_a, &a, &batch_b, &b, rule)
-    });
-    let lesson_b = lesson(&b, batch_b, soft_b, rule.combine);
-    b.learner.learn(pass_b, logits_b, &lesson_b, rule.distillation, b.lr);
+        let soft_b = soft_from(&logits, &batch_a, &a, &batch_b, &b, rule);
+        let lesson_b = lesson(&b, batch_b, soft_b, rule.combine);
+        b.learner.learn(pass_b, logits_b, &lesson_b, rule.distillation, b.lr);
+    }
+}
+
+/// A pass of a learner and its logits.
+fn read<'a>(learner: &mut Learner<'a>, batch: &Batch) -> (Pass<'a>, Tensor<2>) {
+    let pass = learner.pass();
+    let logits = learner.logits(&pass, batch);
+    (pass, logits)
 }
 
 /// One step on groups of sequences, each with a mean and weights of its own, with no other model at hand. On
@@ -293,22 +307,25 @@ fn push_target(soft: &mut SoftTargets, row: usize, full: &[f32], kept: &[(u32, f
 /// Sequences read together when a model only labels them. Fixed, so that results do not depend on the machine.
 const LABEL_ROWS: usize = 64;
 
-/// Calls `each(i, rows)` with the logits `[answer tokens, vocab]` of every sequence's answer.
-pub(crate) fn label(
+/// `each(i, rows)` of the logits `[answer tokens, vocab]` of every sequence's answer; idle cores read some of them.
+pub(crate) fn label<R: Send>(
     base: &Base,
     adapters: &[AdapterRef<'_>],
     sequences: &[&Sequence],
-    mut each: impl FnMut(usize, &[f32]),
-) {
+    each: impl Fn(usize, &[f32]) -> R + Sync,
+) -> Vec<R> {
     let decoder = reader(base, adapters);
     let vocab = base.spec().vocab;
-    for (chunk, sequences) in sequences.chunks(LABEL_ROWS).enumerate() {
+    let chunks = sequences.chunks(LABEL_ROWS).enumerate().collect();
+    let labelled = base.compute().cores().map(chunks, |(chunk, sequences): (usize, &[&Sequence])| {
         let batch = Batch::pack(sequences, base.pad());
         let rows = host(answer_logits(&decoder, &batch, base.compute()));
-        for (i, Range { start, end }) in batch.spans.iter().enumerate() {
-            each(chunk * LABEL_ROWS + i, &rows[start * vocab..end * vocab]);
-        }
-    }
+        let of = |(i, Range { start, end }): (usize, &Range<usize>)| {
+            each(chunk * LABEL_ROWS + i, &rows[start * vocab..end * vocab])
+        };
+        batch.spans.iter().enumerate().map(of).collect::<Vec<R>>()
+    });
+    labelled.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

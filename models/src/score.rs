@@ -10,13 +10,11 @@ use crate::mutual::{Pooling, label, soften};
 /// Mean cross-entropy of each answer in nats a token.
 pub fn answer_losses(base: &Base, adapters: &[AdapterRef<'_>], sequences: &[&Sequence]) -> Vec<f64> {
     let vocab = base.spec().vocab;
-    let mut losses = vec![0.0; sequences.len()];
     label(base, adapters, sequences, |i, rows| {
         let answer = &sequences[i].answer;
         let sum: f64 = rows.chunks(vocab).zip(answer).map(|(row, token)| loss_of(row, *token)).sum();
-        losses[i] = sum / answer.len() as f64;
-    });
-    losses
+        sum / answer.len() as f64
+    })
 }
 
 /// What a model says of a sequence of token ids.
@@ -60,10 +58,8 @@ pub fn soft_labels(
     aligner: &CachedAligner,
     pooling: Pooling,
 ) -> Vec<SoftTargets> {
-    let mut soft = vec![SoftTargets::default(); teacher_sequences.len()];
     label(base, adapters, teacher_sequences, |i, rows| {
         let (teacher, student) = (&teacher_sequences[i].answer, &student_sequences[i].answer);
-        soft[i] = soften(rows, base.spec().vocab, teacher, student, aligner, pooling);
-    });
-    soft
+        soften(rows, base.spec().vocab, teacher, student, aligner, pooling)
+    })
 }

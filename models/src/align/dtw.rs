@@ -4,7 +4,7 @@
 //! steps diagonal, up, left in that order of preference, boundaries infinite.
 
 use super::VocabMap;
-use super::levenshtein::distance_of_letters;
+use super::levenshtein::Patterns;
 use crate::tokenizer::Tokenizer;
 
 /// What both sides' end-of-sequence tokens are called while strings are compared.
@@ -21,14 +21,7 @@ pub struct Path {
 
 /// Warps `a` onto `b`; empty if either is.
 pub fn warp(a: &[String], b: &[String]) -> Path {
-    #[derive(Clone, Copy)]
-    enum Step {
-        Diagonal,
-        Up,
-        Left,
-    }
-    use Step::{Diagonal, Left, Up};
-    const FAR: usize = usize::MAX / 2;
+    const FAR: u32 = u32::MAX / 2;
 
     let mut links = vec![Vec::new(); b.len()];
     if a.is_empty() || b.is_empty() {
@@ -37,35 +30,53 @@ pub fn warp(a: &[String], b: &[String]) -> Path {
     let letters = |tokens: &[String]| -> Vec<Vec<char>> {
         tokens.iter().map(|token| token.chars().collect()).collect()
     };
-    let (a, b) = (letters(a), letters(b));
-    let width = b.len() + 1;
-    let mut cost = vec![FAR; (a.len() + 1) * width];
-    let mut steps = vec![Diagonal; cost.len()];
-    cost[0] = 0;
-    for i in 1..=a.len() {
-        for j in 1..width {
-            let here = i * width + j;
-            let choices = [(here - width - 1, Diagonal), (here - width, Up), (here - 1, Left)];
-            // `min_by_key` keeps the first of equal minima: diagonal before up before left.
-            let (from, step) = choices.into_iter().min_by_key(|(from, _)| cost[*from]).unwrap_or(choices[0]);
-            cost[here] = cost[from] + distance_of_letters(&a[i - 1], &b[j - 1]);
-            steps[here] = step;
+    let patterns = Patterns::new(&letters(b));
+    let width = b.len();
+    let mut steps = vec![Step::Diagonal; a.len() * width];
+    // Costs of the row above, from one place before the first.
+    let mut above = vec![FAR; width + 1];
+    above[0] = 0;
+    for (token, steps) in letters(a).iter().zip(steps.chunks_exact_mut(width)) {
+        let local = patterns.distances(token);
+        let (mut diagonal, mut left) = (above[0], FAR);
+        above[0] = FAR;
+        for ((above, step), local) in above[1..].iter_mut().zip(steps).zip(local) {
+            // The first of equal minima: diagonal before up before left.
+            let (mut least, mut taken) = (diagonal, Step::Diagonal);
+            if *above < least {
+                (least, taken) = (*above, Step::Up);
+            }
+            if left < least {
+                (least, taken) = (left, Step::Left);
+            }
+            diagonal = *above;
+            left = least + local;
+            *above = left;
+            *step = taken;
         }
     }
 
     let (mut i, mut j) = (a.len(), b.len());
     while i > 0 && j > 0 {
         links[j - 1].push(i - 1);
-        match steps[i * width + j] {
-            Diagonal => (i, j) = (i - 1, j - 1),
-            Up => i -= 1,
-            Left => j -= 1,
+        match steps[(i - 1) * width + j - 1] {
+            Step::Diagonal => (i, j) = (i - 1, j - 1),
+            Step::Up => i -= 1,
+            Step::Left => j -= 1,
         }
     }
     for positions in &mut links {
         positions.reverse();
     }
-    Path { cost: cost[a.len() * width + b.len()], links }
+    Path { cost: above[width] as usize, links }
+}
+
+/// Where a path comes from.
+#[derive(Clone, Copy)]
+enum Step {
+    Diagonal,
+    Up,
+    Left,
 }
 
 /// Matched rows `(teacher, student)` of one answer, both strictly increasing.

@@ -2,7 +2,9 @@
 //!
 //! [`distance`] is Myers' bit-vector algorithm (J. ACM 46(3), 1999, in Hyyrö's 2003 form for whole strings),
 //! with the dynamic program of Wagner & Fischer (1974) for strings over 64 characters, against which the
-//! tests hold it.
+//! tests hold it. [`Patterns`] runs the same algorithm for many strings side by side.
+
+use std::collections::BTreeMap;
 
 /// The least number of insertions, deletions and substitutions of characters that turn `a` into `b`.
 pub fn distance(a: &str, b: &str) -> usize {
@@ -56,6 +58,67 @@ fn myers(pattern: &[char], text: &[char], limit: usize) -> Option<usize> {
     (score <= limit).then_some(score)
 }
 
+/// Strings that another one is compared with all at once: sixteen bits each, side by side in registers.
+pub(super) struct Patterns {
+    /// Where a letter stands in each string, one bit a place: a row for each letter that occurs.
+    places: BTreeMap<char, Vec<u16>>,
+    /// The bit of the last letter.
+    last: Vec<u16>,
+    lengths: Vec<u16>,
+    /// Strings that have no letter or too many for that.
+    others: Vec<(usize, Vec<char>)>,
+}
+
+impl Patterns {
+    pub(super) fn new(strings: &[Vec<char>]) -> Self {
+        let n = strings.len();
+        let mut patterns =
+            Self { places: BTreeMap::new(), last: vec![0; n], lengths: vec![0; n], others: Vec::new() };
+        for (i, letters) in strings.iter().enumerate() {
+            if !(1..=16).contains(&letters.len()) {
+                patterns.others.push((i, letters.clone()));
+                continue;
+            }
+            patterns.lengths[i] = letters.len() as u16;
+            patterns.last[i] = 1 << (letters.len() - 1);
+            for (bit, letter) in letters.iter().enumerate() {
+                patterns.places.entry(*letter).or_insert_with(|| vec![0; n])[i] |= 1 << bit;
+            }
+        }
+        patterns
+    }
+
+    /// The distance of every string to `text`.
+    pub(super) fn distances(&self, text: &[char]) -> Vec<u32> {
+        let n = self.last.len();
+        let nowhere = vec![0; n];
+        let (mut positive, mut negative, mut scores) =
+            (vec![u16::MAX; n], vec![0_u16; n], self.lengths.clone());
+        for letter in text {
+            let equal = self.places.get(letter).unwrap_or(&nowhere);
+            let columns = positive.iter_mut().zip(&mut negative).zip(&mut scores).zip(equal).zip(&self.last);
+            // As in `myers`, for whole strings.
+            for ((((positive, negative), score), equal), last) in columns {
+                let diagonal =
+                    (((equal & *positive).wrapping_add(*positive)) ^ *positive) | equal | *negative;
+                let rises = *negative | !(diagonal | *positive);
+                let falls = *positive & diagonal;
+                *score = score
+                    .wrapping_add(u16::from(rises & last != 0))
+                    .wrapping_sub(u16::from(falls & last != 0));
+                let rises = rises << 1 | 1;
+                *positive = falls << 1 | !(diagonal | rises);
+                *negative = rises & diagonal;
+            }
+        }
+        let mut distances: Vec<u32> = scores.into_iter().map(u32::from).collect();
+        for (i, letters) in &self.others {
+            distances[*i] = distance_of_letters(letters, text) as u32;
+        }
+        distances
+    }
+}
+
 /// The dynamic program, one row at a time.
 fn wagner_fischer(a: &[char], b: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -91,6 +154,22 @@ mod tests {
                 let within = distance_within(&letters(&a), &letters(&b), limit);
                 prop_assert_eq!(within, (expected <= limit).then_some(expected), "limit {}", limit);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn many_at_once_are_each_on_its_own(
+            strings in proptest::collection::vec("[abc▁]{0,20}", 0..40),
+            text in "[abcĠ]{0,80}",
+        ) {
+            let strings: Vec<Vec<char>> = strings.iter().map(|s| letters(s)).collect();
+            let text = letters(&text);
+            let expected: Vec<u32> =
+                strings.iter().map(|string| wagner_fischer(string, &text) as u32).collect();
+            prop_assert_eq!(Patterns::new(&strings).distances(&text), expected);
         }
     }
 

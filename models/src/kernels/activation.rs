@@ -205,7 +205,11 @@ mod tests {
                 let (gate, up) = (drawn("gate", [rows, width], 3.0), drawn("up", [rows, width], 3.0));
                 agree(&[gate.clone(), up], |[g, u]| swiglu(g, u), |[g, u]| swiglu_reference(g, u));
                 for curve in [Curve::Gelu, Curve::GeluErf] {
-                    agree(&[gate.clone()], |[x]| unary(x, curve), |[x]| unary_reference(x, curve));
+                    agree(
+                        std::array::from_ref(&gate),
+                        |[x]| unary(x, curve),
+                        |[x]| unary_reference(x, curve),
+                    );
                 }
             }
         }

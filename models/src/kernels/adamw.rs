@@ -190,7 +190,9 @@ mod tests {
         let rule = AdamW::default();
         let how = Step { number: 1, lr: 0.1, rule: &rule, decay: None };
         let (fine, odd) = (drawn("fine", [20], 1.0), drawn("odd", [20], 1.0) / 0.0);
-        for (loss, gradient) in [(fine.clone().slice([0..1]), odd.clone()), (odd.slice([0..1]) * 0.0, fine)] {
+        for (loss, gradient) in
+            [(fine.clone().narrow(0, 0, 1), odd.clone()), (odd.narrow(0, 0, 1) * 0.0, fine)]
+        {
             let mut state = start.clone();
             assert_eq!(host(adamw(&mut state, &loss, gradient, &how)), [0.0]);
             assert_eq!(host(state.values), host(start.values.clone()));

@@ -198,7 +198,7 @@ mod tests {
                     Lesson { targets: vec![3, 0, 4], weights: vec![0.5, 0.0, 0.3], soft, kind, temperature };
                 let logits = drawn("logits", [3, vocab], 2.0);
                 agree(
-                    &[logits.clone()],
+                    std::array::from_ref(&logits),
                     |[z]| loss(z, lesson.clone(), &device),
                     |[z]| reference(z, &lesson, &device),
                 );

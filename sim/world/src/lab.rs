@@ -19,6 +19,7 @@ use cotune_models::adapter::{Layout, LoraSpec, Module, Target};
 use cotune_models::align::{Align, AlignSpec, Aligner, CachedAligner, Fallback, Vocab};
 use cotune_models::base::Base;
 use cotune_models::batch::Sequence;
+use cotune_models::cores::Cores;
 use cotune_models::corpus::{Corpus, Example, Template};
 use cotune_models::cost::ModelShape;
 use cotune_models::device::Compute;
@@ -208,6 +209,11 @@ impl Lab {
     /// The scenario has no such model.
     pub fn model(&self, name: &str) -> &LabModel {
         &self.models[name]
+    }
+
+    /// The cores that jobs may borrow while they are idle.
+    pub fn cores(&self) -> Cores {
+        self.models().next().map_or_else(|| Cores::new(0), |model| model.base.compute().cores().clone())
     }
 
     /// All models in alphabetical order.

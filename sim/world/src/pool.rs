@@ -1,8 +1,8 @@
 //! The job pool: threads that compute jobs while virtual time goes on.
 //!
-//! A job is submitted at its virtual start and joined when its virtual completion is due. How many threads there are
-//! changes how long the computer takes, never what happens. The pool keeps every job beside its ticket until it is joined, so
-//! that a checkpoint can hold it and a resumed run submit it again.
+//! A job is submitted at its virtual start and joined when its virtual completion is due. A job that runs while cores are
+//! idle may use them. How many threads there are changes how long the computer takes, never what happens. The pool keeps
+//! every job beside its ticket until it is joined, so that a checkpoint can hold it and a resumed run submit it again.
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
@@ -43,11 +43,13 @@ impl Pool {
     pub fn start(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Self {
         let (submit, jobs) = unbounded::<(Ticket, Job)>();
         let (report, done) = unbounded();
+        let cores = plan.lab().cores();
         let count = if train { threads.max(1) } else { 0 };
         metrics::gauge!("cotune_pool_threads").set(count as f64);
         let threads = (0..count)
             .map(|i| {
                 let (jobs, report, plan) = (jobs.clone(), report.clone(), Arc::clone(plan));
+                let cores = cores.clone();
                 std::thread::Builder::new()
                     .name(format!("job-{i}"))
                     .spawn(move || {
@@ -55,8 +57,10 @@ impl Pool {
                         for (ticket, job) in jobs {
                             busy.increment(1.0);
                             delay(delays, "before", ticket);
+                            let core = cores.occupy();
                             let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
                                 .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
+                            drop(core);
                             delay(delays, "after", ticket);
                             busy.decrement(1.0);
                             if report.send((ticket, outcome)).is_err() {

@@ -260,7 +260,7 @@ fn thirty_malformed_checkpoints_are_refused() {
         [whole.clone(), vec![0]].concat(),
         [head.clone(), codec::encode(3, &position).unwrap()].concat(),
         [head.clone(), codec::encode(4, &(&position, vec![1_u64; 50])).unwrap()].concat(),
-        [head.clone(), codec::encode(3, &(&position, "words")).unwrap()].concat(),
+        [head.clone(), codec::encode(3, &(&position, -1.5)).unwrap()].concat(),
         [head.clone(), sealed_as(3, &[0xff; 40])].concat(),
         [head.clone(), sealed_as(3, &[253, 255, 255, 255, 255, 255, 255, 255, 127])].concat(),
         other(|header| header.format = 0),

@@ -23,12 +23,19 @@ pub const BATCH: usize = 4;
 pub const LR: f64 = 0.01;
 pub const CLOUD_LR: f64 = 0.004;
 pub const FLOOR: f64 = 0.15;
+/// Large enough that a gradient which is nothing but rounding moves nothing.
+pub const EPSILON: f64 = 1e-5;
 
 /// The optimizer of all that follows, as a table's key.
 pub fn optimizer() -> String {
     format!(
-        "optimizer.adamw = {{ lr = {LR}, cloud_lr = {CLOUD_LR}, floor = {FLOOR}, schedule = \"cosine\" }}"
+        "optimizer.adamw = {{ lr = {LR}, cloud_lr = {CLOUD_LR}, floor = {FLOOR}, schedule = \"cosine\", eps = {EPSILON} }}"
     )
+}
+
+/// The same as a rule.
+fn rule() -> AdamW {
+    AdamW { epsilon: EPSILON, ..AdamW::default() }
 }
 
 /// The learning rate of a round.
@@ -76,7 +83,7 @@ pub fn tune(
     lr: f64,
 ) -> Trained {
     let mut order = Order::new(text.len(), path);
-    let mut learner = Learner::new(&model.base, &model.layout, start, AdamW::default());
+    let mut learner = Learner::new(&model.base, &model.layout, start, rule());
     for _ in 0..steps {
         let batch: Vec<&Sequence> = order.next().into_iter().map(|i| &text[i]).collect();
         learner.tune(Batch::pack(&batch, model.base.tokenizer().pad()), lr);
@@ -92,7 +99,7 @@ pub fn step(
     (ce, kl): (f64, f64),
     lr: f64,
 ) -> Trained {
-    let mut learner = Learner::new(&model.base, &model.layout, start, AdamW::default());
+    let mut learner = Learner::new(&model.base, &model.layout, start, rule());
     let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
     taught_step(&mut learner, &[Extra { sequences: text, soft, ce, kl }], how, lr);
     learner.finish().0

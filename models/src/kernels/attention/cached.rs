@@ -35,7 +35,7 @@ pub(crate) enum CachedKeys {
     /// On the CPU.
     Host(KeyValues),
     /// Elsewhere.
-    Device(KeyTensors),
+    Device(Box<KeyTensors>),
 }
 
 /// Keys and values as tensors.
@@ -53,7 +53,7 @@ impl CachedKeys {
         if *device == Device::flex() {
             return Self::Host(KeyValues::with_capacity(shape, capacity));
         }
-        Self::Device(KeyTensors::with_capacity(shape, capacity, device))
+        Self::Device(Box::new(KeyTensors::with_capacity(shape, capacity, device)))
     }
 
     /// Keeps the given rows of the batch.
@@ -149,7 +149,8 @@ mod tests {
                 PositionTables::new(&DecoderSpec { kv_heads, head_width, position, ..spec }, &device);
             let at = |batch, time| AttentionShape { batch, time, heads, kv_heads, head_width };
             let mut host_cache = CachedKeys::with_capacity(at(3, 1), 20, &device);
-            let mut device_cache = CachedKeys::Device(KeyTensors::with_capacity(at(3, 1), 20, &device));
+            let mut device_cache =
+                CachedKeys::Device(Box::new(KeyTensors::with_capacity(at(3, 1), 20, &device)));
             assert!(matches!(host_cache, CachedKeys::Host(_)));
             let mut reading = Reading { lengths: vec![5, 2, 7], padded: 7, more: 0 };
             for pass in 0..6 {

@@ -75,7 +75,7 @@ vectorised! {
 vectorised! {
     /// The gradient of [`gelu_erf`], in the place of `grad`.
     pub(crate) fn gelu_erf_back(x: &[f32], grad: &mut [f32]) {
-        const SQRT_1_OVER_2_PI: f32 = 0.398_942_28;
+        const SQRT_1_OVER_2_PI: f32 = 0.398_942_3;
         for (grad, x) in grad.iter_mut().zip(x) {
             let (below, bell) = normal_below::<FMA>(*x);
             *grad *= mul_add::<FMA>(x * bell, SQRT_1_OVER_2_PI, below);

@@ -249,7 +249,7 @@ impl Head {
         Place::rows(self.start + row * self.stride, self.stride)
     }
 
-    fn from_row(self, row: usize) -> Self {
+    fn after(self, row: usize) -> Self {
         Self { start: self.start + row * self.stride, time: self.time - row, ..self }
     }
 }
@@ -272,7 +272,7 @@ pub(crate) fn causal(qkv: &[f32], shape: AttentionShape, positioning: &Positioni
                     let weights = (&scores[..], Place::rows(0, end));
                     let size = [end - first, end, width];
                     multiply(size, 1.0, weights, (qkv, value.place(0)), (out, to.place(first)), false);
-                    scale_rows(out, to.from_row(first), &inverse[..end - first]);
+                    scale_rows(out, to.after(first), &inverse[..end - first]);
                 }
             }
         }

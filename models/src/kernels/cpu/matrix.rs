@@ -31,7 +31,6 @@ impl Place {
 ///
 /// # Panics
 /// A matrix reaches beyond its slice.
-#[expect(clippy::too_many_arguments, reason = "three matrices and where they lie")]
 pub(crate) fn multiply(
     [m, k, n]: [usize; 3],
     scale: f32,

@@ -84,7 +84,7 @@ pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     /// Adding it rounds to a whole number, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     const RANGE: f32 = 60.0;
     let nothing = x < -RANGE;
@@ -144,7 +144,10 @@ pub(crate) fn replace(x: &mut [f32], f: impl Fn(f32) -> f32) {
         }
     }
     if !rest.is_empty() {
-        let lanes = filled_up(rest, 0.0).map(f);
+        let mut lanes = filled_up(rest, 0.0);
+        for x in &mut lanes {
+            *x = f(*x);
+        }
         rest.copy_from_slice(&lanes[..rest.len()]);
     }
 }
@@ -161,7 +164,10 @@ pub(crate) fn replace_and_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     if !rest.is_empty() {
-        let lanes = filled_up(rest, 0.0).map(f);
+        let mut lanes = filled_up(rest, 0.0);
+        for x in &mut lanes {
+            *x = f(*x);
+        }
         rest.copy_from_slice(&lanes[..rest.len()]);
         for (sum, x) in sums.iter_mut().zip(filled_up(rest, 0.0)) {
             *sum += x;

@@ -48,15 +48,15 @@ fn all(asked: &str) -> Vec<Explained> {
     }
     let mut found: Vec<Explained> =
         metrics::explain(asked).map(|doc| Explained::Metric(asked.to_owned(), doc)).into_iter().collect();
-    for language in [Language::Scenario, Language::Sweep] {
-        let keys: Vec<Key> = keys(language).into_iter().filter(|key| key.answers(asked)).collect();
-        // A whole path is meant alone, whatever else ends so.
-        let length = asked.split('.').filter(|part| part.parse::<usize>().is_err()).count();
-        let whole = |key: &&Key| key.path.split('.').filter(|part| *part != "0").count() == length;
-        let whole: Vec<Key> = keys.iter().filter(whole).cloned().collect();
-        let meant = if whole.is_empty() { keys } else { whole };
-        found.extend(meant.into_iter().map(|key| Explained::Key(language, key)));
-    }
+    let of = |language| keys(language).into_iter().map(move |key| (language, key));
+    let both = of(Language::Scenario).chain(of(Language::Sweep));
+    let answers: Vec<(Language, Key)> = both.filter(|(_, key)| key.answers(asked)).collect();
+    // A whole path is meant alone, whatever else ends so.
+    let length = asked.split('.').filter(|part| part.parse::<usize>().is_err()).count();
+    let is_whole = |key: &Key| key.path.split('.').filter(|part| *part != "0").count() == length;
+    let any_whole = answers.iter().any(|(_, key)| is_whole(key));
+    let meant = answers.into_iter().filter(|(_, key)| !any_whole || is_whole(key));
+    found.extend(meant.map(|(language, key)| Explained::Key(language, key)));
     found
 }
 

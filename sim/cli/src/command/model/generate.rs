@@ -1,6 +1,6 @@
 //! `cotune model generate`: text from a model, as it comes.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use cotune_kernel::stream::Stream;
 use cotune_models::base::Base;
@@ -56,14 +56,15 @@ pub fn generate(typed: &ModelGenerate) -> Result<Exit, Failure> {
         },
     };
     let live = prompts.len() == 1 && !typed.json;
-    let ticker = RefCell::new(Ticker::new(&base));
-    let stop = |tokens: &[u32]| live && ticker.borrow_mut().shows(tokens).is_err();
+    let ticker = Mutex::new(Ticker::new(&base));
+    let stop =
+        |tokens: &[u32]| live && ticker.lock().unwrap_or_else(PoisonError::into_inner).shows(tokens).is_err();
     let texts = generate::generate(&base, &adapters.as_refs(), &prompts, max_tokens, &sampling, &stop);
     if typed.json {
         let outcomes: Vec<Outcome<'_>> = texts.iter().map(|text| outcome(&base, text)).collect();
         talk::print(serde_json::to_string(&outcomes).expect("text becomes JSON") + "\n")?;
     } else if live {
-        ticker.into_inner().ends()?;
+        ticker.into_inner().unwrap_or_else(PoisonError::into_inner).ends()?;
     } else {
         for text in &texts {
             let mut ticker = Ticker::new(&base);

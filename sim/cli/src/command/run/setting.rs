@@ -45,7 +45,11 @@ impl Setting {
             telemetry::listen(address, talk)?;
         }
         let compute = Compute::open(typed.device)?;
+        if let Some(warning) = compute.warning() {
+            talk.say(format_args!("warning: {warning}"));
+        }
         let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
+        let compute = compute.with_cores(threads);
         talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));
         Ok(Self {
             runs: typed.runs.clone(),

@@ -1,0 +1,262 @@
+"""What a step costs in PyTorch, at the sizes and with the work of `benches/benches/steps.rs`; one thread.
+
+    torch_steps.py full|lora d64|d128|d256 [N]
+    torch_steps.py stacked d64|d128 [N]      eight LoRA devices on one base, one after the other
+    torch_steps.py mutual d128 [N]
+    torch_steps.py generate 1|16 [N]
+    torch_steps.py table FILE                the lines of both sides as a table
+"""
+
+import json
+import math
+import resource
+import statistics
+import sys
+import time
+
+BATCH, TIME, WARM = 16, 128, 2
+SIZES = {"d64": (512, 64, 2, 4), "d128": (2048, 128, 4, 4), "d256": (4096, 256, 6, 8)}
+PROMPT, NEW = 32, 96
+DEVICES, DEVICE_BATCH, DEVICE_TIME = 8, 8, 64
+
+
+def model(size, vocab=None):
+    """A LLaMA: RMSNorm, rotary positions, SwiGLU, no biases, a head of its own."""
+    usual, width, layers, heads = SIZES[size]
+    vocab, hidden = vocab or usual, width * 8 // 3 // 16 * 16
+
+    def linear(inputs, outputs):
+        return nn.Linear(inputs, outputs, bias=False)
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention_norm, self.mlp_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+            self.q, self.k, self.v, self.o = (linear(width, width) for _ in range(4))
+            self.gate, self.up, self.down = linear(width, hidden), linear(width, hidden), linear(hidden, width)
+
+        def forward(self, x, angles, cache=None, start=0):
+            batch, tokens, _ = x.shape
+            y = self.attention_norm(x)
+
+            def split(z):
+                return z.view(batch, tokens, heads, width // heads).transpose(1, 2)
+
+            def rotate(z):
+                first, second = z.chunk(2, -1)
+                return z * angles[0] + torch.cat([-second, first], -1) * angles[1]
+
+            q, k, v = rotate(split(self.q(y))), rotate(split(self.k(y))), split(self.v(y))
+            if cache is not None:
+                end = start + tokens
+                cache[0][:, :, start:end], cache[1][:, :, start:end] = k, v
+                k, v = cache[0][:, :, :end], cache[1][:, :, :end]
+            attended = F.scaled_dot_product_attention(q, k, v, is_causal=tokens > 1)
+            x = x + self.o(attended.transpose(1, 2).reshape(batch, tokens, width))
+            y = self.mlp_norm(x)
+            return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(vocab, width)
+            self.blocks = nn.ModuleList([Block() for _ in range(layers)])
+            self.norm, self.head = nn.RMSNorm(width), linear(width, vocab)
+            half = width // heads // 2
+            angles = torch.arange(TIME + 64)[:, None] / 10000 ** (torch.arange(half) / half)[None]
+            self.angles = torch.cat([angles.cos()] * 2, -1), torch.cat([angles.sin()] * 2, -1)
+
+        def forward(self, ids, caches=None, start=0):
+            end = start + ids.shape[1]
+            angles = [table[start:end] for table in self.angles]
+            x = self.embedding(ids)
+            for i, block in enumerate(self.blocks):
+                x = block(x, angles, None if caches is None else caches[i], start)
+            return self.norm(x)
+
+        def caches(self, batch):
+            def empty():
+                return torch.zeros(batch, heads, PROMPT + NEW, width // heads)
+
+            return [(empty(), empty()) for _ in self.blocks]
+
+    torch.manual_seed(1)
+    return Decoder(), vocab
+
+
+def with_lora(decoder, rank=8, alpha=16):
+    """A LoRA on query, key, value and output of every block; all else stands still."""
+
+    class Lora(nn.Module):
+        def __init__(self, base):
+            super().__init__()
+            self.base = base
+            self.a = nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
+            self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+
+        def forward(self, x):
+            return self.base(x) + F.linear(F.linear(x, self.a), self.b) * (alpha / rank)
+
+    decoder.requires_grad_(False)
+    for block in decoder.blocks:
+        for name in "qkvo":
+            setattr(block, name, Lora(getattr(block, name)))
+    return decoder
+
+
+class Learner:
+    """AdamW with clipping by the global norm, as cotune's."""
+
+    def __init__(self, decoder):
+        self.trained = [p for p in decoder.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, 1e-3)
+
+    def step(self):
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def tokens(vocab, batch, time):
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, vocab, (batch, time + 1), generator=generator)
+
+
+def train(case, size, steps, lora):
+    decoder, vocab = model(size)
+    decoder = with_lora(decoder) if lora else decoder
+    learner, ids = Learner(decoder), tokens(vocab, BATCH, TIME)
+
+    def step():
+        logits = decoder.head(decoder(ids[:, :-1]))
+        F.cross_entropy(logits.reshape(-1, vocab), ids[:, 1:].reshape(-1)).backward()
+        learner.step()
+
+    measure(case, step, steps, BATCH * TIME)
+
+
+def stacked(case, size, steps):
+    decoder, vocab = model(size)
+    decoder = with_lora(decoder)
+    ids = [tokens(vocab, DEVICE_BATCH, DEVICE_TIME) for _ in range(DEVICES)]
+    fresh = [p.detach().clone() for p in decoder.parameters() if p.requires_grad]
+    learners = []
+    for _ in range(DEVICES):
+        learner = Learner(decoder)
+        learner.own = [p.clone() for p in fresh]
+        learners.append(learner)
+
+    def step():
+        # Every device has values of its own; they are put into the one model in turn.
+        for learner, own in zip(learners, ids):
+            for parameter, value in zip(learner.trained, learner.own):
+                parameter.data = value
+            logits = decoder.head(decoder(own[:, :-1]))
+            F.cross_entropy(logits.reshape(-1, vocab), own[:, 1:].reshape(-1)).backward()
+            learner.step()
+
+    measure(case, step, steps, DEVICES * DEVICE_BATCH * DEVICE_TIME)
+
+
+def mutual(case, steps, k=16):
+    """Two models with vocabularies of their own, every position aligned; each learns cross-entropy and the divergence from
+    the other's K largest entries, carried over by a map made beforehand."""
+    (a, vocab_a), (b, vocab_b) = model("d128", 2048), model("d128", 1536)
+    learner_a, learner_b = Learner(a), Learner(b)
+    ids_a, ids_b = tokens(vocab_a, BATCH, TIME), tokens(vocab_b, BATCH, TIME)
+    to_b, to_a = torch.randint(0, vocab_b, (vocab_a,)), torch.randint(0, vocab_a, (vocab_b,))
+
+    def pull(student, teacher, carried):
+        top = teacher.detach().topk(k, -1)
+        p = top.values.softmax(-1)
+        return (p * (p.log() - student.log_softmax(-1).gather(-1, carried[top.indices]))).sum(-1).mean()
+
+    def step():
+        logits_a, logits_b = a.head(a(ids_a[:, :-1])), b.head(b(ids_b[:, :-1]))
+        loss = F.cross_entropy(logits_a.reshape(-1, vocab_a), ids_a[:, 1:].reshape(-1))
+        loss = loss + F.cross_entropy(logits_b.reshape(-1, vocab_b), ids_b[:, 1:].reshape(-1))
+        (loss + pull(logits_a, logits_b, to_a) + pull(logits_b, logits_a, to_b)).backward()
+        learner_a.step()
+        learner_b.step()
+
+    measure(case, step, steps, 2 * BATCH * TIME)
+
+
+def generate(case, batch, steps):
+    decoder, vocab = model("d128")
+    ids = tokens(vocab, batch, PROMPT)[:, :PROMPT]
+
+    @torch.inference_mode()
+    def step():
+        caches = decoder.caches(batch)
+        token = decoder.head(decoder(ids, caches)[:, -1]).argmax(-1, keepdim=True)
+        for at in range(PROMPT, PROMPT + NEW - 1):
+            token = decoder.head(decoder(token, caches, at)[:, -1]).argmax(-1, keepdim=True)
+
+    measure(case, step, steps, batch * NEW)
+
+
+def measure(case, step, steps, count):
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def resident():
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+    before = resident()
+    for _ in range(WARM):
+        step()
+    seconds = []
+    for _ in range(steps):
+        begun = time.process_time()
+        step()
+        seconds.append(time.process_time() - begun)
+    median = statistics.median(seconds)
+    line = dict(side="torch", case=case, ms=round(median * 1e3, 3), tokens_per_s=round(count / median))
+    print(json.dumps(line | dict(step_mib=round(peak() - before, 1))), flush=True)
+
+
+def table(path):
+    """Medians over the runs of a file of lines; a ratio above 1 is cotune's advantage."""
+    runs = {}
+    for line in open(path):
+        line = json.loads(line)
+        runs.setdefault(line["case"], {}).setdefault(line["side"], []).append(line)
+    print("| case | PyTorch tokens/s | cotune tokens/s | ratio | lowest to highest | PyTorch MiB | cotune MiB |")
+    print("|---|---|---|---|---|---|---|")
+    for case, sides in runs.items():
+        rates = {side: [line["tokens_per_s"] for line in lines] for side, lines in sides.items()}
+        memory = {side: statistics.median(line["step_mib"] for line in lines) for side, lines in sides.items()}
+        torch_rate, own_rate = (statistics.median(rates[side]) for side in ("torch", "cotune"))
+        # Runs of the two sides follow each other, so the ratio of neighbours is the steadiest figure there is.
+        ratios = [own / other for own, other in zip(rates["cotune"], rates["torch"])]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"| {case} | {torch_rate:,.0f} | {own_rate:,.0f} | {statistics.median(ratios):.2f} | {spread} "
+              f"| {memory['torch']:.0f} | {memory['cotune']:.0f} |")
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    if words[0] == "table":
+        table(words[1])
+        sys.exit()
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    case = " ".join(words[:2])
+
+    def repeats(default):
+        return int(words[2]) if len(words) > 2 else default
+
+    if words[0] in ("full", "lora"):
+        train(case, words[1], repeats(10), words[0] == "lora")
+    elif words[0] == "stacked":
+        stacked(case, words[1], repeats(10))
+    elif words[0] == "mutual":
+        mutual(case, repeats(8))
+    else:
+        generate(case, int(words[1]), repeats(5))
