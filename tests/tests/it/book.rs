@@ -166,12 +166,14 @@ fn paths(value: &Value, above: &[String], found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// Whether a path leads to a key, or to where keys are below it, or into a distribution, whose parts are told once.
+/// Whether a path leads to a key, or to where keys are below it, or into a distribution, whose parts are told once, or into
+/// a table whose keys are the user's own.
 fn is_known(keys: &[Key], path: &[String]) -> bool {
     keys.iter().any(|key| {
         let own: Vec<&str> = key.path.split('.').filter(|part| *part != "0").collect();
         let alike = own.iter().zip(path).all(|(own, part)| own == part || *own == "NAME");
-        alike && (own.len() >= path.len() || key.kind.contains("distribution"))
+        let goes_on = ["distribution", "keys of your own"].iter().any(|word| key.kind.contains(word));
+        alike && (own.len() >= path.len() || goes_on)
     })
 }
 

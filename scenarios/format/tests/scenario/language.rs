@@ -214,7 +214,7 @@ fn the_family_of_fedavg_is_read_with_its_defaults() {
     let Optimizer::Sgd(sgd) = fedavg("optimizer.sgd = { momentum = 0.9, clip = 'off' }").optimizer else {
         panic!("it is descent")
     };
-    assert_eq!((sgd.lr, sgd.cloud_lr, sgd.momentum, sgd.weight_decay, sgd.clip), (0.1, 0.05, 0.9, 0.0, None));
+    assert_eq!((sgd.lr, sgd.cloud_lr, sgd.momentum, sgd.weight_decay, sgd.clip), (1.0, 0.5, 0.9, 0.0, None));
 }
 
 #[test]
