@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod place;
 mod progress;
+mod ranks;
 mod record;
 mod repeat;
 mod results;

@@ -38,6 +38,8 @@ pub mod packing;
 pub mod payload;
 pub mod plan;
 pub mod pool;
+#[cfg(feature = "mpi")]
+pub mod ranks;
 pub mod score;
 pub mod select;
 mod shared;
