@@ -15,7 +15,7 @@ use cotune_models::device::Compute;
 use cotune_models::learner::{Learner, Trained};
 use cotune_models::optimizer::AdamW;
 use cotune_scenario::{Context, Document, Override};
-use cotune_world::{Lab, Plan, Site};
+use cotune_world::{Lab, Plan, Reach, Site};
 
 /// Questions with answers, the same ones for every bench.
 ///
@@ -46,7 +46,7 @@ pub fn idle_fleet(devices: u64) -> Arc<Plan> {
     document.set(&fewer).expect("the keys are there");
     let checked = document.check(&Context { zoo: &cotune_models::zoo::names() }).expect("it is valid");
     let (data_dir, cache_dir) = (scenarios.clone(), scenarios.clone());
-    let site = Site { scenario_dir: scenarios, data_dir, cache_dir };
+    let site = Site { scenario_dir: scenarios, data_dir, cache_dir, reach: Reach::Anywhere };
     let lab = Lab::open(&checked.scenario, &site, &Compute::cpu(), &mut |_| {}).expect("there are no texts");
     Arc::new(Plan::draw(Arc::new(lab)).expect("it can be planned"))
 }

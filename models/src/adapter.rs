@@ -12,6 +12,7 @@
 use crate::spec::DecoderSpec;
 use cotune_kernel::stream::Stream;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Which linear maps get a low-rank update, and what else is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,18 @@ pub struct Layout {
     entries: Vec<Entry>,
     total: usize,
     scale: f32,
+    fixed: Arc<Vec<Fixed>>,
+}
+
+/// A tensor of an adapter that is not trained: everyone who has the layout has its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fixed {
+    /// `blocks.0.qkv.lora_a`.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// Its values, row by row.
+    pub values: Vec<f32>,
 }
 
 /// One trained tensor.
@@ -77,6 +90,17 @@ pub struct Entry {
     pub offset: usize,
     /// How the value starts.
     pub start: Start,
+}
+
+/// One low-rank map of a layout.
+#[derive(Clone, Copy, Debug)]
+pub struct LowRankMap<'l> {
+    /// `blocks.0.qkv`.
+    pub name: &'l str,
+    /// `[inputs, rank]`.
+    pub a: &'l Entry,
+    /// `[rank, outputs]`.
+    pub b: &'l Entry,
 }
 
 /// The first value of a trained tensor.
@@ -130,8 +154,7 @@ impl Layout {
     ///
     /// A target that the family lacks (`gate` without SwiGLU) is left out.
     pub fn lora(spec: &DecoderSpec, lora: &LoraSpec) -> Self {
-        let mut layout =
-            Self { entries: Vec::new(), total: 0, scale: (lora.alpha / lora.rank as f64) as f32 };
+        let mut layout = Self { scale: (lora.alpha / lora.rank as f64) as f32, ..Self::none() };
         let mut targets = lora.targets.clone();
         targets.sort_unstable();
         targets.dedup();
@@ -156,7 +179,50 @@ impl Layout {
 
     /// The layout of a model that is only read.
     pub fn none() -> Self {
-        Self { entries: Vec::new(), total: 0, scale: 1.0 }
+        Self { entries: Vec::new(), total: 0, scale: 1.0, fixed: Arc::default() }
+    }
+
+    /// This layout with every `A` fixed at its value among `values`, so that only `B` (and what else is trained) is: an
+    /// average of `B` over devices is then the average of the updates `A · B`, which one of both is not (FFA-LoRA, Sun
+    /// et al. 2024, arXiv 2403.12313).
+    #[must_use]
+    pub fn freezing_a(&self, values: &[f32]) -> Self {
+        let mut layout = Self { scale: self.scale, ..Self::none() };
+        let mut fixed = Vec::new();
+        for Entry { name, shape, offset, start } in self.entries.iter().cloned() {
+            if name.ends_with(".lora_a") {
+                let values = values[offset..offset + shape[0] * shape[1]].to_vec();
+                fixed.push(Fixed { name, shape, values });
+            } else {
+                layout.push(name, shape, start);
+            }
+        }
+        layout.fixed = Arc::new(fixed);
+        layout
+    }
+
+    /// The layout of whole updates `[inputs, outputs]` of the maps that this one adapts: what `A · B` is added up in when
+    /// no rank is enough.
+    #[must_use]
+    pub fn deltas(&self) -> Self {
+        let mut layout = Self::none();
+        for map in self.maps() {
+            layout.push(format!("{}.delta", map.name), [map.a.shape[0], map.b.shape[1]], Start::Zero);
+        }
+        layout
+    }
+
+    /// The adapted maps, in order: where their `A` and `B` lie.
+    pub fn maps(&self) -> impl Iterator<Item = LowRankMap<'_>> {
+        self.entries.windows(2).filter_map(|pair| {
+            let name = pair[0].name.strip_suffix(".lora_a")?;
+            Some(LowRankMap { name, a: &pair[0], b: &pair[1] })
+        })
+    }
+
+    /// What is fixed beside the trained tensors.
+    pub fn fixed(&self) -> &[Fixed] {
+        &self.fixed
     }
 
     /// The layout of bottleneck adapters of width `size` on `spec`: block by block, attention before MLP.
@@ -185,7 +251,7 @@ impl Layout {
 
     /// A layout with the given tensors, in this order.
     pub(crate) fn of(tensors: Vec<(String, [usize; 2], Start)>, scale: f32) -> Self {
-        let mut layout = Self { entries: Vec::new(), total: 0, scale };
+        let mut layout = Self { scale, ..Self::none() };
         for (name, shape, start) in tensors {
             layout.push(name, shape, start);
         }

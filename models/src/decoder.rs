@@ -6,12 +6,11 @@
 
 use crate::adapter::Layout;
 use crate::kernels::activation::{gelu, gelu_erf, relu, swiglu};
-use crate::kernels::attention::{
-    AttentionShape, CachedKeys, PositionTables, Positions, cached_attention, causal_attention,
-};
+use crate::kernels::attention::{AttentionShape, CachedKeys, PositionTables, Reading, causal_attention};
 use crate::kernels::dropout::{Dropout, dropout};
 use crate::kernels::frozen::{frozen_matmul, frozen_rows, product};
 use crate::kernels::norm::{layer_norm, rms_norm};
+use crate::learner::int_tensor;
 use crate::spec::{Activation, DecoderSpec, Position, Residual};
 use burn::tensor::{Device, Int, Tensor};
 use std::collections::BTreeMap;
@@ -74,7 +73,8 @@ struct Linear {
 }
 
 struct LowRank {
-    a: Tensor<2>,
+    /// None where `b` is a whole update `[inputs, outputs]`.
+    a: Option<Tensor<2>>,
     b: Tensor<2>,
     scale: f32,
     dropout: Option<Dropout>,
@@ -115,7 +115,7 @@ impl<'a> Decoder<'a> {
 
     /// Hidden states of whole sequences, `[batch · time] -> [batch · time, width]`, after the final norm.
     pub(crate) fn hidden(&self, ids: Tensor<1, Int>, batch: usize, time: usize) -> Tensor<2> {
-        let mut x = self.embed(ids, &Positions::FromZero, batch, time);
+        let mut x = self.embed(ids, (batch, time), None);
         for block in &self.blocks {
             x = block.forward(x, |qkv| causal_attention(qkv, self.shape(batch, time), self.tables));
         }
@@ -133,25 +133,13 @@ impl<'a> Decoder<'a> {
         self.blocks.iter().map(|_| CachedKeys::with_capacity(shape, capacity, device)).collect()
     }
 
-    /// Hidden states of new tokens that also see what `cache` holds; fills the cache.
-    ///
-    /// `bias` as in [`cached_attention`]; `positions` has one entry for each of `[batch, time]`.
-    pub(crate) fn advance(
-        &self,
-        ids: Tensor<1, Int>,
-        (batch, time): (usize, usize),
-        positions: &Positions,
-        bias: &Tensor<4>,
-        cache: &mut Cache,
-    ) -> Tensor<2> {
-        let mut x = self.embed(ids, positions, batch, time);
+    /// Hidden states of the tokens of this pass, which also see what `cache` holds and join it.
+    pub(crate) fn advance(&self, ids: Tensor<1, Int>, reading: &Reading, cache: &mut Cache) -> Tensor<2> {
+        let (batch, time) = reading.size();
+        let mut x = self.embed(ids, (batch, time), Some(reading));
         let shape = self.shape(batch, time);
-        for (block, old) in self.blocks.iter().zip(std::mem::take(cache)) {
-            x = block.forward(x, |qkv| {
-                let (out, keys) = cached_attention(qkv, shape, self.tables, positions, bias.clone(), old);
-                cache.push(keys);
-                out
-            });
+        for (block, cache) in self.blocks.iter().zip(cache) {
+            x = block.forward(x, |qkv| cache.attend(qkv, shape, self.tables, reading));
         }
         self.final_norm.forward(x)
     }
@@ -173,18 +161,25 @@ impl<'a> Decoder<'a> {
         AttentionShape { batch, time, heads, kv_heads, head_width }
     }
 
-    fn embed(&self, ids: Tensor<1, Int>, positions: &Positions, batch: usize, time: usize) -> Tensor<2> {
+    /// Embeds tokens; without a reading every sequence starts at position zero.
+    fn embed(
+        &self,
+        ids: Tensor<1, Int>,
+        (batch, time): (usize, usize),
+        reading: Option<&Reading>,
+    ) -> Tensor<2> {
         let mut x = frozen_rows(self.embedding.clone(), ids);
         if let (Some(table), Position::Learned { offset }) = (&self.positions, self.spec.position) {
             let width = self.spec.width;
-            x = match positions {
-                Positions::FromZero => {
+            x = match reading {
+                None => {
                     let rows = table.clone().slice([offset..offset + time, 0..width]);
                     let rows = rows.reshape([1, time, width]);
                     (x.reshape([batch, time, width]) + rows).reshape([batch * time, width])
                 }
-                Positions::Each(index) => {
-                    x + table.clone().select(0, (**index).clone().add_scalar(offset as i32))
+                Some(reading) => {
+                    let index = int_tensor(&reading.positions(), &x.device().inner());
+                    x + table.clone().select(0, index.add_scalar(offset as i32))
                 }
             };
         }
@@ -222,9 +217,11 @@ impl Parts<'_> {
 
     fn low_ranks(&self, name: &str) -> impl Iterator<Item = LowRank> {
         self.adapters.iter().filter_map(move |adapter| {
+            let tensor = |part: &str| adapter.tensors.get(&format!("{name}.{part}")).cloned();
+            let a = tensor("lora_a");
             Some(LowRank {
-                a: adapter.tensors.get(&format!("{name}.lora_a"))?.clone(),
-                b: adapter.tensors.get(&format!("{name}.lora_b"))?.clone(),
+                b: tensor(if a.is_some() { "lora_b" } else { "delta" })?,
+                a,
                 scale: adapter.layout.scale(),
                 dropout: adapter.dropout.as_ref().map(|dropout| dropout.at(name)),
             })
@@ -329,7 +326,11 @@ impl LowRank {
             Some(rule) => dropout(x, rule),
             None => x,
         };
-        product(product(x, self.a.clone()).mul_scalar(self.scale), self.b.clone())
+        let x = match &self.a {
+            Some(a) => product(x, a.clone()).mul_scalar(self.scale),
+            None => x,
+        };
+        product(x, self.b.clone())
     }
 }
 

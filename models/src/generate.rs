@@ -1,11 +1,9 @@
 //! Text from a model, many prompts at once, with a cache of keys and values.
 //!
-//! Prompts are read in one pass, padded on the right; from then on every sequence gains one token a pass. New
-//! tokens of all sequences go to the same slot of the cache, so a short prompt leaves slots unused between its
-//! end and its first new token: the mask hides them, and positions count tokens, not slots.
+//! Prompts are read in one pass, padded on the right; from then on every sequence gains one token a pass.
 
 use crate::base::Base;
-use crate::kernels::attention::{Positions, slot_bias};
+use crate::kernels::attention::Reading;
 use crate::learner::{AdapterRef, host, int_tensor, reader};
 use cotune_kernel::stream::Stream;
 
@@ -94,12 +92,9 @@ fn generate_chunk(
     let ids: Vec<u32> =
         chunk.iter().flat_map(|i| cut(i).iter().copied().chain(std::iter::repeat(pad)).take(time)).collect();
     let mut cache = decoder.cache(active.len(), time + max_tokens, device);
-    let shape = [active.len(), time, time];
-    let bias = slot_bias(shape, &base.tables, |_, query, slot| slot <= query, |_, slot| slot, device);
-    let each: Vec<u32> = (0..active.len()).flat_map(|_| 0..time as u32).collect();
-    let positions = Positions::Each(Box::new(int_tensor(&each, device)));
-    let hidden =
-        decoder.advance(int_tensor(&ids, device), (active.len(), time), &positions, &bias, &mut cache);
+    let lengths = active.iter().map(|(_, length)| *length).collect();
+    let mut reading = Reading { lengths, padded: time, more: 0 };
+    let hidden = decoder.advance(int_tensor(&ids, device), &reading, &mut cache);
     let ends: Vec<u32> =
         active.iter().enumerate().map(|(row, (_, length))| (row * time + length - 1) as u32).collect();
     let mut logits = host(decoder.logits(hidden.select(0, int_tensor(&ends, device))));
@@ -132,8 +127,7 @@ fn generate_chunk(
             break;
         }
         if kept.len() < active.len() {
-            let rows = int_tensor(&kept.iter().map(|r| *r as u32).collect::<Vec<_>>(), device);
-            cache = cache.into_iter().map(|keys| keys.keep(rows.clone())).collect();
+            cache.iter_mut().for_each(|keys| keys.keep(&kept));
             let old_streams = std::mem::take(&mut streams);
             let mut keep = kept.iter().peekable();
             for (row, stream) in old_streams.into_iter().enumerate() {
@@ -142,20 +136,10 @@ fn generate_chunk(
                 }
             }
             active = kept.iter().map(|row| active[*row]).collect();
+            reading.lengths = active.iter().map(|(_, length)| *length).collect();
         }
-        let lengths: Vec<usize> = active.iter().map(|(_, length)| *length).collect();
-        let slots = time + step + 1;
-        let bias = slot_bias(
-            [active.len(), 1, slots],
-            &base.tables,
-            |row, _, slot| slot < lengths[row] || slot >= time,
-            |row, slot| if slot < time { slot } else { lengths[row] + slot - time },
-            device,
-        );
-        let each: Vec<u32> = lengths.iter().map(|length| (length + step) as u32).collect();
-        let positions = Positions::Each(Box::new(int_tensor(&each, device)));
-        let hidden =
-            decoder.advance(int_tensor(&next, device), (active.len(), 1), &positions, &bias, &mut cache);
+        reading.more += 1;
+        let hidden = decoder.advance(int_tensor(&next, device), &reading, &mut cache);
         logits = host(decoder.logits(hidden));
     }
 }

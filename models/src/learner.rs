@@ -5,9 +5,10 @@ use crate::base::Base;
 use crate::batch::Batch;
 use crate::decoder::{Attached, Decoder};
 use crate::device::Compute;
+use crate::kernels::adamw::Moved;
 use crate::kernels::dropout::Dropout;
-use crate::kernels::head::{Divergence, SoftTargets, cross_entropy, divergence};
-use crate::optimizer::{AdamW, Flat, Moments};
+use crate::kernels::head::{self, Divergence, SoftTargets};
+use crate::optimizer::{Flat, Moments, Rule};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,8 +64,12 @@ pub struct Learner<'a> {
     base: &'a Base,
     layout: &'a Layout,
     flat: Flat,
-    rule: AdamW,
+    rule: Rule,
     decay: Option<Tensor<1>>,
+    /// μ of a proximal term, and the values that it pulls towards.
+    anchor: Option<(f64, Tensor<1>)>,
+    /// What is added to every gradient.
+    correction: Option<Tensor<1>>,
     beside: Vec<Frozen<'a>>,
     dropout: Option<Dropout>,
     losses: Vec<Tensor<1>>,
@@ -119,20 +124,21 @@ pub(crate) struct Pass<'a> {
 
 impl<'a> Learner<'a> {
     /// Starts from `state`; empty moments start the optimizer anew.
-    pub fn new(base: &'a Base, layout: &'a Layout, state: &Trained, rule: AdamW) -> Self {
+    pub fn new(base: &'a Base, layout: &'a Layout, state: &Trained, rule: impl Into<Rule>) -> Self {
+        let rule = rule.into();
         let device = base.compute().device();
         let n = layout.total();
         let vector = |values: &[f32]| {
             let values = if values.is_empty() { vec![0.0; n] } else { values.to_vec() };
             Tensor::<1>::from_data(TensorData::new(values, [n]), device)
         };
-        let flat = Flat {
+        let moved = Moved {
             values: vector(&state.values),
             first: vector(&state.moments.first),
             second: vector(&state.moments.second),
-            steps: state.moments.steps,
         };
-        let decay = (rule.weight_decay > 0.0).then(|| {
+        let flat = Flat { state: moved, steps: state.moments.steps };
+        let decay = (rule.weight_decay() > 0.0).then(|| {
             let mask = layout.entries().iter().flat_map(|e| vec![f32::from(u8::from(e.decays())); e.len()]);
             vector(&mask.collect::<Vec<_>>())
         });
@@ -142,6 +148,8 @@ impl<'a> Learner<'a> {
             flat,
             rule,
             decay,
+            anchor: None,
+            correction: None,
             beside: Vec::new(),
             dropout: None,
             losses: Vec::new(),
@@ -163,6 +171,28 @@ impl<'a> Learner<'a> {
     #[must_use]
     pub fn with_dropout(mut self, rate: f64, seed: u64, path: &str) -> Self {
         self.dropout = (rate > 0.0).then(|| Dropout { rate, seed, path: path.to_string() });
+        self
+    }
+
+    /// The same with a proximal term `(μ/2)‖θ − θ₀‖²` towards the values it starts from (FedProx, Li et al. 2020, arXiv
+    /// 1812.06127). Its gradient is clipped with the loss's; losses are reported without it.
+    #[must_use]
+    pub fn with_proximal_term(mut self, mu: f64) -> Self {
+        self.anchor = Some((mu, self.flat.state.values.clone()));
+        self
+    }
+
+    /// The same with `correction` added to every clipped gradient (SCAFFOLD's c − c_k, Karimireddy et al. 2020, arXiv
+    /// 1910.06378), in the order of the layout.
+    ///
+    /// # Panics
+    /// The rule is not gradient descent, or there is not one value for each of the layout's.
+    #[must_use]
+    pub fn with_correction(mut self, correction: &[f32]) -> Self {
+        assert!(matches!(self.rule, Rule::Sgd(_)), "a corrected gradient is one of plain descent");
+        assert_eq!(correction.len(), self.layout.total(), "one value for each of the layout's");
+        let data = TensorData::new(correction.to_vec(), [correction.len()]);
+        self.correction = Some(Tensor::from_data(data, self.base.compute().device()));
         self
     }
 
@@ -201,7 +231,7 @@ impl<'a> Learner<'a> {
     pub(crate) fn pass(&self) -> Pass<'a> {
         let mut trained = Attached {
             layout: self.layout,
-            tensors: views(self.layout, &self.flat.values),
+            tensors: views(self.layout, &self.flat.state.values),
             dropout: self.dropout.as_ref().map(|dropout| dropout.at(&self.losses.len().to_string())),
         };
         let mut leaves = Vec::with_capacity(self.layout.entries().len());
@@ -228,7 +258,7 @@ impl<'a> Learner<'a> {
         let device = self.base.compute().device();
         let values = Tensor::from_data(TensorData::new(more.1.to_vec(), [more.1.len()]), device);
         let frozen = self.beside.iter().map(|frozen| attached(frozen.layout, &frozen.values));
-        let own = [attached(self.layout, &self.flat.values), attached(more.0, &values)];
+        let own = [attached(self.layout, &self.flat.state.values), attached(more.0, &values)];
         let adapters: Vec<_> = frozen.chain(own).collect();
         let base = self.base;
         let decoder = Decoder::assemble(base.spec(), &base.tables, &base.weights, &adapters);
@@ -257,10 +287,14 @@ impl<'a> Learner<'a> {
         how: Distillation,
     ) -> (Tensor<1>, Tensor<1>) {
         let device = self.base.compute().device();
-        let mut loss = cross_entropy(logits.clone(), &lesson.batch.targets, &lesson.ce_weights, device);
-        if !lesson.soft.is_empty() {
-            loss = loss + divergence(logits, &lesson.soft, how.kind, how.temperature, device);
-        }
+        let taught = head::Lesson {
+            targets: lesson.batch.targets.clone(),
+            weights: lesson.ce_weights.clone(),
+            soft: lesson.soft.clone(),
+            kind: how.kind,
+            temperature: how.temperature,
+        };
+        let loss = head::loss(logits, taught, device);
         let mut gradients = loss.backward();
         let parts = pass.leaves.into_iter().map(|leaf| {
             let [rows, columns] = leaf.dims();
@@ -272,8 +306,15 @@ impl<'a> Learner<'a> {
         (loss.inner(), Tensor::cat(parts.collect(), 0))
     }
 
-    fn step(&mut self, loss: Tensor<1>, gradient: Tensor<1>, lr: f64) {
-        self.taken.push(self.flat.step(&loss, gradient, lr, &self.rule, self.decay.as_ref()));
+    fn step(&mut self, loss: Tensor<1>, mut gradient: Tensor<1>, lr: f64) {
+        if let Some((mu, start)) = &self.anchor {
+            gradient = gradient + (self.flat.state.values.clone() - start.clone()).mul_scalar(*mu);
+        }
+        let decay = self.decay.as_ref();
+        self.taken.push(match &self.rule {
+            Rule::AdamW(rule) => self.flat.step(&loss, gradient, lr, rule, decay),
+            Rule::Sgd(rule) => self.flat.descend(&loss, gradient, lr, rule, decay, self.correction.as_ref()),
+        });
         self.losses.push(loss);
     }
 
@@ -301,9 +342,10 @@ impl<'a> Learner<'a> {
             .collect();
         let loss = (!counted.is_empty()).then(|| counted.iter().sum::<f64>() / counted.len() as f64);
         let progress = Progress { steps, skipped: steps - counted.len() as u64, loss, tokens: self.tokens };
+        let state = self.flat.state;
         let moments =
-            Moments { first: host(self.flat.first), second: host(self.flat.second), steps: self.flat.steps };
-        (Trained { values: host(self.flat.values), moments }, progress)
+            Moments { first: host(state.first), second: host(state.second), steps: self.flat.steps };
+        (Trained { values: host(state.values), moments }, progress)
     }
 }
 
@@ -314,7 +356,13 @@ const LENGTH_STEP: usize = 16;
 fn views(layout: &Layout, flat: &Tensor<1>) -> BTreeMap<String, Tensor<2>> {
     let cut =
         |offset: usize, shape: [usize; 2]| flat.clone().narrow(0, offset, shape[0] * shape[1]).reshape(shape);
-    layout.entries().iter().map(|e| (e.name.clone(), cut(e.offset, e.shape))).collect()
+    let trained = layout.entries().iter().map(|e| (e.name.clone(), cut(e.offset, e.shape)));
+    let device = flat.device();
+    let fixed = layout.fixed().iter().map(|fixed| {
+        let data = TensorData::new(fixed.values.clone(), fixed.shape);
+        (fixed.name.clone(), Tensor::from_data(data, &device))
+    });
+    trained.chain(fixed).collect()
 }
 
 fn attached<'a>(layout: &'a Layout, values: &Tensor<1>) -> Attached<'a> {

@@ -6,8 +6,8 @@
 //! |-------------------------|-------|
 //! | text                    | [`corpus`] (invented worlds, readers), [`tokenizer`], [`align`] (token links), [`metrics`] |
 //! | a model                 | [`spec`] (shape), [`checkpoint`] (its files), [`base`] (frozen weights), [`zoo`] (embedded ones), `decoder` (forward pass), [`kernels`] |
-//! | what is trained         | [`adapter`] (LoRA in one flat buffer), [`peft`] (its files), [`optimizer`] (AdamW), [`learner`] (steps), [`mutual`] (SAML) |
-//! | what is read            | [`batch`] (padding), [`generate`] (text with a cache), [`score`] (losses, soft labels) |
+//! | what is trained         | [`adapter`] (LoRA in one flat buffer), [`peft`] (its files), [`low_rank`] (sums of adapters of different ranks), [`optimizer`] (AdamW, SGD), [`learner`] (steps), [`mutual`] (SAML) |
+//! | what is read            | [`batch`] (padding), [`generate`] (text with a cache), [`score`] (losses, soft labels), [`knowledge`] (top-K logits that can be sent) |
 //! | making a base           | [`pretrain`] |
 //! | what it costs           | [`cost`] |
 //! | where it computes       | [`device`] |
@@ -26,7 +26,9 @@ mod decoder;
 pub mod device;
 pub mod generate;
 pub mod kernels;
+pub mod knowledge;
 pub mod learner;
+pub mod low_rank;
 pub mod metrics;
 pub mod mutual;
 pub mod optimizer;

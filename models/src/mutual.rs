@@ -75,12 +75,12 @@ pub struct Side<'s, 'a> {
     pub lr: f64,
 }
 
-/// Further sequences of a lesson, with soft targets made beforehand.
+/// Some sequences of a lesson, with soft targets made beforehand.
 #[derive(Default)]
 pub struct Extra<'s> {
     /// The sequences, in the learner's tokens.
     pub sequences: Vec<&'s Sequence>,
-    /// Soft targets for each sequence, rows counted from its first answer token.
+    /// Soft targets for each sequence, rows counted from its first answer token; empty for no divergence at all.
     pub soft: Vec<&'s SoftTargets>,
     /// Weight of the mean cross-entropy on them.
     pub ce: f64,
@@ -111,31 +111,30 @@ pub fn mutual_step(a: Side<'_, '_>, b: Side<'_, '_>, rule: &MutualRule) {
     b.learner.learn(pass_b, logits_b, &lesson_b, rule.distillation, b.lr);
 }
 
-/// One step of cross-entropy on `sequences` and on what `extra` asks for, with no other model at hand: what
-/// [`mutual_step`] does to a side whose weight is 0, at the cost of that side alone.
-pub fn taught_step(
-    learner: &mut Learner<'_>,
-    sequences: &[&Sequence],
-    extra: &Extra<'_>,
-    how: Distillation,
-    lr: f64,
-) {
-    let batch = joined(sequences, Some(extra), learner.base().pad());
+/// One step on groups of sequences, each with a mean and weights of its own, with no other model at hand. On
+/// `[labelled, extra]` it is what [`mutual_step`] does to a side whose weight is 0, at the cost of that side alone.
+///
+/// # Panics
+/// No group has a sequence.
+pub fn taught_step(learner: &mut Learner<'_>, groups: &[Extra<'_>], how: Distillation, lr: f64) {
+    let all: Vec<&Sequence> = groups.iter().flat_map(|group| group.sequences.iter().copied()).collect();
+    let batch = Batch::pack(&all, learner.base().pad());
     let pass = learner.pass();
     let logits = learner.logits(&pass, &batch);
-    let lesson = weighed(batch, sequences.len(), (1.0, 0.0), SoftTargets::default(), Some(extra));
+    let mut lesson = Lesson { batch, ce_weights: Vec::new(), soft: SoftTargets::default() };
+    let mut first = 0;
+    for group in groups {
+        append(&mut lesson, first, group);
+        first += group.sequences.len();
+    }
     learner.learn(pass, logits, &lesson, how, lr);
 }
 
 /// The side's sequences with the extra ones behind them, so that one pass reads all.
 fn joint_batch(side: &Side<'_, '_>) -> Batch {
-    joined(&side.sequences, side.extra.as_ref(), side.learner.base().pad())
-}
-
-fn joined(sequences: &[&Sequence], extra: Option<&Extra<'_>>, pad: u32) -> Batch {
-    let extra = extra.into_iter().flat_map(|extra| extra.sequences.iter().copied());
-    let all: Vec<&Sequence> = sequences.iter().copied().chain(extra).collect();
-    Batch::pack(&all, pad)
+    let extra = side.extra.iter().flat_map(|extra| extra.sequences.iter().copied());
+    let all: Vec<&Sequence> = side.sequences.iter().copied().chain(extra).collect();
+    Batch::pack(&all, side.learner.base().pad())
 }
 
 /// What the teacher's logits say about the student's answer rows, on the sequences both share.
@@ -175,36 +174,32 @@ fn soft_from(
 }
 
 /// The lesson of one side: means over the shared rows and over the extra rows, each with its weight.
-fn lesson(side: &Side<'_, '_>, batch: Batch, soft: SoftTargets, combine: Combine) -> Lesson {
+fn lesson(side: &Side<'_, '_>, batch: Batch, mut soft: SoftTargets, combine: Combine) -> Lesson {
     let weights = match combine {
         Combine::Additive => (1.0, side.weight),
         Combine::Convex(lambda) => (lambda, 1.0 - lambda),
     };
-    weighed(batch, side.sequences.len(), weights, soft, side.extra.as_ref())
+    let shared = batch.spans[..side.sequences.len()].last().map_or(0, |span| span.end);
+    let ce_weights = vec![(weights.0 / shared as f64) as f32; shared];
+    let targets = soft.rows.len();
+    soft.weights = vec![(weights.1 / targets.max(1) as f64) as f32; targets];
+    let mut lesson = Lesson { batch, ce_weights, soft };
+    if let Some(extra) = &side.extra {
+        append(&mut lesson, side.sequences.len(), extra);
+    }
+    lesson
 }
 
-/// The first `sequences` of the batch with the weights of cross-entropy and divergence, the others as `extra` says.
-fn weighed(
-    batch: Batch,
-    sequences: usize,
-    (ce, kl): (f64, f64),
-    mut soft: SoftTargets,
-    extra: Option<&Extra<'_>>,
-) -> Lesson {
-    let shared = batch.spans[..sequences].last().map_or(0, |span| span.end);
-    let all = batch.rows.len();
-    let mut ce_weights = vec![(ce / shared as f64) as f32; shared];
-    let targets = soft.rows.len();
-    soft.weights = vec![(kl / targets.max(1) as f64) as f32; targets];
-    if let Some(extra) = extra {
-        ce_weights.extend(vec![(extra.ce / (all - shared).max(1) as f64) as f32; all - shared]);
-        let targets: usize = extra.soft.iter().map(|soft| soft.rows.len()).sum();
-        let weight = (extra.kl / targets.max(1) as f64) as f32;
-        for (one, span) in extra.soft.iter().zip(&batch.spans[sequences..]) {
-            soft.append(one, span.start as u32, weight);
-        }
+/// Weights and soft targets of a group whose first sequence is the batch's sequence `first`.
+fn append(lesson: &mut Lesson, first: usize, group: &Extra<'_>) {
+    let spans = &lesson.batch.spans[first..first + group.sequences.len()];
+    let rows: usize = spans.iter().map(ExactSizeIterator::len).sum();
+    lesson.ce_weights.extend(vec![(group.ce / rows.max(1) as f64) as f32; rows]);
+    let targets: usize = group.soft.iter().map(|soft| soft.rows.len()).sum();
+    let weight = (group.kl / targets.max(1) as f64) as f32;
+    for (one, span) in group.soft.iter().zip(spans) {
+        lesson.soft.append(one, span.start as u32, weight);
     }
-    Lesson { batch, ce_weights, soft }
 }
 
 /// Turns a teacher's rows for one answer into soft targets on the student's vocabulary (METHODS §2.1).
@@ -221,13 +216,28 @@ pub fn soften(
     aligner: &CachedAligner,
     pooling: Pooling,
 ) -> SoftTargets {
-    let k = pooling.top_k.min(vocab);
+    let pooling = Pooling { top_k: pooling.top_k.min(vocab), ..pooling };
+    let row = |row: usize| &rows[row * vocab..(row + 1) * vocab];
+    let kept = |at: usize| largest(row(at), pooling.top_k);
+    soft_targets(teacher_answer, student_answer, aligner, pooling, kept, row)
+}
+
+/// The same from the `top_k` largest entries of every row, as (teacher's token, logit) in falling order; whole rows are
+/// asked for with a rest bucket only.
+pub(crate) fn soft_targets<'r>(
+    teacher_answer: &[u32],
+    student_answer: &[u32],
+    aligner: &CachedAligner,
+    pooling: Pooling,
+    entries: impl Fn(usize) -> Vec<(u32, f32)>,
+    row: impl Fn(usize) -> &'r [f32],
+) -> SoftTargets {
+    let k = pooling.top_k;
     let mut soft = SoftTargets { k, with_rest: pooling.rest, ..SoftTargets::default() };
     let alignment = aligner.align(teacher_answer, student_answer);
     for (teacher_row, student_row) in &alignment.pairs {
-        let row = &rows[teacher_row * vocab..(teacher_row + 1) * vocab];
-        let kept = keep_mapped(row, k, aligner);
-        push_target(&mut soft, *student_row, row, &kept, pooling);
+        let kept = mapped(entries(*teacher_row), aligner);
+        push_target(&mut soft, *student_row, row(*teacher_row), &kept, pooling);
     }
     for (student_row, token) in &alignment.fallback {
         soft.rows.push(*student_row as u32);
@@ -241,8 +251,8 @@ pub fn soften(
     soft
 }
 
-/// The K largest entries of a row as (student id, logit), in falling order; the lower id first among equals.
-fn keep_mapped(row: &[f32], k: usize, aligner: &CachedAligner) -> Vec<(u32, f32)> {
+/// The K largest entries of a row as (token, logit), in falling order; the lower id first among equals.
+pub(crate) fn largest(row: &[f32], k: usize) -> Vec<(u32, f32)> {
     let mut order: Vec<u32> = (0..row.len() as u32).collect();
     let falling = |a: &u32, b: &u32| row[*b as usize].total_cmp(&row[*a as usize]).then(a.cmp(b));
     if k < order.len() {
@@ -250,12 +260,17 @@ fn keep_mapped(row: &[f32], k: usize, aligner: &CachedAligner) -> Vec<(u32, f32)
         order.truncate(k);
     }
     order.sort_unstable_by(falling);
-    let mut kept: Vec<(u32, f32)> = Vec::with_capacity(k);
-    for id in order {
+    order.into_iter().map(|id| (id, row[id as usize])).collect()
+}
+
+/// Entries carried through the vocabulary map, the first kept of those that meet in one token.
+fn mapped(entries: Vec<(u32, f32)>, aligner: &CachedAligner) -> Vec<(u32, f32)> {
+    let mut kept: Vec<(u32, f32)> = Vec::with_capacity(entries.len());
+    for (id, logit) in entries {
         if let Some(mapped) = aligner.map_token(id)
             && kept.iter().all(|(seen, _)| *seen != mapped)
         {
-            kept.push((mapped, row[id as usize]));
+            kept.push((mapped, logit));
         }
     }
     kept

@@ -1,8 +1,11 @@
-//! AdamW over one flat buffer (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2), with clipping by the
-//! global norm.
-//!
-//! The update is written with tensor operations, so nothing is read back from the device between steps.
+//! The optimizers over one flat buffer, and how their learning rate moves. A step of AdamW (Loshchilov & Hutter 2019, arXiv
+//! 1711.05101) is an operation, [`crate::kernels::adamw`]; `sgd.rs` is gradient descent with momentum.
 
+mod sgd;
+
+pub use sgd::{Rule, Sgd};
+
+use crate::kernels::adamw::{Moved, Step, adamw};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +44,7 @@ pub struct Moments {
 
 /// Values and moments on the device, during a job.
 pub(crate) struct Flat {
-    pub values: Tensor<1>,
-    pub first: Tensor<1>,
-    pub second: Tensor<1>,
+    pub state: Moved,
     pub steps: u64,
 }
 
@@ -61,30 +62,7 @@ impl Flat {
         decay: Option<&Tensor<1>>,
     ) -> Tensor<1> {
         self.steps += 1;
-        let t = self.steps as i32;
-        let norm = gradient.clone().square().sum().sqrt();
-        let finite = (norm.clone() + loss.clone()).is_finite();
-        // min(1, clip / (norm + 1e-6)), as torch's clip_grad_norm_.
-        let factor = norm.add_scalar(1e-6).recip().mul_scalar(rule.clip).clamp_max(1.0);
-        let gradient = gradient * factor;
-        let first = self.first.clone().mul_scalar(rule.beta1) + gradient.clone().mul_scalar(1.0 - rule.beta1);
-        let second =
-            self.second.clone().mul_scalar(rule.beta2) + gradient.square().mul_scalar(1.0 - rule.beta2);
-        let mean = first.clone().div_scalar(1.0 - rule.beta1.powi(t));
-        let root = second.clone().div_scalar(1.0 - rule.beta2.powi(t)).sqrt().add_scalar(rule.epsilon);
-        let mut values = self.values.clone();
-        if let Some(mask) = decay {
-            values = values.clone() - values * mask.clone().mul_scalar(lr * rule.weight_decay);
-        }
-        let values = values - (mean / root).mul_scalar(lr);
-        let keep = |new: Tensor<1>, old: &Tensor<1>| {
-            let n = new.dims()[0];
-            old.clone().mask_where(finite.clone().expand([n]), new)
-        };
-        self.values = keep(values, &self.values);
-        self.first = keep(first, &self.first);
-        self.second = keep(second, &self.second);
-        finite.float()
+        adamw(&mut self.state, loss, gradient, &Step { number: self.steps, lr, rule, decay })
     }
 }
 

@@ -45,7 +45,7 @@ pub fn score_ids(base: &Base, adapters: &[AdapterRef<'_>], ids: &[u32]) -> Score
 }
 
 /// `−log softmax(row)[token]` in nats.
-fn loss_of(row: &[f32], token: u32) -> f64 {
+pub(crate) fn loss_of(row: &[f32], token: u32) -> f64 {
     let largest = row.iter().copied().fold(f32::MIN, f32::max);
     let sum: f64 = row.iter().map(|z| f64::from((z - largest).exp())).sum();
     sum.ln() + f64::from(largest - row[token as usize])

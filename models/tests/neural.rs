@@ -9,8 +9,9 @@ use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::{Divergence, SoftTargets};
 use cotune_models::learner::{Distillation, Learner, Trained};
+use cotune_models::low_rank::{Term, add_stacked};
 use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update, mutual_step, taught_step};
-use cotune_models::optimizer::AdamW;
+use cotune_models::optimizer::{AdamW, Sgd};
 use cotune_models::score::{answer_losses, score_ids};
 use cotune_models::spec::{DecoderSpec, Family};
 use cotune_models::tokenizer::Tokenizer;
@@ -291,6 +292,80 @@ fn a_bottleneck_starts_as_nothing_and_its_gradients_match_finite_differences() {
 }
 
 #[test]
+fn a_frozen_a_reads_as_it_did_and_b_has_the_gradients_of_finite_differences() {
+    for family in [Family::Gpt2, Family::Llama] {
+        let base = base(family);
+        let lora = LoraSpec { modules_to_save: vec![Module::Norms], ..everything() };
+        let whole = Layout::lora(base.spec(), &lora);
+        let values = random_values(&whole);
+        let frozen = whole.freezing_a(&values);
+        let rest: Vec<f32> = whole
+            .entries()
+            .iter()
+            .filter(|entry| !entry.name.ends_with("lora_a"))
+            .flat_map(|entry| values[entry.offset..entry.offset + entry.len()].to_vec())
+            .collect();
+        let ids: Vec<u32> = (5..25).collect();
+        let (read, split) =
+            (score_ids(&base, &[(&whole, &values)], &ids), score_ids(&base, &[(&frozen, &rest)], &ids));
+        assert_eq!(read, split, "{family:?}");
+        assert_gradients(&base, &frozen);
+    }
+}
+
+#[test]
+fn updates_that_are_merged_read_as_the_adapters_they_were() {
+    for family in [Family::Gpt2, Family::Llama] {
+        let base = base(family);
+        let layout = |rank: usize, alpha: f64| {
+            Layout::lora(base.spec(), &LoraSpec { rank, alpha, modules_to_save: Vec::new(), ..everything() })
+        };
+        let (narrow, wide) = (layout(2, 4.0), layout(3, 3.0));
+        let (one, other) = (random_values(&narrow), random_values(&wide));
+        let term = |layout, values| Term { weight: 1.0, layout, values };
+        let deltas = narrow.deltas();
+        let mut merged = vec![0.0; deltas.total()];
+        add_stacked(&mut merged, &[term(&narrow, &one), term(&wide, &other)]);
+        let ids: Vec<u32> = (5..25).collect();
+        let beside = score_ids(&base, &[(&narrow, &one), (&wide, &other)], &ids).logprobs;
+        let read = score_ids(&base, &[(&deltas, &merged)], &ids).logprobs;
+        for (beside, read) in beside.iter().zip(&read) {
+            assert!((beside - read).abs() < 1e-4, "{family:?}: {beside} and {read}");
+        }
+        assert_ne!(read, score_ids(&base, &[], &ids).logprobs);
+    }
+}
+
+#[test]
+fn a_proximal_term_pulls_back_to_the_start_by_mu() {
+    let base = base(Family::Gpt2);
+    let layout = Layout::lora(base.spec(), &everything());
+    let (all, state) = (sequences(&base), Trained { values: random_values(&layout), ..Trained::default() });
+    let all: Vec<&Sequence> = all.iter().collect();
+    let rule = Sgd { momentum: 0.0, weight_decay: 0.0, clip: 1e9 };
+    let (lr, mu) = (0.05_f32, 0.5_f32);
+    let train = |steps: usize, mu: Option<f32>| {
+        let learner = Learner::new(&base, &layout, &state, rule);
+        let mut learner = match mu {
+            Some(mu) => learner.with_proximal_term(f64::from(mu)),
+            None => learner,
+        };
+        for _ in 0..steps {
+            learner.tune(Batch::pack(&all, base.pad()), f64::from(lr));
+        }
+        learner.finish().0.values
+    };
+    let (once, twice) = (train(1, None), train(2, None));
+    assert_eq!(train(1, Some(mu)), once, "nothing has moved before the first step");
+    let pulled = train(2, Some(mu));
+    for i in 0..layout.total() {
+        let expected = twice[i] - lr * mu * (once[i] - state.values[i]);
+        assert!((pulled[i] - expected).abs() < 1e-6, "{}: {expected} and {}", i, pulled[i]);
+    }
+    assert_ne!(pulled, twice);
+}
+
+#[test]
 fn dropout_changes_training_by_its_stream_alone_and_never_reading() {
     let base = base(Family::Gpt2);
     let layout = Layout::lora(base.spec(), &everything());
@@ -374,7 +449,8 @@ fn a_taught_step_is_a_mutual_step_of_weight_zero() {
     let start = || Learner::new(&base, &layout, &state, AdamW::default());
     let taught = |extra: Extra<'_>| {
         let mut learner = start();
-        taught_step(&mut learner, &shared, &extra, how, 1e-2);
+        let labelled = Extra { sequences: shared.clone(), soft: Vec::new(), ce: 1.0, kl: 0.0 };
+        taught_step(&mut learner, &[labelled, extra], how, 1e-2);
         learner.finish()
     };
     let aligner = CachedAligner::new(Aligner::new(base.tokenizer(), base.tokenizer(), AlignSpec::default()));

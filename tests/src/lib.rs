@@ -12,7 +12,7 @@ use cotune_kernel::codec;
 use cotune_models::device::Compute;
 use cotune_record::{Digest, Event, EventDigest};
 use cotune_scenario::{Context, Document, Override, Scenario, Style};
-use cotune_world::{End, Lab, Options, Plan, Site, Snapshot, simulate, simulate_from};
+use cotune_world::{End, Lab, Options, Plan, Reach, Site, Snapshot, simulate, simulate_from};
 
 /// Three devices of two families, two rounds, a handful of examples: everything but the method.
 const TINY: &str = r#"
@@ -84,11 +84,32 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
         ("fedavg by the median", fedavg("on = \"proxy\"\naggregate = \"median\"")),
         ("fedavg by krum", fedavg("on = \"proxy\"\naggregate.krum = { keep = 1 }")),
+        ("fedprox", fedavg("on = \"proxy\"\nlocal.prox = { mu = 0.1 }")),
+        ("scaffold", fedavg("on = \"proxy\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }")),
+        (
+            "scaffold on the devices' models",
+            fedavg("on = \"edge\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }"),
+        ),
+        ("fedavg by descent with momentum", fedavg("on = \"edge\"\noptimizer.sgd = { momentum = 0.9 }")),
+        ("fednova over passes", fednova()),
+        ("fedavg with server momentum", fedavg("on = \"proxy\"\nserver.momentum = { lr = 0.5 }")),
+        ("fedadam", fedavg("on = \"proxy\"\nserver = \"adam\"")),
+        ("fedyogi", fedavg("on = \"edge\"\nserver = \"yogi\"")),
+        ("fedadagrad", fedavg("on = \"proxy\"\nserver.adagrad = { tau = 1e-2 }")),
+        ("flora", fedavg("on = \"edge\"\nranks = \"flora\"")),
+        ("flexlora", fedavg("on = \"edge\"\nranks = \"flexlora\"")),
+        ("hetlora with a proximal term", fedavg("on = \"edge\"\nranks = \"hetlora\"\nlocal = \"prox\"")),
+        ("ffa-lora", ffa_lora()),
         ("fedap", fedap()),
         ("fedcollm", fedcollm("")),
         ("fedcollm, weighted, dtw", fedcollm("aggregate = \"weighted\"\nalign = \"dtw\"")),
         ("fedcollm with a relay set", fedcollm(&relay(""))),
         ("fedcollm with a guarded relay set", fedcollm(&relay(", guard = \"dual-min-ce\""))),
+        ("fedmkt", fedmkt("")),
+        ("fedmkt by the rule of FATE", fedmkt("selection = \"fate\"\ntop_k = 700")),
+        ("fedmkt, bytes", fedmkt("align = \"bytes\"\ntemperature = 2.0")),
+        ("fedmkt with a relay set", fedmkt(&relay(""))),
+        ("fedmkt with confident relay answers", fedmkt(&relay(", guard = \"confidence\", confidence = 0.2"))),
         ("co-plms", co_plms("")),
         ("co-plms by the trimmed mean", co_plms("aggregate.trimmed-mean = { trim = 0.2 }")),
         ("co-plms that tunes the proxy alone", co_plms("dst = \"proxy\"")),
@@ -121,6 +142,19 @@ pub fn fedavg(keys: &str) -> String {
     format!("[method.fedavg]\ndevice_steps = {{ tune = 2 }}\nbatch = 4\n{keys}\n")
 }
 
+/// FedNova, where devices with more examples take more steps.
+pub fn fednova() -> String {
+    let steps = "device_steps = { epochs = 1 }\nbatch = 8\nnova = true";
+    format!("[method.fedavg]\non = \"proxy\"\n{steps}\noptimizer.sgd = {{ lr = 0.1, momentum = 0.5 }}\n")
+}
+
+/// `[method.fedavg]`, two steps, on a proxy whose A is frozen.
+pub fn ffa_lora() -> String {
+    let lora = "{ rank = 2, alpha = 4, targets = [\"q\", \"v\"], freeze = \"a\" }";
+    let proxy = format!("[models.frozen]\nbase = \"zoo:dpm-small\"\nadapter.lora = {lora}");
+    format!("{}{proxy}\n", fedavg("on = \"proxy\"\nproxy = \"frozen\""))
+}
+
 /// `[method.fedap]`, two steps, on a proxy with bottleneck adapters.
 pub fn fedap() -> String {
     let proxy = "[models.narrow]\nbase = \"zoo:dpm-small\"\nadapter.bottleneck = { size = 4 }";
@@ -133,6 +167,12 @@ pub fn fedap() -> String {
 pub fn fedcollm(keys: &str) -> String {
     let steps = "device_steps = { tune = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
     format!("[method.fedcollm]\n{steps}\n{keys}\n")
+}
+
+/// `[method.fedmkt]`, one or two steps of everything, with more keys.
+pub fn fedmkt(keys: &str) -> String {
+    let steps = "device_steps = { tune = 1, mutual = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
+    format!("[method.fedmkt]\n{steps}\n{keys}\n")
 }
 
 /// `[method.co-plms]`, one or two steps of everything, with more keys.
@@ -234,14 +274,27 @@ pub fn try_plan(scenario: &Scenario) -> Result<Arc<Plan>, String> {
     draw(scenario, &Compute::cpu())
 }
 
+/// A lab on the CPU: models loaded, data dealt.
+///
+/// # Panics
+/// Models or data do not allow it.
+pub fn lab(scenario: &Scenario) -> Lab {
+    open(scenario, &Compute::cpu()).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn draw(scenario: &Scenario, compute: &Compute) -> Result<Arc<Plan>, String> {
+    let lab = open(scenario, compute)?;
+    Ok(Arc::new(Plan::draw(Arc::new(lab)).map_err(|error| error.to_string())?))
+}
+
+fn open(scenario: &Scenario, compute: &Compute) -> Result<Lab, String> {
     let site = Site {
         scenario_dir: workspace().join("scenarios"),
         data_dir: data(),
         cache_dir: workspace().join("target/cotune-cache"),
+        reach: Reach::Anywhere,
     };
-    let lab = Lab::open(scenario, &site, compute, &mut |_| {}).map_err(|error| error.to_string())?;
-    Ok(Arc::new(Plan::draw(Arc::new(lab)).map_err(|error| error.to_string())?))
+    Lab::open(scenario, &site, compute, &mut |_| {}).map_err(|error| error.to_string())
 }
 
 /// What happened in a run.

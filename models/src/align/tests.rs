@@ -114,6 +114,44 @@ proptest! {
     }
 
     #[test]
+    fn the_cheapest_of_all_paths_is_found(a in "[ab]{0,3}( [abc]{0,3}){0,4}", b in "[ab]{0,3}( [abc]{0,3}){0,4}") {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (a, b) = (words(&a), words(&b));
+        // Every monotone path from the ends back to the beginning, tried out.
+        fn cheapest(a: &[String], b: &[String]) -> usize {
+            let here = distance(&a[a.len() - 1], &b[b.len() - 1]);
+            let (shorter_a, shorter_b) = (&a[..a.len() - 1], &b[..b.len() - 1]);
+            let before = match (shorter_a.is_empty(), shorter_b.is_empty()) {
+                (true, true) => 0,
+                (true, false) => cheapest(a, shorter_b),
+                (false, true) => cheapest(shorter_a, b),
+                (false, false) => {
+                    cheapest(shorter_a, shorter_b).min(cheapest(shorter_a, b)).min(cheapest(a, shorter_b))
+                }
+            };
+            here + before
+        }
+        let path = warp(&a, &b);
+        prop_assert_eq!(path.cost, cheapest(&a, &b));
+        prop_assert_eq!(path.cost, warp(&b, &a).cost, "the other way costs the same");
+        // The links are a path: they begin and end at the ends, leave nobody out, and never go back.
+        prop_assert!(path.links.iter().all(|linked| linked.is_sorted() && !linked.is_empty()));
+        prop_assert_eq!(path.links[0][0], 0);
+        prop_assert_eq!(path.links.last().and_then(|linked| linked.last()), Some(&(a.len() - 1)));
+        for two in path.links.windows(2) {
+            let (end, start) = (two[0][two[0].len() - 1], two[1][0]);
+            prop_assert!(start == end || start == end + 1, "{:?}", path.links);
+        }
+        let passed: usize = path
+            .links
+            .iter()
+            .zip(&b)
+            .map(|(linked, b)| linked.iter().map(|i| distance(&a[*i], b)).sum::<usize>())
+            .sum();
+        prop_assert_eq!(passed, path.cost, "the links are the path that is paid for");
+    }
+
+    #[test]
     fn one_tokenizer_aligns_with_itself_as_the_identity(text in "[ -~]{0,30}") {
         let tokenizer = metaspace(140);
         for align in [Align::Bytes, Align::Dtw] {

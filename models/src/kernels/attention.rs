@@ -1,8 +1,16 @@
 //! Causal self-attention over a fused query-key-value map.
 
-use crate::kernels::frozen::product;
+mod cached;
+mod fused;
+
+pub use crate::kernels::cpu::attention::AttentionShape;
+use crate::kernels::cpu::attention::{Angles, Positioning};
+use crate::kernels::flex;
+use crate::kernels::frozen::{count_product, product};
 use crate::spec::{DecoderSpec, Position, Rotary, Scaling};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
+pub(crate) use cached::{CachedKeys, Reading};
+use std::sync::Arc;
 
 /// Added to the scores of what may not be looked at.
 const MASKED: f32 = -1e9;
@@ -11,8 +19,8 @@ const MASKED: f32 = -1e9;
 #[derive(Clone, Debug)]
 pub(crate) struct PositionTables {
     rotary: Option<RotaryTables>,
-    /// ALiBi slopes, one a head.
-    slopes: Option<Vec<f32>>,
+    /// The same angles on the host, and ALiBi's slopes, one a head.
+    host: Arc<Positioning>,
 }
 
 /// Cosines and sines of the rotary angles, each `[max_positions, width / 2]`.
@@ -23,24 +31,20 @@ struct RotaryTables {
     interleaved: bool,
 }
 
-/// The shape of one call.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AttentionShape {
-    pub batch: usize,
-    pub time: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_width: usize,
-}
-
 impl PositionTables {
     pub(crate) fn new(spec: &DecoderSpec, device: &Device) -> Self {
-        let rotary = match spec.position {
-            Position::Rotary(rotary) => Some(RotaryTables::new(rotary, spec.max_positions, device)),
+        let angles = match spec.position {
+            Position::Rotary(rotary) => Some(angles(rotary, spec.max_positions)),
             _ => None,
         };
-        let slopes = (spec.position == Position::Alibi).then(|| alibi_slopes(spec.heads));
-        Self { rotary, slopes }
+        let slopes = if spec.position == Position::Alibi { alibi_slopes(spec.heads) } else { Vec::new() };
+        let rotary = angles.as_ref().map(|angles| RotaryTables::new(angles, spec.max_positions, device));
+        Self { rotary, host: Arc::new(Positioning { angles, slopes }) }
+    }
+
+    /// ALiBi's slopes, or a slope of 0 for all heads.
+    fn slopes(&self) -> &[f32] {
+        if self.host.slopes.is_empty() { &[0.0] } else { &self.host.slopes }
     }
 
     /// Rotates query or key `[batch, heads, time, head_width]` by its positions, where positions are rotary.
@@ -53,15 +57,11 @@ impl PositionTables {
 }
 
 impl RotaryTables {
-    fn new(rotary: Rotary, positions: usize, device: &Device) -> Self {
-        let half = rotary.width / 2;
-        let frequencies = rotary_frequencies(rotary);
-        let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> =
-                (0..positions * half).map(|i| f((i / half) as f64 * frequencies[i % half]) as f32).collect();
-            Tensor::from_data(TensorData::new(values, [positions, half]), device)
+    fn new(angles: &Angles, positions: usize, device: &Device) -> Self {
+        let table = |values: &[f32]| {
+            Tensor::from_data(TensorData::new(values.to_vec(), [positions, angles.half]), device)
         };
-        Self { cos: table(f64::cos), sin: table(f64::sin), interleaved: rotary.interleaved }
+        Self { cos: table(&angles.cos), sin: table(&angles.sin), interleaved: angles.interleaved }
     }
 
     /// Rotates the first values of every head and leaves the others; `positions` has one entry for each of
@@ -98,6 +98,16 @@ impl RotaryTables {
     }
 }
 
+/// The cosines and sines of every position.
+fn angles(rotary: Rotary, positions: usize) -> Angles {
+    let half = rotary.width / 2;
+    let frequencies = rotary_frequencies(rotary);
+    let table = |f: fn(f64) -> f64| -> Vec<f32> {
+        (0..positions * half).map(|i| f((i / half) as f64 * frequencies[i % half]) as f32).collect()
+    };
+    Angles { cos: table(f64::cos), sin: table(f64::sin), half, interleaved: rotary.interleaved }
+}
+
 /// The angle that one position adds to each pair.
 fn rotary_frequencies(rotary: Rotary) -> Vec<f64> {
     let half = rotary.width / 2;
@@ -117,7 +127,7 @@ fn rotary_frequencies(rotary: Rotary) -> Vec<f64> {
 
 /// Where the tokens of a call stand in their sequences.
 #[derive(Clone, Debug)]
-pub(crate) enum Positions {
+enum Positions {
     /// Every row of the batch is 0, 1, 2, …
     FromZero,
     /// One position a token, `[batch · time]`.
@@ -171,6 +181,16 @@ fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Tensor<4>) -> Tensor<4
 /// Self-attention of whole sequences that start at position zero, `[batch · time, (heads + 2 kv_heads) · head_width]
 /// -> [batch · time, heads · head_width]` (Vaswani et al. 2017, equation 1, with a causal mask).
 pub(crate) fn causal_attention(qkv: Tensor<2>, shape: AttentionShape, tables: &PositionTables) -> Tensor<2> {
+    if flex::on_cpu(&qkv) {
+        let AttentionShape { batch, time, heads, head_width, .. } = shape;
+        (0..2).for_each(|_| count_product(batch * heads * time, head_width, time));
+        fused::causal(qkv, shape, tables.host.clone())
+    } else {
+        causal_reference(qkv, shape, tables)
+    }
+}
+
+fn causal_reference(qkv: Tensor<2>, shape: AttentionShape, tables: &PositionTables) -> Tensor<2> {
     let device = qkv.device().inner();
     let [q, k, v] = split(qkv, shape);
     let bias = causal_bias(shape.time, tables, &device);
@@ -180,8 +200,7 @@ pub(crate) fn causal_attention(qkv: Tensor<2>, shape: AttentionShape, tables: &P
 
 /// The causal mask and the ALiBi penalty, `[1, heads or 1, time, time]`.
 fn causal_bias(time: usize, tables: &PositionTables, device: &Device) -> Tensor<4> {
-    let no_slope = [0.0];
-    let slopes = tables.slopes.as_deref().unwrap_or(&no_slope);
+    let slopes = tables.slopes();
     let mut values = Vec::with_capacity(slopes.len() * time * time);
     for slope in slopes {
         for i in 0..time {
@@ -191,91 +210,44 @@ fn causal_bias(time: usize, tables: &PositionTables, device: &Device) -> Tensor<
     Tensor::from_data(TensorData::new(values, [1, slopes.len(), time, time]), device)
 }
 
-/// Keys and values of what a batch has already read, for one block: room for every token it will ever read.
-#[derive(Clone, Debug)]
-pub(crate) struct CachedKeys {
-    /// `[batch, kv_heads, capacity, head_width]`, of which the first `used` slots hold something.
-    keys: Tensor<4>,
-    values: Tensor<4>,
-    used: usize,
-}
-
-impl CachedKeys {
-    /// An empty cache.
-    pub(crate) fn with_capacity(shape: AttentionShape, capacity: usize, device: &Device) -> Self {
-        let empty = || Tensor::zeros([shape.batch, shape.kv_heads, capacity, shape.head_width], device);
-        Self { keys: empty(), values: empty(), used: 0 }
-    }
-
-    /// Keeps the given rows of the batch.
-    pub(crate) fn keep(self, rows: Tensor<1, Int>) -> Self {
-        let (keys, values) = (self.keys.select(0, rows.clone()), self.values.select(0, rows));
-        Self { keys, values, used: self.used }
-    }
-
-    /// Writes keys and values `[batch, kv_heads, time, head_width]` into the next slots.
-    fn push(self, k: Tensor<4>, v: Tensor<4>) -> Self {
-        let [batch, heads, time, width] = k.dims();
-        let place = [0..batch, 0..heads, self.used..self.used + time, 0..width];
-        Self {
-            keys: self.keys.slice_assign(place.clone(), k),
-            values: self.values.slice_assign(place, v),
-            used: self.used + time,
-        }
-    }
-
-    /// What has been written so far.
-    fn written(&self) -> (Tensor<4>, Tensor<4>) {
-        (self.keys.clone().narrow(2, 0, self.used), self.values.clone().narrow(2, 0, self.used))
-    }
-}
-
-/// Self-attention of new tokens against everything read so far.
-///
-/// `bias` is `[batch, heads or 1, time, slots]` and says which slots each new token sees; `slots` counts the
-/// cached ones and the new ones. Returns the output and the fuller cache.
-pub(crate) fn cached_attention(
-    qkv: Tensor<2>,
-    shape: AttentionShape,
-    tables: &PositionTables,
-    positions: &Positions,
-    bias: Tensor<4>,
-    cache: CachedKeys,
-) -> (Tensor<2>, CachedKeys) {
-    let [q, k, v] = split(qkv, shape);
-    let (q, k) = (tables.rotate(q, positions), tables.rotate(k, positions));
-    let cache = cache.push(k, v);
-    let (keys, values) = cache.written();
-    (merge(attend(q, keys, values, bias)), cache)
-}
-
-/// What [`cached_attention`] adds to its scores: `visible(row, query, slot)` says whether a slot is seen, and
-/// `position(row, slot)` where its token stands (ALiBi penalises by it; a constant a row cancels in the softmax).
-pub(crate) fn slot_bias(
-    [batch, time, slots]: [usize; 3],
-    tables: &PositionTables,
-    visible: impl Fn(usize, usize, usize) -> bool,
-    position: impl Fn(usize, usize) -> usize,
-    device: &Device,
-) -> Tensor<4> {
-    let no_slope = [0.0];
-    let slopes = tables.slopes.as_deref().unwrap_or(&no_slope);
-    let mut values = Vec::with_capacity(batch * slopes.len() * time * slots);
-    for row in 0..batch {
-        for slope in slopes {
-            for query in 0..time {
-                values.extend((0..slots).map(|slot| {
-                    if visible(row, query, slot) { slope * position(row, slot) as f32 } else { MASKED }
-                }));
-            }
-        }
-    }
-    Tensor::from_data(TensorData::new(values, [batch, slopes.len(), time, slots]), device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::check::{agree, drawn};
+    use crate::spec::Family;
+
+    /// A spec with the given heads and positions; only those matter here.
+    fn spec([heads, kv_heads, head_width]: [usize; 3], position: Position) -> DecoderSpec {
+        let llama = DecoderSpec::of(Family::Llama, 8, heads * head_width, 1, heads, 8, 100);
+        DecoderSpec { kv_heads, head_width, position, ..llama }
+    }
+
+    #[test]
+    fn fused_attention_is_the_reference_forward_and_backward() {
+        let turned = |width, interleaved| {
+            Position::Rotary(Rotary { width, interleaved, ..Rotary::whole(width, 10_000.0) })
+        };
+        for time in [1, 5, 31, 32, 33, 70] {
+            for (heads, position) in [
+                ([1, 1, 2], turned(2, false)),
+                ([3, 3, 7], Position::Alibi),
+                ([4, 2, 20], turned(20, false)),
+                ([2, 1, 24], turned(18, true)),
+                ([6, 2, 9], turned(4, false)),
+                ([2, 2, 16], Position::Learned { offset: 0 }),
+            ] {
+                let tables = PositionTables::new(&spec(heads, position), &Device::flex());
+                let [heads, kv_heads, head_width] = heads;
+                let shape = AttentionShape { batch: 2, time, heads, kv_heads, head_width };
+                let qkv = drawn("qkv", [2 * time, shape.qkv_width()], 1.5);
+                agree(
+                    &[qkv],
+                    |[qkv]| causal_attention(qkv, shape, &tables),
+                    |[qkv]| causal_reference(qkv, shape, &tables),
+                );
+            }
+        }
+    }
 
     #[test]
     fn alibi_slopes_are_the_papers() {

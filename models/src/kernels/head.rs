@@ -1,7 +1,11 @@
 //! The loss on rows of logits: cross-entropy and the divergence from a teacher's largest entries.
 
+mod fused;
+
+use crate::kernels::flex;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Which divergence pulls the student to the teacher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,13 +61,40 @@ impl SoftTargets {
     }
 }
 
+/// What the rows of some logits should say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// The token that each row should predict.
+    pub targets: Vec<u32>,
+    /// Weight of each row in the cross-entropy; a mean has `1/rows` everywhere.
+    pub weights: Vec<f32>,
+    /// What a teacher thinks of some of the rows.
+    pub soft: SoftTargets,
+    /// Which divergence pulls to the teacher.
+    pub kind: Divergence,
+    /// Temperature τ of teacher and student.
+    pub temperature: f64,
+}
+
+/// The weighted cross-entropy and the divergence of a lesson on `logits`, `[rows, vocab]`; a scalar.
+pub(crate) fn loss(logits: Tensor<2>, lesson: Lesson, device: &Device) -> Tensor<1> {
+    if flex::on_cpu(&logits) {
+        fused::loss(logits, Arc::new(lesson))
+    } else {
+        reference(logits, &lesson, device)
+    }
+}
+
+fn reference(logits: Tensor<2>, lesson: &Lesson, device: &Device) -> Tensor<1> {
+    let entropy = cross_entropy(logits.clone(), &lesson.targets, &lesson.weights, device);
+    match lesson.soft.is_empty() {
+        true => entropy,
+        false => entropy + divergence(logits, &lesson.soft, lesson.kind, lesson.temperature, device),
+    }
+}
+
 /// `Σ_r weight_r · (−log p_r(target_r))` over rows of `logits [rows, vocab]`; a scalar.
-pub(crate) fn cross_entropy(
-    logits: Tensor<2>,
-    targets: &[u32],
-    weights: &[f32],
-    device: &Device,
-) -> Tensor<1> {
+fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &Device) -> Tensor<1> {
     let rows = targets.len();
     let picked = log_softmax(logits, 1).gather(1, ints(targets, device).reshape([rows, 1]));
     (picked.reshape([rows]) * floats(weights, [rows], device)).sum().neg()
@@ -73,7 +104,7 @@ pub(crate) fn cross_entropy(
 ///
 /// METHODS "pooling": without a rest bucket, forward KL is `Σ_k p_k (log p_k − z_k/τ + lse)` with the student
 /// normalised over its whole vocabulary; with one, there are K+1 buckets.
-pub(crate) fn divergence(
+fn divergence(
     logits: Tensor<2>,
     soft: &SoftTargets,
     kind: Divergence,
@@ -142,8 +173,44 @@ fn floats<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::check::{agree, drawn};
     use crate::learner::host;
     use cotune_kernel::Stream;
+
+    /// With every divergence, with and without a rest bucket, at two temperatures, for several vocabularies; two targets
+    /// may want the same row.
+    #[test]
+    fn the_fused_loss_is_the_reference_forward_and_backward() {
+        let device = Device::flex();
+        for (vocab, kind) in [
+            (5, Divergence::Forward),
+            (16, Divergence::Reverse),
+            (33, Divergence::Jsd),
+            (70, Divergence::Forward),
+            (7, Divergence::Jsd),
+        ] {
+            for (with_rest, temperature) in [(false, 1.0), (true, 1.0), (false, 2.5), (true, 2.5)] {
+                let mut soft = soft(with_rest);
+                soft.ids = vec![1, 4, 0, 3, 0, 3];
+                let again = soft.clone();
+                soft.append(&again, 0, 0.5);
+                let lesson =
+                    Lesson { targets: vec![3, 0, 4], weights: vec![0.5, 0.0, 0.3], soft, kind, temperature };
+                let logits = drawn("logits", [3, vocab], 2.0);
+                agree(
+                    &[logits.clone()],
+                    |[z]| loss(z, lesson.clone(), &device),
+                    |[z]| reference(z, &lesson, &device),
+                );
+                let only_answers = Lesson { soft: SoftTargets::default(), ..lesson.clone() };
+                agree(
+                    &[logits],
+                    |[z]| loss(z, only_answers.clone(), &device),
+                    |[z]| reference(z, &only_answers, &device),
+                );
+            }
+        }
+    }
 
     const VOCAB: usize = 7;
     const K: usize = 3;

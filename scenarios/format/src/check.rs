@@ -9,9 +9,10 @@ use crate::data::{BUILTIN_DOMAINS, Corpus, Data, Portion, Split};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
+use crate::fairness::Fairness;
 use crate::fleet::Fleet;
-use crate::method::{Guard, Method, Optimizer, Schedule, WarmUp, unknown_model};
-use crate::models::{Adapter, Init, Model};
+use crate::method::{Guard, Method, Schedule, WarmUp, unknown_model};
+use crate::models::{Adapter, Init, Lora, Model};
 use crate::node::Place;
 use crate::reader::Problems;
 
@@ -24,6 +25,7 @@ pub(crate) struct Parts<'a> {
     pub evaluation: &'a Evaluation,
     pub budget: Option<&'a Budget>,
     pub cost: &'a Cost,
+    pub fairness: Option<&'a Fairness>,
 }
 
 /// Checks every rule whose sections are there.
@@ -32,6 +34,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
     if let (Some(models), Some(fleet), Some(method)) = (parts.models, parts.fleet, parts.method) {
         check.adapters(models, fleet, method);
         check.distillation(models, method);
+        check.ranks(models, fleet, method);
         check.unused(models, fleet, method);
     }
     if let (Some(data), Some(fleet)) = (parts.data, parts.fleet) {
@@ -39,6 +42,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
     }
     if let Some(data) = parts.data {
         check.held_out(data, parts.evaluation, parts.method);
+        check.privacy(data, parts.evaluation, parts.method);
         if let Some(method) = parts.method {
             check.public(data, method, parts.models);
             check.relay(data, method);
@@ -46,6 +50,9 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
     }
     if let Some(fleet) = parts.fleet {
         check.samples(fleet, parts.cost);
+    }
+    if let (Some(method), Some(fairness)) = (parts.method, parts.fairness) {
+        check.fairness(method, fairness);
     }
     if let (Some(method), Some(budget)) = (parts.method, parts.budget) {
         check.rounds(method, budget);
@@ -117,6 +124,52 @@ impl Check<'_> {
             } else if distill.from == *name {
                 let message = format!("the model `{name}` is distilled from itself");
                 self.add(codes::CONFLICT, message, &from, "the same model", "name the model that teaches");
+            }
+        }
+    }
+
+    /// Adapters of different ranks are brought together map by map.
+    fn ranks(&self, models: &BTreeMap<String, Option<Model>>, fleet: &Fleet, method: &Method) {
+        let ranks = match method {
+            Method::FedAvg(table) => table.ranks,
+            Method::FedAp(table) => table.0.ranks,
+            _ => None,
+        };
+        let Some(ranks) = ranks else { return };
+        let mut first: BTreeMap<String, (&str, &Lora)> = BTreeMap::new();
+        let edge: std::collections::BTreeSet<&str> =
+            fleet.classes.values().map(|class| class.model.as_str()).collect();
+        for name in edge {
+            let Some(Some(model)) = models.get(name) else { continue };
+            let refuse = |key: &str, what: &str, help: &str| {
+                let message = format!(
+                    "the ranks of `{}` are those of low-rank maps, and `{name}` {what}",
+                    ranks.name()
+                );
+                let path = ["models", name, "adapter", "lora", key];
+                self.add(codes::CONFLICT, message, &path, "not with `ranks`", help);
+            };
+            match &model.adapter {
+                Some(Adapter::Bottleneck { .. }) => {
+                    refuse("", "has a bottleneck adapter", "write adapter.lora = { rank = 8 }");
+                }
+                Some(Adapter::Lora(lora)) if !lora.modules_to_save.is_empty() => {
+                    refuse("modules_to_save", "trains other parts as well", "leave `modules_to_save` out");
+                }
+                Some(Adapter::Lora(lora)) if lora.freeze.is_some() => {
+                    refuse("freeze", "freezes a factor that others change", "leave `freeze` or `ranks` out");
+                }
+                Some(Adapter::Lora(lora)) => {
+                    let (other, seen) = first.entry(format!("{:?}", model.base)).or_insert((name, lora));
+                    let (mut own, mut theirs) = (lora.targets.clone(), seen.targets.clone());
+                    own.sort_unstable();
+                    theirs.sort_unstable();
+                    if own != theirs {
+                        let what = format!("adapts other matrices than `{other}`, which has the same base");
+                        refuse("targets", &what, "write the same targets under both");
+                    }
+                }
+                None => {}
             }
         }
     }
@@ -299,11 +352,50 @@ impl Check<'_> {
         }
     }
 
+    /// What is attacked is a shared model that the cloud sends, on texts.
+    fn privacy(&self, data: &Data, evaluation: &Evaluation, method: Option<&Method>) {
+        let path = ["evaluation", "privacy"];
+        if evaluation.privacy.is_none() {
+            return;
+        }
+        if matches!(data.corpus, Corpus::Sizes(_)) {
+            let message = "privacy is measured on texts, and the examples are only counted".to_owned();
+            let help = "leave evaluation.privacy out, or have a corpus with texts";
+            self.add(codes::CONFLICT, message, &path, "needs texts", help);
+        } else if let Some(method) = method
+            && method.proxy_model().is_none()
+        {
+            let message =
+                format!("under `{}` no shared model travels whose privacy could be measured", method.name());
+            let help = "choose a method with a proxy, such as co-plms or fedavg with on = \"proxy\"";
+            self.add(codes::SKIPPED, message, &path, "will be skipped", help);
+        }
+    }
+
+    /// Steps can be scaled, passes over a device's examples cannot.
+    fn fairness(&self, method: &Method, fairness: &Fairness) {
+        let epochs = match method {
+            Method::FedAvg(table) => table.epochs,
+            Method::FedAp(table) => table.0.epochs,
+            _ => None,
+        };
+        if epochs.is_some() {
+            let message = format!(
+                "[fairness] matches `{}` by scaling steps, and the devices count passes over their examples",
+                fairness.matched.name()
+            );
+            let path = ["method", method.name(), "device_steps", "epochs"];
+            let help = "write device_steps = { tune = 40 }, or leave [fairness] out";
+            self.add(codes::CONFLICT, message, &path, "not steps", help);
+        }
+    }
+
     fn rounds(&self, method: &Method, budget: &Budget) {
-        let Some(Optimizer::AdamW(adamw)) = method.optimizer() else { return };
+        let Some(optimizer) = method.optimizer() else { return };
+        let course = optimizer.course();
         let Some(rounds) = budget.rounds else {
             let written = self.document.has(&["budget".to_owned(), "rounds".to_owned()]);
-            if adamw.schedule != Schedule::Constant && !written {
+            if course.schedule != Schedule::Constant && !written {
                 let message =
                     "the learning rate falls over the rounds, and the budget has no number of rounds"
                         .to_owned();
@@ -311,9 +403,9 @@ impl Check<'_> {
                 let path = ["budget", "rounds"];
                 self.add(codes::SCHEDULE, message, &path, "falls over the share of this budget used", help);
             }
-            if matches!(adamw.warm_up, Some(WarmUp::Fraction(_))) {
+            if matches!(course.warm_up, Some(WarmUp::Fraction(_))) {
                 let message = "the warm-up is a fraction of the steps of all rounds, and the budget has no number of rounds";
-                let path = ["method", method.name(), "optimizer", "adamw", "warm_up"];
+                let path = ["method", method.name(), "optimizer", optimizer.name(), "warm_up"];
                 let help = "write rounds under [budget], or a whole number of steps";
                 self.add(codes::CONFLICT, message.to_owned(), &path, "of how many?", help);
             }

@@ -12,8 +12,8 @@ use crate::reader::{Problems, View};
 use crate::scenario::{Actors, FORMAT, Scenario, Simulation};
 use crate::sweep::Assignment;
 use crate::{
-    budget, check, cloud, coordination, cost, data, evaluation, expect, fault, fleet, method, models,
-    transfer,
+    budget, check, cloud, coordination, cost, data, evaluation, expect, fairness, fault, fleet, method,
+    models, transfer,
 };
 
 /// What a scenario may refer to that this crate cannot know.
@@ -126,6 +126,7 @@ impl Document {
         let coordination = coordination::read(&root, devices);
         let cost = cost::read(&root);
         let transfer = transfer::read(root.table_or_empty("transfer"));
+        let fairness = fairness::read(&root);
         let faults = fault::read(&root, fleet.as_ref());
         let evaluation = evaluation::read(root.table_or_empty("evaluation"), devices);
         let budget = budget::read(&root);
@@ -142,6 +143,7 @@ impl Document {
             evaluation: &evaluation,
             budget: budget.as_ref(),
             cost: &cost,
+            fairness: fairness.as_ref(),
         };
         check::together(&parts, self, problems);
 
@@ -158,6 +160,7 @@ impl Document {
             coordination,
             cost,
             transfer,
+            fairness,
             faults,
             evaluation,
             budget: budget?,

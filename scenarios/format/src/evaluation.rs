@@ -22,6 +22,26 @@ pub struct Evaluation {
     pub max_tokens: u32,
     /// At most this many prompts per domain; none: all.
     pub prompts_per_domain: Option<u32>,
+    /// How much of private examples can be told from what travels; none: it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
+}
+
+/// `[evaluation.privacy]`: canaries and membership inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privacy {
+    /// Secrets put into private examples. Default: 8 (chosen).
+    pub canaries: u32,
+    /// Devices that share them, at most the fleet. Default: 4 (chosen).
+    pub devices: u32,
+    /// How often each is among the examples of its device. Default: 4 (chosen).
+    pub repeats: u32,
+    /// Words of a secret. Default: 3 (chosen).
+    pub words: u32,
+    /// Secrets that each is ranked among. Default: 127, for an exposure of at most 7 bits (chosen).
+    pub candidates: u32,
+    /// Private examples that the membership attack is tried on, with as many held-out ones. Default: 256 (chosen).
+    pub members: u32,
 }
 
 /// How often.
@@ -81,9 +101,23 @@ pub(crate) fn read(view: View, devices: Option<u64>) -> Evaluation {
             .or(HeldOut::Test),
         max_tokens: view.count("max_tokens", 1).or(24),
         prompts_per_domain: view.count("prompts_per_domain", 1).optional(),
+        privacy: view.table("privacy").optional().map(|view| privacy(view, devices)),
     };
     view.finish();
     evaluation
+}
+
+fn privacy(view: View, devices: u64) -> Privacy {
+    let privacy = Privacy {
+        canaries: view.count("canaries", 1).or(8),
+        devices: view.count("devices", 1).or(4).min(u32::try_from(devices).unwrap_or(u32::MAX)),
+        repeats: view.count("repeats", 1).or(4),
+        words: view.count("words", 1).or(3),
+        candidates: view.count("candidates", 1).or(127),
+        members: view.count("members", 1).or(256),
+    };
+    view.finish();
+    privacy
 }
 
 fn every((name, view): (&str, View)) -> Option<Every> {

@@ -57,6 +57,12 @@ const NAMES: &[&str] = &[
     "proxy.rouge-l",
     "proxy.exact-match",
     "proxy.loss",
+    "proxy.exposure",
+    "proxy.membership-auc",
+    "relay.exposure",
+    "relay.membership-auc",
+    "tokens.device",
+    "tokens.cloud",
     "uplink.total_bytes",
     "downlink.total_bytes",
     "wasted.total_bytes",
@@ -140,6 +146,7 @@ fn check_metric(view: &View, metric: &str, method: Option<&Method>, builtin: boo
     let absent = match metric.split('.').next() {
         Some("cloud") => method.cloud_model().is_none(),
         Some("proxy") => method.proxy_model().is_none(),
+        Some("relay") => method.relay().is_none(),
         _ => false,
     };
     if absent {

@@ -28,6 +28,7 @@ pub mod data;
 pub mod distribution;
 pub mod evaluation;
 pub mod expect;
+pub mod fairness;
 pub mod fault;
 pub mod fleet;
 pub mod method;

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 mod centralized;
 mod co_plms;
+mod custom;
 mod fedap;
 mod fedavg;
 mod fedcollm;
+mod fedmkt;
+mod optimizer;
 mod proxy_relay;
 mod read;
 mod standalone;
@@ -16,7 +19,9 @@ mod table;
 mod zero_shot;
 
 pub use co_plms::{Combine, Divergence, DomainTuning, Saml, SamlData, SamlWeights, Update};
-pub use fedavg::Averaged;
+pub use fedavg::{Adaptive, Averaged, Local, Ranks, ServerOptimizer};
+pub use fedmkt::Selection;
+pub use optimizer::{AdamW, Course, Optimizer, Schedule, Sgd, WarmUp};
 pub(crate) use read::{read, unknown_model};
 pub use table::Table;
 
@@ -47,7 +52,7 @@ macro_rules! methods {
             }
 
             /// The same, to be changed.
-            pub(crate) fn table_mut(&mut self) -> &mut dyn Table {
+            pub fn table_mut(&mut self) -> &mut dyn Table {
                 match self { $(Self::$table(table) => table.as_mut(),)+ }
             }
 
@@ -74,10 +79,14 @@ methods! {
     "fedap": fedap::FedAp,
     /// One SLM on all devices, averaged, and mutual learning with the LLM at the cloud (FedCoLLM).
     "fedcollm": fedcollm::FedCoLlm,
+    /// Logits about public examples travel, both ways (FedMKT).
+    "fedmkt": fedmkt::FedMkt,
     /// Co-tuning with a travelling proxy model (Co-PLMs).
     "co-plms": co_plms::CoPlms,
     /// Federated averaging on the proxy and relay distillation: the control for co-plms.
     "proxy-relay": proxy_relay::ProxyRelay,
+    /// A method that a program brings which uses cotune as a library.
+    "custom": custom::Custom,
 }
 
 impl Method {
@@ -137,65 +146,6 @@ pub enum Aggregate {
         /// Updates averaged, m: 1 is Krum, more is Multi-Krum. Default: 1.
         keep: u32,
     },
-}
-
-/// The optimizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Optimizer {
-    /// AdamW (Loshchilov & Hutter 2019).
-    #[serde(rename = "adamw")]
-    AdamW(AdamW),
-}
-
-/// AdamW; defaults from METHODS §8.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AdamW {
-    /// Learning rate on devices. Default: 1e-2.
-    pub lr: f64,
-    /// Learning rate at the cloud. Default: 5e-3.
-    pub cloud_lr: f64,
-    /// Decoupled weight decay. Default: 0.01 (PyTorch).
-    pub weight_decay: f64,
-    /// Largest gradient norm; none: no clipping (`"off"`). Default: 1.
-    pub clip: Option<f64>,
-    /// The learning rate over the rounds. Default: cosine.
-    pub schedule: Schedule,
-    /// Final learning rate as a fraction of the first, in [0, 1]. Default: 0.15.
-    pub floor: f64,
-    /// Decay of the first and second moments, β1 and β2. Default: 0.9 and 0.999 (PyTorch).
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment. Default: 1e-8 (PyTorch).
-    pub eps: f64,
-    /// The first steps, over which the rate rises in a line to what the schedule says. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warm_up: Option<WarmUp>,
-    /// Examples whose gradient is computed at once in a step on cross-entropy alone: a step sums over its micro-batches,
-    /// in their order, each with its share of the mean. Default: all of a step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub micro_batch: Option<u32>,
-}
-
-/// The first steps of a party.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WarmUp {
-    /// So many steps, counted as if the party took part in every round.
-    Steps(u32),
-    /// This fraction of the steps of all rounds of the budget, in (0, 1).
-    Fraction(f64),
-}
-
-/// The learning rate over the budget's rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Half a cosine from the first rate to the floor.
-    Cosine,
-    /// A line from the first rate to the floor.
-    Linear,
-    /// The first rate throughout.
-    Constant,
 }
 
 /// How the rows and tokens of two models are matched (METHODS §2.1).

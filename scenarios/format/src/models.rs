@@ -106,6 +106,17 @@ pub struct Lora {
     pub dropout: f64,
     /// Parts of the base that train and travel whole beside the adapter. Default: none.
     pub modules_to_save: Vec<SavedModule>,
+    /// The factor that stays as it is drawn and does not travel (FFA-LoRA, Sun et al. 2024). Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Factor>,
+}
+
+/// A factor of a low-rank update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Factor {
+    /// A, which reads the input.
+    A,
 }
 
 /// A matrix that a LoRA adapter can sit on.
@@ -292,11 +303,12 @@ fn adapter((name, view): (&str, View)) -> Option<Adapter> {
     let mut modules_to_save = saved.or(Vec::new());
     modules_to_save.sort();
     modules_to_save.dedup();
+    let freeze = view.word("freeze", &[("a", Factor::A)]).optional();
     let targets = targets.unwrap_or(vec![LoraTarget::Q, LoraTarget::V]);
     check_targets(&view, &targets);
     view.finish();
     let alpha = alpha.unwrap_or(2.0 * f64::from(rank?));
-    Some(Adapter::Lora(Lora { rank: rank?, alpha, targets, dropout, modules_to_save }))
+    Some(Adapter::Lora(Lora { rank: rank?, alpha, targets, dropout, modules_to_save, freeze }))
 }
 
 fn check_targets(view: &View, targets: &[LoraTarget]) {

@@ -11,6 +11,7 @@ use crate::cost::Cost;
 use crate::data::Data;
 use crate::evaluation::Evaluation;
 use crate::expect::Expectation;
+use crate::fairness::Fairness;
 use crate::fault::Fault;
 use crate::fleet::Fleet;
 use crate::method::Method;
@@ -46,6 +47,9 @@ pub struct Scenario {
     pub cost: Cost,
     /// How payloads are encoded.
     pub transfer: Transfer,
+    /// What a device's round is worth; none: what the method says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fairness: Option<Fairness>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// What is measured.

@@ -97,6 +97,9 @@ impl Scenario {
     }
 
     fn shrink_method(&mut self) {
+        if let Some(fairness) = &mut self.fairness {
+            fairness.steps = fairness.steps.min(STEPS);
+        }
         let method = self.method.table_mut();
         for steps in method.steps_mut() {
             steps.tune = steps.tune.min(STEPS);

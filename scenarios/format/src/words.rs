@@ -16,7 +16,7 @@ pub(crate) struct Choices {
 }
 
 pub(crate) const METHOD: Choices =
-    Choices { what: "a method", available: Method::NAMES, planned: &["fedmkt"], plain: &[] };
+    Choices { what: "a method", available: Method::NAMES, planned: &[], plain: &[] };
 
 pub(crate) const COORDINATION: Choices =
     Choices { what: "a coordination", available: &["sync", "buffered", "async"], planned: &[], plain: &[] };
@@ -80,7 +80,17 @@ pub(crate) const INIT: Choices =
     Choices { what: "an initialisation", available: &["checkpoint", "distill"], planned: &[], plain: &[] };
 
 pub(crate) const OPTIMIZER: Choices =
-    Choices { what: "an optimizer", available: &["adamw"], planned: &["sgd"], plain: &[] };
+    Choices { what: "an optimizer", available: &["adamw", "sgd"], planned: &[], plain: &[] };
+
+pub(crate) const LOCAL: Choices =
+    Choices { what: "a local objective", available: &["none", "prox", "scaffold"], planned: &[], plain: &[] };
+
+pub(crate) const SERVER: Choices = Choices {
+    what: "a server optimizer",
+    available: &["sgd", "momentum", "adam", "yogi", "adagrad"],
+    planned: &[],
+    plain: &[],
+};
 
 pub(crate) const COMBINE: Choices =
     Choices { what: "a combination", available: &["additive", "convex"], planned: &[], plain: &["convex"] };

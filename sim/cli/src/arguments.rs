@@ -32,6 +32,9 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Let scenarios read files of this folder, too; else only of their own and of --data. Repeatable.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub allow_path: Vec<PathBuf>,
 }
 
 /// What to do.

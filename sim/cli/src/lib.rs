@@ -25,7 +25,7 @@
 //! use cotune::models::{device::Compute, zoo};
 //! use cotune::record::{Event, tabulate};
 //! use cotune::scenario::{Context, Document};
-//! use cotune::world::{Lab, Options, Plan, Site, simulate};
+//! use cotune::world::{Lab, Options, Plan, Reach, Site, simulate};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let text = std::fs::read_to_string("scenarios/city-clinics.toml")?;
@@ -37,6 +37,7 @@
 //!     scenario_dir: "scenarios".into(),
 //!     data_dir: "data".into(),
 //!     cache_dir: "target/cotune-cache".into(),
+//!     reach: Reach::Anywhere,
 //! };
 //! let lab = Lab::open(&scenario, &site, &Compute::cpu(), &mut |words| eprintln!("{words}"))?;
 //! let plan = Arc::new(Plan::draw(Arc::new(lab))?);

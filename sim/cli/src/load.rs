@@ -10,10 +10,11 @@ use cotune_scenario::data::{Corpus, Data};
 use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
-use cotune_world::Site;
 use cotune_world::files::Files;
+use cotune_world::{Reach, Site};
 
 use crate::arguments::Changes;
+use crate::bounded;
 use crate::failure::Failure;
 use crate::place;
 
@@ -42,24 +43,28 @@ pub fn load(
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
-    load_changed(file, &|document| document.set(overrides), smoke, data)
+    let typed = |path: &str| overrides.iter().any(|change| change.value().contains(path));
+    load_changed(file, &|document| document.set(overrides), &typed, smoke, data)
 }
 
-/// The same with any change to what was written.
+/// The same with any change to what was written. Paths for which `typed` is true were written by whoever typed the command, and
+/// may lead anywhere.
 ///
 /// # Errors
 /// Every mistake at once, missing files among them.
 pub fn load_changed(
     file: &Path,
     change: &dyn Fn(&mut Document) -> Result<(), Diagnostics>,
+    typed: &dyn Fn(&str) -> bool,
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
-    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    let site = place::site(file, data);
+    let text = bounded::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let mut site = place::site(file, data);
     let base = |name: &str| {
-        fs::read_to_string(site.resolve(name))
-            .map_err(|error| format!("{}: {error}", site.resolve(name).display()))
+        let place = site.resolve(name);
+        site.permit(&place).map_err(|error| error.to_string())?;
+        bounded::read_to_string(&place).map_err(|error| format!("{}: {error}", place.display()))
     };
     let mut document = Document::parse(&file.display().to_string(), &text, &base)?;
     let refused = change(&mut document).err();
@@ -75,6 +80,12 @@ pub fn load_changed(
     };
     if smoke {
         scenario.smoke();
+    }
+    for file in scenario.files().into_iter().filter(|file| typed(&file.path)) {
+        let place = site.resolve(&file.path);
+        // What a recipe names lies beside it.
+        let reached = if file.kind == FileKind::Recipe { place.parent().map(Path::to_owned) } else { None };
+        site.reach.extend(reached.unwrap_or(place));
     }
     let mut missing = digest_files(&mut scenario, &document, &site);
     if missing.is_empty() {
@@ -96,7 +107,8 @@ pub fn reload(
     manifest: &Manifest,
     data: Option<&Path>,
 ) -> Result<(Scenario, Site, String), Failure> {
-    let read = |path: &Path| fs::read_to_string(path).map_err(|error| Failure::file("read", path, error));
+    let read =
+        |path: &Path| bounded::read_to_string(path).map_err(|error| Failure::file("read", path, error));
     let lock = directory.lock_path();
     let scenario = Scenario::from_lock_json(&read(&lock)?)
         .map_err(|error| Failure::wrong(format!("{} is damaged: {error}", lock.display())))?;
@@ -109,7 +121,8 @@ pub fn reload(
     let text = read(&directory.scenario_path())?;
     let file = Path::new(&manifest.scenario_dir).join("scenario.toml");
     let data = data.or((!manifest.data_dir.is_empty()).then_some(Path::new(&manifest.data_dir)));
-    let site = place::site(&file, data);
+    // Who made the run could read these files, and their digests say that they are the same ones.
+    let site = Site { reach: Reach::Anywhere, ..place::site(&file, data) };
     for file in scenario.files() {
         let now = digest(&file, &scenario.data, &site).map_err(|(path, error)| {
             Failure::wrong(format!(
@@ -183,6 +196,11 @@ fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagno
 /// BLAKE3 of a file, or over the digests of a checkpoint's files or of a folder's tasks.
 fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
     let path = site.resolve(&file.path);
+    let permitted = |path: PathBuf| match site.permit(&path) {
+        Ok(()) => Ok(path),
+        Err(error) => Err((path, error.to_string())),
+    };
+    let path = permitted(path)?;
     let parts: Vec<PathBuf> = match (file.kind, &data.corpus) {
         (FileKind::Checkpoint, _) => {
             let weights = weights(&path).map_err(|error| (path.clone(), error.to_string()))?;
@@ -197,7 +215,7 @@ fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash
     };
     let mut whole = blake3::Hasher::new();
     for part in parts {
-        whole.update(digest_file(part)?.as_bytes());
+        whole.update(digest_file(permitted(part)?)?.as_bytes());
     }
     Ok(whole.finalize())
 }

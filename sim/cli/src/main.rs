@@ -4,6 +4,7 @@
 //! them need stands beside it.
 
 mod arguments;
+mod bounded;
 mod columns;
 mod command;
 mod exit;
@@ -31,6 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    place::allow(arguments.allow_path);
     exit::conclude(|| match arguments.command {
         Command::Check(typed) => command::check::check(&typed),
         Command::Plan(typed) => command::plan::plan(&typed),

@@ -2,8 +2,22 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use cotune_world::Site;
+use cotune_world::{Reach, Site};
+
+/// What `--allow-path` said.
+static ALLOWED: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+/// Lets scenarios read what lies in these folders, too. Once a process.
+pub fn allow(folders: Vec<PathBuf>) {
+    let _ = ALLOWED.set(folders);
+}
+
+/// What scenarios may read beyond their own folder and the data.
+pub fn allowed() -> &'static [PathBuf] {
+    ALLOWED.get().map_or(&[], Vec::as_slice)
+}
 
 /// The folders around a scenario file. `data` is what `--data` said.
 pub fn site(scenario: &Path, data: Option<&Path>) -> Site {
@@ -18,7 +32,7 @@ pub fn site(scenario: &Path, data: Option<&Path>) -> Site {
         .unwrap_or_else(|| workspace.as_deref().unwrap_or(&folder).join("../shared/data"));
     let cache_dir = variable("COTUNE_CACHE")
         .unwrap_or_else(|| workspace.as_deref().unwrap_or(Path::new("")).join("target/cotune-cache"));
-    Site { scenario_dir: folder, data_dir, cache_dir }
+    Site { scenario_dir: folder, data_dir, cache_dir, reach: Reach::Below(allowed().to_vec()) }
 }
 
 /// The nearest folder above that has a `Cargo.toml` and a folder `scenarios`: cotune's own workspace.

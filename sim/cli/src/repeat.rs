@@ -3,6 +3,7 @@
 use cotune_scenario::Override;
 
 use crate::arguments::Run;
+use crate::place;
 
 /// What was typed, without what never changes results; `point` is the run's own part of `--vary`.
 pub fn command(typed: &Run, point: &[Override]) -> String {
@@ -26,6 +27,9 @@ pub fn command(typed: &Run, point: &[Override]) -> String {
     }
     if let cotune_models::device::DeviceChoice::Wgpu(index) = typed.device {
         flag("--device", format!("wgpu:{index}"));
+    }
+    for folder in place::allowed() {
+        words.extend(["--allow-path".to_owned(), folder.display().to_string()]);
     }
     words.extend(changes.smoke.then(|| "--smoke".to_owned()));
     words.extend(typed.no_train.then(|| "--no-train".to_owned()));

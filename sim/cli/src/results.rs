@@ -28,6 +28,8 @@ pub struct Results {
     pub models: Vec<ModelLine>,
     /// The scenario as written.
     pub scenario: String,
+    /// Which examples devices and cloud trained on.
+    pub sees: [&'static str; 2],
 }
 
 impl Results {
@@ -40,6 +42,7 @@ impl Results {
             manifest: &self.manifest,
             models: &self.models,
             scenario: &self.scenario,
+            sees: self.sees,
         })
     }
 
@@ -69,12 +72,13 @@ impl Results {
         let fleet = Fleet::read_csv(&directory.tables().join("fleet.csv"))?;
         let models = read_models(directory)?;
         let (tables, digest) = replay(directory)?;
+        let lock = Scenario::from_lock_json(&read(&directory.lock_path())?).map_err(|error| {
+            Failure::wrong(format!("{} is damaged: {error}", directory.lock_path().display()))
+        })?;
+        let sees = lock.method.table().sees();
         let summary = if directory.summary_path().is_file() {
             directory.summary()?
         } else {
-            let lock = Scenario::from_lock_json(&read(&directory.lock_path())?).map_err(|error| {
-                Failure::wrong(format!("{} is damaged: {error}", directory.lock_path().display()))
-            })?;
             let wall = Wall {
                 device: manifest.device.clone(),
                 threads: manifest.threads,
@@ -82,7 +86,7 @@ impl Results {
             };
             summarize(&manifest.name, manifest.status, &tables, &digest, &expectations(&lock), wall)
         };
-        Ok(Self { manifest, summary, tables, fleet, models, scenario })
+        Ok(Self { manifest, summary, tables, fleet, models, scenario, sees })
     }
 }
 

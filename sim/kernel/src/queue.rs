@@ -191,6 +191,28 @@ impl<E> EventQueue<E> {
         Some(event)
     }
 
+    /// Whether it is a queue that pushes and pops can lead to. One that was read from somewhere may not be: its events would get
+    /// lost, or using it would panic.
+    pub fn is_sound(&self) -> bool {
+        let mut free: Vec<bool> = vec![false; self.slots.len()];
+        let mut names =
+            |slot: u32| free.get_mut(slot as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        let each_once = self.heap.slots().chain(self.free.iter().copied()).all(&mut names);
+        let live = |slot: u32| self.slots[slot as usize].event.is_some();
+        each_once
+            && free.iter().all(|seen| *seen)
+            && self.free.iter().all(|slot| !live(*slot))
+            && self.heap.slots().filter(|slot| live(*slot)).count() == self.live
+            && self.heap.is_ordered()
+            && self.peek_time().is_none_or(|time| time >= self.now)
+            && self.heap.peek().is_none_or(|first| live(first.slot))
+    }
+
+    /// The pending events, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
+        self.slots.iter().filter_map(|slot| slot.event.as_ref())
+    }
+
     /// Keeps the first node live, so that peeking needs no mutation.
     fn drop_dead_top(&mut self) {
         while let Some(top) = self.heap.peek() {

@@ -253,10 +253,10 @@ pub enum EventKind {
         round: u32,
         /// Which model on which data.
         scope: Scope,
-        /// The device whose model it is; absent for cloud and proxy.
+        /// The device whose model it is; absent for cloud, proxy and relay.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<u32>,
-        /// `rouge-l` and `exact-match` in 0-100, `loss` \[nat/token\].
+        /// `rouge-l` and `exact-match` in 0-100, `loss` \[nat/token\], `exposure` \[bit\], `membership-auc` in 0-1.
         metric: String,
         /// The domain scored; absent for the whole mix of the scope.
         #[serde(default, skip_serializing_if = "Option::is_none")]

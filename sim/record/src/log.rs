@@ -5,7 +5,7 @@
 //! flush.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,10 @@ use zstd::stream::{read, write};
 
 use crate::digest::EventDigest;
 use crate::event::Event;
+
+/// The longest line that is read \[B\] (chosen: an invitation of thirty million devices). A few bytes of a compressed log can
+/// stand for a line without an end.
+const LONGEST_LINE: u64 = 256 << 20;
 
 /// What can go wrong with an event log.
 #[derive(Debug, thiserror::Error)]
@@ -239,9 +243,13 @@ impl EventReader {
 
     fn read_event(&mut self) -> Result<Option<Event>, LogError> {
         self.line.clear();
-        match self.lines.read_until(b'\n', &mut self.line) {
+        match (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut self.line) {
             Ok(0) => return Ok(None),
             Ok(_) if self.line.ends_with(b"\n") => {}
+            Ok(read) if read as u64 == LONGEST_LINE => {
+                let source = io::Error::other("a line of it is longer than any event");
+                return Err(LogError::Damaged { path: self.path.clone(), line: self.number, source });
+            }
             Ok(_) => {
                 self.truncated = true;
                 return Ok(None);

@@ -75,11 +75,13 @@ pub enum Scope {
     Cloud,
     /// The proxy model, on all domains.
     Proxy,
+    /// The relay set that the proxy makes.
+    Relay,
 }
 
 impl Scope {
     /// Every scope, in the order in which reports show them.
-    pub const ALL: [Self; 4] = [Self::Edge, Self::EdgeAll, Self::Cloud, Self::Proxy];
+    pub const ALL: [Self; 5] = [Self::Edge, Self::EdgeAll, Self::Cloud, Self::Proxy, Self::Relay];
 
     /// The name in events, metrics and reports.
     pub fn name(self) -> &'static str {
@@ -88,6 +90,7 @@ impl Scope {
             Self::EdgeAll => "edge-all",
             Self::Cloud => "cloud",
             Self::Proxy => "proxy",
+            Self::Relay => "relay",
         }
     }
 }

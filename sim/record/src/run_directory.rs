@@ -2,7 +2,7 @@
 //! replaced whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,6 +15,9 @@ const PROBE_BYTES: usize = 64 << 10;
 
 /// The file whose lock says who works in the folder.
 const CLAIM: &str = ".claim";
+
+/// The longest manifest or summary that is read \[B\]: a run's folder may come from anyone.
+const LONGEST_JSON: u64 = 64 << 20;
 
 /// What can go wrong with the files of a run.
 #[derive(Debug, thiserror::Error)]
@@ -308,7 +311,14 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunDirectoryError> {
-    let bytes = fs::read(path).map_err(|error| RunDirectoryError::new("read", path, error))?;
+    let failed = |error| RunDirectoryError::new("read", path, error);
+    let mut bytes = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(LONGEST_JSON + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if read as u64 > LONGEST_JSON {
+        return Err(failed(io::Error::other("it is longer than any file of its kind")));
+    }
     serde_json::from_slice(&bytes)
         .map_err(|source| RunDirectoryError::Malformed { path: path.to_owned(), source })
 }

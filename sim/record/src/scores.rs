@@ -16,7 +16,7 @@ pub struct Score {
     pub round: u32,
     /// Which model on which data.
     pub scope: Scope,
-    /// The rest of the name: `rouge-l.mean`, `rouge-l.p10`, `rouge-l.domain.med`; `rouge-l` for cloud and proxy.
+    /// The rest of the name: `rouge-l.mean`, `rouge-l.p10`, `rouge-l.domain.med`; `rouge-l` for cloud, proxy and relay.
     pub statistic: String,
     /// Its value; not finite if a model diverged.
     pub value: f64,
@@ -66,12 +66,12 @@ pub fn scores(evaluations: &[EvaluationRow]) -> Vec<Score> {
                 let plain: Vec<f64> = values.iter().map(|(value, _)| *value).collect();
                 score(format!("{metric}.mean"), mean(&plain));
             }
-            (Scope::Cloud | Scope::Proxy, None) => {
+            (Scope::Cloud | Scope::Proxy | Scope::Relay, None) => {
                 if let Some((value, _)) = values.last() {
                     score(metric.to_owned(), *value);
                 }
             }
-            (Scope::EdgeAll | Scope::Cloud | Scope::Proxy, Some(_)) => {}
+            (Scope::EdgeAll | Scope::Cloud | Scope::Proxy | Scope::Relay, Some(_)) => {}
         }
     }
     scores

@@ -185,6 +185,8 @@ fn system_metrics(tables: &Tables) -> Vec<(String, f64)> {
     let sum = |of: fn(&crate::RoundRow) -> f64| tables.rounds.iter().map(of).sum::<f64>();
     let mut durations: Vec<f64> = tables.rounds.iter().filter_map(crate::RoundRow::duration_s).collect();
     let mut metrics = vec![
+        ("tokens.device", run.device_tokens as f64),
+        ("tokens.cloud", run.cloud_tokens as f64),
         ("uplink.total_bytes", sum(|row| row.bytes_up as f64)),
         ("downlink.total_bytes", sum(|row| row.bytes_down as f64)),
         ("wasted.total_bytes", sum(|row| row.wasted_bytes as f64)),

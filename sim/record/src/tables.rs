@@ -117,6 +117,10 @@ pub struct RunRow {
     pub seconds: f64,
     /// Events tabulated.
     pub events: u64,
+    /// Tokens that devices trained on, those of updates that were lost among them.
+    pub device_tokens: u64,
+    /// Tokens that the cloud trained on.
+    pub cloud_tokens: u64,
     /// Price of the cloud \[USD\]; of its training only until the run has ended.
     pub cost_usd: f64,
     /// Energy devices would have drawn anyway \[J\]; 0 until the run has ended.

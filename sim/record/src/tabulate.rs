@@ -59,6 +59,8 @@ impl Tabulator {
                 ended: None,
                 seconds: 0.0,
                 events: 0,
+                device_tokens: 0,
+                cloud_tokens: 0,
                 cost_usd: 0.0,
                 idle_joules: 0.0,
             });
@@ -85,6 +87,7 @@ impl Tabulator {
                 self.report(*round, *device, now)?.1.training.from_s = Some(now);
             }
             EventKind::TrainingFinished { round, device, tokens, joules, loss, complete, .. } => {
+                run.device_tokens += tokens;
                 let (row, report) = self.report(*round, *device, now)?;
                 report.training.to_s = Some(now);
                 report.joules += joules;
@@ -124,6 +127,7 @@ impl Tabulator {
             EventKind::CloudTraining { round, .. } => self.place(*round, now)?.0.cloud.from_s = Some(now),
             EventKind::CloudTrained { round, tokens, cost_usd, losses, .. } => {
                 run.cost_usd += cost_usd;
+                run.cloud_tokens += tokens;
                 let (place, row) = self.place(*round, now)?;
                 place.cloud.to_s = Some(now);
                 row.cloud_s += place.cloud.seconds();

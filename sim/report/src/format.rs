@@ -123,7 +123,9 @@ pub fn value(metric: &str, value: f64) -> String {
         Some("joules") => joules(value),
         Some("usd") => usd(value),
         Some("seconds") => seconds(value),
-        _ if metric.starts_with("updates.") || metric == "rounds" => count(value),
+        _ if metric.starts_with("updates.") || metric.starts_with("tokens.") || metric == "rounds" => {
+            count(value)
+        }
         _ => format!("{value:.2}"),
     }
 }

@@ -29,6 +29,8 @@ pub struct ReportInput<'a> {
     pub models: &'a [ModelLine],
     /// The scenario, as the user wrote it.
     pub scenario: &'a str,
+    /// Which examples devices and cloud trained on, in words.
+    pub sees: [&'a str; 2],
 }
 
 /// One model of the scenario: what really trained, and what time, memory, bytes and energy were charged for.

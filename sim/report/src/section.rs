@@ -2,6 +2,7 @@
 
 pub mod appendix;
 pub mod benefit;
+pub mod budget;
 pub mod devices;
 pub mod fleet;
 pub mod learning;

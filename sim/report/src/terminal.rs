@@ -77,9 +77,14 @@ fn system(summary: &Summary) -> String {
         format::bytes(number("downlink.total_bytes")),
         format::bytes(number("wasted.total_bytes")),
     );
+    let tokens = format!(
+        "{} trained on by devices, {} by the cloud",
+        format::count(number("tokens.device")),
+        format::count(number("tokens.cloud")),
+    );
     let energy = format::joules(number("energy.total_joules"));
     let cost = format::usd(number("cost.total_usd"));
-    let lines = [("time", time), ("wire", wire), ("energy", energy), ("cost", cost)];
+    let lines = [("time", time), ("tokens", tokens), ("wire", wire), ("energy", energy), ("cost", cost)];
     lines.iter().map(|(name, words)| format!("  {name:<8} {words}\n")).collect()
 }
 

@@ -5,7 +5,7 @@
 //! | `sync.rs`     | rounds: a cohort is waited for (Bonawitz et al. 2019) |
 //! | `buffered.rs` | no waiting: every so many updates make a new model (FedBuff; with a buffer of one, asynchronous) |
 //! | `server.rs`   | what both need: invitations, the cloud's work, budgets, the end of the run |
-//! | `scores.rs`   | the scores of the cloud's models |
+//! | `scores.rs`   | the scores of the cloud's models, and what they leak |
 
 mod buffered;
 mod scores;
@@ -117,6 +117,9 @@ impl CloudCore {
             }
             Message::Done { label: Label::Score { round, scope }, outcome } => {
                 scores::scored(round, scope, outcome, view)
+            }
+            Message::Done { label: Label::Attack { round, scope }, outcome } => {
+                scores::attacked(round, scope, &outcome)
             }
             Message::Measure { round, .. } => scores::measure(server.state(), round, view),
             Message::Sent(_) | Message::Cut { .. } | Message::Interrupted { .. } => {

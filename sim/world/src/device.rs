@@ -76,6 +76,7 @@ impl DeviceCore {
             Message::Done { label: Label::Score { round, scope: _ }, outcome } => {
                 self.scored(round, outcome, view)
             }
+            Message::Done { label: Label::Attack { .. }, .. } => unreachable!("attacks are the cloud's"),
             Message::Sent(transfer) => self.sent(&transfer, view),
             Message::Cut { transfer, never_began } => self.cut(&transfer, never_began, view),
             Message::Measure { round, cloud } => self.measure(round, &cloud, view),
@@ -210,7 +211,7 @@ impl DeviceCore {
         let joules = Spent::training(&class.power, seconds).marginal().0;
         ongoing.joules += joules;
         let spent = (ongoing.bytes, ongoing.joules);
-        let load = view.plan.method().device_load(&class.model, round);
+        let load = view.plan.method().device_load(&class.model, view.plan.lab().count_of(self.device), round);
         let mut finished = EventKind::TrainingFinished {
             round,
             device: self.device,
@@ -244,7 +245,7 @@ impl DeviceCore {
                 effects.extend(self.gone(round, Reason::Crashed, spent.0, spent.1));
                 return effects;
             }
-            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) => {}
+            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) | Outcome::Leak(_) => {}
         }
         let mut effects = Vec::new();
         if let Some(generation) = load.generation.last() {

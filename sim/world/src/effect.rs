@@ -152,6 +152,13 @@ pub enum Label {
         /// Which model on which data.
         scope: Scope,
     },
+    /// What leaks.
+    Attack {
+        /// Rounds done.
+        round: u32,
+        /// The travelling model, or its relay set.
+        scope: Scope,
+    },
 }
 
 /// What a party wants done.

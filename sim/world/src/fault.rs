@@ -10,7 +10,7 @@
 //! | corrupt | the same devices alter every update before they send it |
 
 use crate::fleet::Fleet;
-use crate::payload::{Part, Payload};
+use crate::payload::Payload;
 use cotune_kernel::{Stream, VirtualDuration, VirtualTime};
 use cotune_record::FaultKind;
 use cotune_scenario::Scenario;
@@ -140,8 +140,9 @@ impl Faults {
         let mut stream = Stream::keyed_parts(seed, &[&"device", &device, &"round", &round, &"corrupt"]);
         for corruption in corruptions {
             for part in &mut update.parts {
-                let Part::Adapter { values, .. } = part else { continue };
-                corrupt(*corruption, values, &mut stream);
+                if let Some(values) = part.numbers_mut() {
+                    corrupt(*corruption, values, &mut stream);
+                }
             }
             words.push(match corruption {
                 Corruption::Nan => "values that are no numbers".to_owned(),

@@ -16,12 +16,17 @@ mod rates;
 mod samples;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cotune_scenario::{FileKind, FileReference, Scenario};
 
 use crate::site::Site;
+
+/// The longest trace, table of samples or split that is read \[B\] (chosen: a year of presence of a hundred thousand devices).
+const LONGEST: u64 = 4 << 30;
 
 pub use presence::Presence;
 pub use rates::Rates;
@@ -85,8 +90,12 @@ impl Files {
         let path = site.resolve(&file.path);
         let failed = |BadRow { line, problem }| FileError { path: path.clone(), line, problem };
         let unreadable = |error| failed(BadRow::whole(format!("it cannot be read: {error}")));
-        let text = || std::fs::read_to_string(&path).map_err(unreadable);
-        let bytes = || std::fs::read(&path).map_err(unreadable);
+        let text = || {
+            limited(&path)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+                .map_err(unreadable)
+        };
+        let bytes = || limited(&path).map_err(unreadable);
         let name = file.path.clone();
         match file.kind {
             FileKind::Checkpoint | FileKind::Recipe | FileKind::Examples | FileKind::Tasks => {}
@@ -144,6 +153,16 @@ fn rows(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn number(index: usize, cell: &str) -> Result<f64, BadRow> {
     let parsed = cell.trim().parse().ok().filter(|number: &f64| number.is_finite());
     parsed.ok_or_else(|| BadRow::at(index, format!("`{}` is not a number", cell.trim())))
+}
+
+/// The bytes of a file that is not longer than any such file is.
+fn limited(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if read as u64 > LONGEST {
+        return Err(io::Error::other(format!("it is longer than {} GiB", LONGEST >> 30)));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

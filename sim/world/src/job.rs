@@ -8,6 +8,7 @@ use crate::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, S
 use crate::packing::{self, Residual};
 use crate::payload::Payload;
 use crate::plan::Plan;
+use crate::privacy::{self, Leak, Surface};
 use crate::score::{DomainScores, score};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub enum Job {
     },
     /// The scores of one model.
     Score(Subject),
+    /// What can be told of private examples from one model, or from the relay set that it makes.
+    Attack(Subject, Surface),
 }
 
 /// What a job came to.
@@ -51,6 +54,8 @@ pub enum Outcome {
     Cloud(Box<CloudOutcome>),
     /// Of [`Job::Score`].
     Score(DomainScores),
+    /// Of [`Job::Attack`]; none where nobody is suspected.
+    Leak(Option<Leak>),
     /// Learning is switched off; states stay as they were.
     Skipped,
     /// The job panicked, with this message.
@@ -73,7 +78,8 @@ impl Job {
                 let folded = method.fold(lab, Arc::unwrap_or_clone(state), &updates);
                 Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded, &updates)))
             }
-            Self::Score(subject) => Outcome::Score(score(lab, &subject.model, &subject.values)),
+            Self::Score(subject) => Outcome::Score(score(lab, &subject)),
+            Self::Attack(subject, surface) => Outcome::Leak(privacy::attack(lab, &subject, surface)),
         }
     }
 }

@@ -11,8 +11,10 @@ use crate::availability::Availability;
 use crate::files::{FileError, Files};
 use crate::fleet::classes_of_devices;
 use crate::memo::Memo;
+use crate::privacy::{self, Suspects};
 use crate::score::DomainScores;
 use crate::split::{self, SplitError};
+use cotune_kernel::Stream;
 use cotune_models::adapter::{Layout, LoraSpec, Module, Target};
 use cotune_models::align::{Align, AlignSpec, Aligner, CachedAligner, Fallback, Vocab};
 use cotune_models::base::Base;
@@ -36,12 +38,14 @@ pub struct Lab {
     models: BTreeMap<String, LabModel>,
     corpus: Corpus,
     template: Template,
+    suspects: Suspects,
     intake: Intake,
     files: Files,
     holdings: Holdings,
     align: AlignSpec,
     aligners: Memo<(String, String), CachedAligner>,
     pub(crate) scores: Memo<String, DomainScores>,
+    pub(crate) knowledge: Memo<String, Vec<cotune_models::knowledge::Knowledge>>,
     pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
     pub(crate) relay_lessons: Memo<String, crate::method::relay::RelayLessons>,
 }
@@ -72,6 +76,8 @@ pub struct LabModel {
     pub shape: ModelShape,
     /// Values of an adapter of the billed shape; `None` where the model is billed as what it is.
     pub billed_adapter_values: Option<f64>,
+    /// Values of whole updates of the adapted maps in the billed shape; `None` likewise.
+    pub billed_map_values: Option<f64>,
     /// The corpus in its tokens.
     pub text: Texts,
     /// Mean tokens of prompt and answer over the private examples.
@@ -161,8 +167,10 @@ impl Lab {
         bases::distill(&mut bases, scenario, &corpus, talk)?;
         let devices = u32::try_from(scenario.fleet.devices)
             .map_err(|_| LabError::Data(format!("{} devices are too many", scenario.fleet.devices)))?;
-        let holdings = Holdings::deal(scenario, &corpus, &files, devices)?;
+        let template = corpus::template(&scenario.data)?;
+        let mut holdings = Holdings::deal(scenario, &corpus, &files, devices)?;
         let held_out = corpus::held_out(scenario, &mut corpus);
+        let suspects = suspects(scenario, &template, &mut corpus, &mut holdings, &held_out);
         let models = bases
             .into_iter()
             .map(|(name, base)| {
@@ -175,13 +183,15 @@ impl Lab {
             scenario: scenario.clone(),
             models,
             corpus,
-            template: corpus::template(&scenario.data)?,
+            template,
+            suspects,
             intake,
             files,
             holdings,
             align: align_spec(&scenario.method),
             aligners: Memo::new(usize::MAX),
             scores: Memo::new(4096),
+            knowledge: Memo::new(32),
             relays: Memo::new(4),
             relay_lessons: Memo::new(32),
         })
@@ -235,6 +245,11 @@ impl Lab {
         &self.template
     }
 
+    /// What the privacy attacks are tried on; nothing where the scenario does not ask.
+    pub fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
     /// What became of the data on its way into the models.
     pub fn intake(&self) -> &Intake {
         &self.intake
@@ -276,6 +291,36 @@ impl Lab {
             CachedAligner::new(Aligner::new(teacher.tokenizer(), student.tokenizer(), self.align))
         })
     }
+}
+
+/// Puts the canaries into the private examples of their devices, and chooses who else is suspected. Shares of domains stay
+/// those that were dealt.
+fn suspects(
+    scenario: &Scenario,
+    template: &Template,
+    corpus: &mut Corpus,
+    holdings: &mut Holdings,
+    held_out: &[Example],
+) -> Suspects {
+    let (Some(asked), Holdings::Examples { assignment, .. }) = (&scenario.evaluation.privacy, holdings)
+    else {
+        return Suspects::default();
+    };
+    let canaries = privacy::canaries(scenario, asked, template, &corpus.private, assignment);
+    let suspects = privacy::suspects(scenario.seed, asked, canaries, &corpus.private, held_out);
+    for canary in suspects.canaries() {
+        let own = &mut assignment[canary.device as usize];
+        let like = own.first().map_or(0, |first| corpus.private[*first as usize].domain);
+        let number = corpus.private.len() as u32;
+        corpus.private.push(Example {
+            id: u32::MAX - number,
+            domain: like,
+            prompt: canary.prompt.clone(),
+            answers: vec![canary.answer.clone()],
+        });
+        own.extend(std::iter::repeat_n(number, asked.repeats as usize));
+    }
+    suspects
 }
 
 impl Holdings {
@@ -341,18 +386,25 @@ impl LabModel {
             None => (Layout::none(), None, 0.0),
             Some(written::Adapter::Lora(lora)) => {
                 let spec = lora_spec(lora);
-                (Layout::lora(base.spec(), &spec), Some(spec), lora.dropout)
+                let layout = Layout::lora(base.spec(), &spec);
+                let layout = match lora.freeze {
+                    None => layout,
+                    Some(written::Factor::A) => {
+                        layout.freezing_a(&drawn(&layout, &base, scenario.seed, &start_path(name)))
+                    }
+                };
+                (layout, Some(spec), lora.dropout)
             }
             Some(written::Adapter::Bottleneck { size }) => {
                 (Layout::bottleneck(base.spec(), *size as usize), None, 0.0)
             }
         };
         let own = ModelShape::of(base.spec(), &layout);
-        let (shape, billed_adapter_values) = match &model.bill_as {
-            None => (own, None),
+        let (shape, billed_adapter_values, billed_map_values) = match &model.bill_as {
+            None => (own, None, None),
             Some(billed) => {
                 let shape = billed_shape(billed, model.adapter.as_ref());
-                (shape, Some(shape.trained))
+                (shape, Some(shape.trained), Some(billed_maps(billed, model.adapter.as_ref())))
             }
         };
         let encode = |examples: &[Example]| -> Vec<Sequence> {
@@ -371,16 +423,29 @@ impl LabModel {
             _ => tokens as f64 / text.private.len().max(1) as f64,
         };
         let name = name.to_string();
-        Ok(Self { name, base, layout, lora, dropout, shape, billed_adapter_values, text, mean_tokens })
+        Ok(Self {
+            name,
+            base,
+            layout,
+            lora,
+            dropout,
+            shape,
+            billed_adapter_values,
+            billed_map_values,
+            text,
+            mean_tokens,
+        })
     }
 
     /// A fresh adapter: `A` random by the run's seed and the model's name, `B` zero. Every device that runs the
     /// model starts from the same values.
     pub fn fresh(&self, seed: u64) -> Trained {
-        let path = format!("adapter/{}", self.name);
-        let mut stream = cotune_kernel::Stream::keyed(seed, &path);
-        let values = self.layout.init(&mut stream, |tensor| self.base.host_values(tensor));
-        Trained { values, ..Trained::default() }
+        self.fresh_from(seed, &start_path(&self.name))
+    }
+
+    /// A fresh adapter drawn from the stream `path`.
+    pub(crate) fn fresh_from(&self, seed: u64, path: &str) -> Trained {
+        Trained { values: drawn(&self.layout, &self.base, seed, path), ..Trained::default() }
     }
 
     /// What trains, in words.
@@ -398,6 +463,15 @@ impl LabModel {
             }
         }
     }
+}
+
+/// The stream that a model's first adapter is drawn from.
+fn start_path(model: &str) -> String {
+    format!("adapter/{model}")
+}
+
+fn drawn(layout: &Layout, base: &Base, seed: u64, path: &str) -> Vec<f32> {
+    layout.init(&mut Stream::keyed(seed, path), |tensor| base.host_values(tensor))
 }
 
 /// `1.39M` for 1,390,000.
@@ -434,20 +508,37 @@ fn lora_spec(lora: &written::Lora) -> LoraSpec {
     }
 }
 
-/// The shape that is charged for. A LoRA has `rank · (inputs + outputs)` values for every target and layer, where an MLP
-/// is four times as wide as the model, as `12 · layers · width²` parameters imply; a bottleneck has two maps with their
-/// biases at two places of every layer.
-fn billed_shape(billed: &written::Billed, adapter: Option<&written::Adapter>) -> ModelShape {
+/// Inputs and outputs of a billed map. An MLP is four times as wide as the model, as `12 · layers · width²` parameters
+/// imply.
+fn billed_map(billed: &written::Billed, target: written::LoraTarget) -> (f64, f64) {
     use written::LoraTarget as T;
+    let (width, kv) = (f64::from(billed.width), f64::from(billed.kv_width));
+    match target {
+        T::Q | T::O => (width, width),
+        T::K | T::V => (width, kv),
+        T::Qkv => (width, width + 2.0 * kv),
+        T::Up | T::Gate => (width, 4.0 * width),
+        T::Down => (4.0 * width, width),
+    }
+}
+
+/// Values of whole updates of the adapted maps in the billed shape.
+fn billed_maps(billed: &written::Billed, adapter: Option<&written::Adapter>) -> f64 {
+    let Some(written::Adapter::Lora(lora)) = adapter else { return 0.0 };
+    let maps = lora.targets.iter().map(|target| billed_map(billed, *target));
+    f64::from(billed.layers) * maps.map(|(inputs, outputs)| inputs * outputs).sum::<f64>()
+}
+
+/// The shape that is charged for. A LoRA has `rank · (inputs + outputs)` values for every target and layer, without the
+/// inputs where A is frozen; a bottleneck has two maps with their biases at two places of every layer.
+fn billed_shape(billed: &written::Billed, adapter: Option<&written::Adapter>) -> ModelShape {
     let (layers, width, kv) = (f64::from(billed.layers), f64::from(billed.width), f64::from(billed.kv_width));
     let trained = match adapter {
         None => 0.0,
         Some(written::Adapter::Lora(lora)) => {
-            let values = lora.targets.iter().map(|target| match target {
-                T::Q | T::O => 2.0 * width,
-                T::K | T::V => width + kv,
-                T::Qkv => 2.0 * width + 2.0 * kv,
-                T::Up | T::Gate | T::Down => 5.0 * width,
+            let values = lora.targets.iter().map(|target| match (billed_map(billed, *target), lora.freeze) {
+                ((_, outputs), Some(written::Factor::A)) => outputs,
+                ((inputs, outputs), None) => inputs + outputs,
             });
             f64::from(lora.rank) * layers * values.sum::<f64>()
         }

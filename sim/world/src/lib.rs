@@ -11,7 +11,7 @@
 //! |--------------------|-------|
 //! | before the run     | [`site`] (paths), [`files`] (traces, samples), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
 //! | the world          | [`fleet`], [`availability`], [`battery`], [`hazard`], [`fault`], [`energy`], [`split`], [`select`], `network` |
-//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] and [`packing`] (what travels), `score` (Rouge-L, EM), [`job`], [`pool`] |
+//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] and [`packing`] (what travels), `score` (Rouge-L, EM), [`privacy`] (canaries, membership), [`fairness`] (methods made comparable), [`job`], [`pool`] |
 //! | the state machines | [`device`], [`coordination`] (the cloud), [`gate`] (who declines), [`effect`] (what they are told and answer) |
 //! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
 #![forbid(unsafe_code)]
@@ -24,6 +24,7 @@ pub mod coordination;
 pub mod device;
 pub mod effect;
 pub mod energy;
+pub mod fairness;
 pub mod fault;
 pub mod files;
 pub mod fleet;
@@ -38,6 +39,7 @@ pub mod packing;
 pub mod payload;
 pub mod plan;
 pub mod pool;
+pub mod privacy;
 #[cfg(feature = "mpi")]
 pub mod ranks;
 pub mod score;
@@ -51,4 +53,4 @@ pub use actors::{
 };
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
-pub use site::Site;
+pub use site::{Reach, Site};

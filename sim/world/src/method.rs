@@ -9,7 +9,8 @@
 //! | `zero_shot.rs` | the bases as they are |
 //! | `standalone.rs`| every party alone |
 //! | `centralized.rs`| everybody's data at the cloud |
-//! | `fedavg.rs`    | federated averaging of adapters |
+//! | `fedavg.rs`    | federated averaging of adapters; FedProx, SCAFFOLD, FedNova, FedOpt |
+//! | `mixed_ranks.rs`| the same where adapters on one base have different ranks: FLoRA, FlexLoRA, HetLoRA |
 //! | `fedap.rs`     | the same of bottleneck adapters |
 //! | `fedcollm.rs`  | one SLM on all devices, and mutual learning with the LLM at the cloud |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
@@ -24,12 +25,14 @@ pub mod co_plms;
 pub mod fedap;
 pub mod fedavg;
 pub mod fedcollm;
+pub mod fedmkt;
+pub mod mixed_ranks;
 pub(crate) mod mutual;
 pub mod proxy_relay;
 pub(crate) mod relay;
 pub mod standalone;
-pub(crate) mod training;
-pub(crate) mod travelling;
+pub mod training;
+pub mod travelling;
 pub mod zero_shot;
 
 use crate::lab::Lab;
@@ -38,7 +41,7 @@ use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
 use cotune_scenario::method::Method as Written;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -157,13 +160,24 @@ pub struct GenerationLoad {
     pub tokens: u32,
 }
 
-/// A forward pass over a share of the labelled examples that the machine has.
+/// A forward pass over examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationLoad {
     /// The model.
     pub model: String,
-    /// The share, in (0, 1].
-    pub share: f64,
+    /// Which examples.
+    pub on: Evaluated,
+}
+
+/// Which examples a model is compared on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Evaluated {
+    /// This share, in (0, 1], of the labelled examples that the machine has.
+    Share(f64),
+    /// All public ones.
+    Public,
+    /// So many that were generated.
+    Made(u32),
 }
 
 /// A model to be scored: its key in `[models]` and its trained values.
@@ -173,6 +187,8 @@ pub struct Subject {
     pub model: String,
     /// The adapter's values.
     pub values: Vec<f32>,
+    /// What is merged into the base under it, in the order of the layout's deltas; empty where nothing is.
+    pub beneath: Vec<f32>,
 }
 
 /// A method, made for one scenario. What a method does not say is: nothing travels, nothing is folded, the cloud rests,
@@ -184,6 +200,12 @@ pub trait Method: Debug + Send + Sync {
     /// The paper it is from, or what it is a reference for.
     fn citation(&self) -> &'static str;
 
+    /// What a scenario must have for it. What travels is said by [`Method::downlink`] and [`Method::uplink`], part by
+    /// part.
+    fn needs(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
     /// What the cloud starts with.
     fn start_cloud(&self, lab: &Lab) -> State;
 
@@ -193,6 +215,11 @@ pub trait Method: Debug + Send + Sync {
     /// What the cloud sends to a device that runs `model` when a round opens.
     fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
         Payload::default()
+    }
+
+    /// A payload of the size of [`Method::broadcast`], of which only the size is read.
+    fn downlink(&self, lab: &Lab, model: &str) -> Payload {
+        self.broadcast(lab, &self.start_cloud(lab), model)
     }
 
     /// A payload of the size of a device's update; its values are never read.
@@ -214,8 +241,8 @@ pub trait Method: Debug + Send + Sync {
         CloudOutcome { state, trained: Vec::new(), relay: None }
     }
 
-    /// The work of [`Method::device_work`].
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
+    /// The work of [`Method::device_work`] on a device with so many private examples.
+    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
         Load::default()
     }
 
@@ -233,40 +260,112 @@ pub trait Method: Debug + Send + Sync {
     fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)>;
 }
 
+/// Something without which a method cannot serve a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Public examples to train on; where examples are only counted, it is believed that there are some.
+    PublicExamples,
+    /// The texts of public examples, on which the size of what travels depends.
+    PublicTexts,
+    /// This model, with an adapter.
+    Trained(String),
+    /// One model for all classes of devices.
+    OneEdgeModel,
+}
+
 /// Why a method cannot serve a scenario.
 #[derive(Debug, thiserror::Error)]
 #[error("[method.{method}]: {problem}")]
 pub struct Refusal {
     /// The method.
-    pub method: &'static str,
+    pub method: String,
     /// What is wrong, naming the field, and what to write instead.
     pub problem: String,
 }
 
-/// The method of a scenario.
+/// Refuses a scenario that lacks what a method needs.
+pub(crate) fn suits(method: &dyn Method, lab: &Lab) -> Result<(), Refusal> {
+    let refuse = |problem: String| Err(Refusal { method: method.name().to_owned(), problem });
+    let scenario = lab.scenario();
+    let asked = match &scenario.method {
+        Written::Custom(table) => &table.name,
+        written => written.name(),
+    };
+    if asked != method.name() {
+        return refuse(format!(
+            "the scenario asks for `{asked}`: write [method.custom] name = {:?}",
+            method.name()
+        ));
+    }
+    for need in method.needs() {
+        match need {
+            Need::PublicExamples if lab.has_texts() && lab.public().is_empty() => {
+                return refuse(
+                    "it needs public examples, and there are none: write data.public above 0".to_owned(),
+                );
+            }
+            Need::Trained(model) if lab.models().all(|one| one.name != model || one.layout.total() == 0) => {
+                return refuse(format!("it trains `{model}`: write [models.{model}] with an adapter"));
+            }
+            Need::OneEdgeModel => {
+                let models: BTreeSet<&str> =
+                    scenario.fleet.classes.values().map(|class| class.model.as_str()).collect();
+                if models.len() > 1 {
+                    let models: Vec<&str> = models.into_iter().collect();
+                    return refuse(format!(
+                        "all devices must run one model, and they run {}: write the same fleet.class.*.model for all",
+                        models.join(", ")
+                    ));
+                }
+            }
+            Need::PublicTexts if lab.public().is_empty() => {
+                return refuse(match lab.has_texts() {
+                    true => "what travels is about public examples, and there are none: write data.public above 0",
+                    false => "what travels is about public examples, and data.corpus.sizes only counts them: write a corpus with texts",
+                }
+                .to_owned());
+            }
+            Need::PublicExamples | Need::PublicTexts | Need::Trained(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The method of a table, as it is played.
 ///
 /// # Errors
 /// The method cannot do what its table asks for.
-pub fn of(lab: &Lab) -> Result<Box<dyn Method>, Refusal> {
-    Ok(match &lab.scenario().method {
+pub(crate) fn made(lab: &Lab, table: &Written) -> Result<Box<dyn Method>, Refusal> {
+    Ok(match table {
         Written::ZeroShot(table) => Box::new(zero_shot::ZeroShot::new(table)),
         Written::Standalone(table) => Box::new(standalone::Standalone::new(table)),
         Written::Centralized(table) => Box::new(centralized::Centralized::new(table)),
-        Written::FedAvg(table) => Box::new(fedavg::FedAvg::new(table)),
-        Written::FedAp(table) => Box::new(fedap::FedAp::new(table)),
+        Written::FedAvg(table) => match table.ranks {
+            Some(ranks) => Box::new(mixed_ranks::MixedRanks::new(lab, table, ranks)),
+            None => Box::new(fedavg::FedAvg::new(lab, table)),
+        },
+        Written::FedAp(table) => Box::new(fedap::FedAp::new(lab, table)),
         Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
+        Written::FedMkt(table) => Box::new(fedmkt::FedMkt::new(table)?),
+        Written::Custom(table) => {
+            let problem = format!(
+                "`{}` is no method of this program: one that uses cotune as a library plays it with Plan::draw_with",
+                table.name
+            );
+            return Err(Refusal { method: "custom".to_owned(), problem });
+        }
         Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
 }
 
 /// Models as they start: each with the fresh adapter that follows from the run's seed.
-pub(crate) fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State {
+pub fn fresh<'m>(lab: &Lab, models: impl IntoIterator<Item = &'m str>) -> State {
     let one = |name: &str| (name.to_owned(), lab.model(name).fresh(lab.scenario().seed));
     models.into_iter().map(one).collect()
 }
 
 /// A subject of one model in a state; the fresh adapter's values are part of every start state.
-pub(crate) fn subject(state: &State, model: &str) -> Subject {
-    Subject { model: model.to_string(), values: state[model].values.clone() }
+pub fn subject(state: &State, model: &str) -> Subject {
+    Subject { model: model.to_string(), values: state[model].values.clone(), beneath: Vec::new() }
 }

@@ -149,6 +149,11 @@ impl Network {
         Some(ended(flow, bytes, now, false))
     }
 
+    /// The devices at the other ends, with repetitions.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = u32> {
+        self.flows.values().map(|flow| flow.transfer.device)
+    }
+
     fn link(&mut self, direction: Direction) -> &mut SharedLink {
         &mut self.links[index(direction)]
     }

@@ -1,11 +1,12 @@
 //! The plan: the fleet drawn, the method made, and what every piece of work costs. Nothing is trained for it.
 
+use crate::fairness::{self, Matched};
 use crate::fault::Faults;
 use crate::fleet::{Asked, Fleet, FleetError, Tied};
 use crate::lab::{Intake, Lab, LabModel};
-use crate::method::{self, Load, Method, Refusal, TrainingLoad};
+use crate::method::{self, Evaluated, EvaluationLoad, Load, Method, Refusal, TrainingLoad};
 use crate::packing;
-use crate::payload::{Part, Payload};
+use crate::payload::{Content, Part, Payload};
 use cotune_kernel::{Distribution, Stream};
 use cotune_record::{Fleet as FleetTable, FleetRow};
 use cotune_scenario::Scenario;
@@ -13,6 +14,7 @@ use cotune_scenario::coordination::Coordination;
 use cotune_scenario::cost::Cost as CostModel;
 use cotune_scenario::transfer::Encoding;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that is decided before the first event.
@@ -27,6 +29,7 @@ pub struct Plan {
     /// What an update looks like, by class.
     updates: Vec<Arc<Payload>>,
     faults: Faults,
+    matched: Option<Matched>,
 }
 
 /// Bytes of one device's round.
@@ -55,9 +58,14 @@ pub struct Cost {
 
 /// The speed of a machine.
 #[derive(Clone, Copy, Debug)]
-struct Machine {
+pub(crate) struct Machine {
     flops_per_second: f64,
     bytes_per_second: f64,
+}
+
+impl Machine {
+    /// One operation and one byte a second, where time does not matter.
+    pub(crate) const UNIT: Self = Self { flops_per_second: 1.0, bytes_per_second: 1.0 };
 }
 
 /// Why there is no plan.
@@ -104,10 +112,23 @@ impl Plan {
     /// # Errors
     /// The fleet cannot be drawn, the method refuses the scenario, or a model does not fit its class.
     pub fn draw(lab: Arc<Lab>) -> Result<Self, PlanError> {
+        let (table, matched) = fairness::matched(&lab)?;
+        let method = method::made(&lab, &table)?;
+        Self::drawn(lab, method, matched)
+    }
+
+    /// The same with a method of the caller's own, for `[method.custom]`.
+    ///
+    /// # Errors
+    /// As [`Plan::draw`]; or the scenario names another method.
+    pub fn draw_with(lab: Arc<Lab>, method: Box<dyn Method>) -> Result<Self, PlanError> {
+        Self::drawn(lab, method, None)
+    }
+
+    fn drawn(lab: Arc<Lab>, method: Box<dyn Method>, matched: Option<Matched>) -> Result<Self, PlanError> {
+        method::suits(method.as_ref(), &lab)?;
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
-        let method = method::of(&lab)?;
-        let cloud = method.start_cloud(&lab);
         let updates: Vec<Arc<Payload>> =
             fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
         let traffic = fleet
@@ -115,13 +136,13 @@ impl Plan {
             .iter()
             .zip(&updates)
             .map(|(class, update)| Traffic {
-                down: bytes(&lab, &method.broadcast(&lab, &cloud, &class.model), &scenario.transfer.down),
+                down: bytes(&lab, &method.downlink(&lab, &class.model), &scenario.transfer.down),
                 up: bytes(&lab, update, &scenario.transfer.up),
             })
             .collect();
         let panel = panel(scenario);
         let faults = Faults::draw(scenario, &fleet);
-        let plan = Self { lab, method, fleet, panel, traffic, updates, faults };
+        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched };
         plan.fits()?;
         plan.in_time()?;
         Ok(plan)
@@ -140,6 +161,11 @@ impl Plan {
     /// The method.
     pub fn method(&self) -> &dyn Method {
         self.method.as_ref()
+    }
+
+    /// How the method's steps were matched, where the scenario asks for it.
+    pub fn matched(&self) -> Option<&Matched> {
+        self.matched.as_ref()
     }
 
     /// The devices.
@@ -177,13 +203,18 @@ impl Plan {
 
     /// What a device's work of a round costs.
     pub fn device_cost(&self, device: u32, round: u32) -> Cost {
+        self.device_cost_of(device, self.lab.count_of(device), round)
+    }
+
+    /// The same if the device had so many private examples.
+    fn device_cost_of(&self, device: u32, examples: u32, round: u32) -> Cost {
         let view = self.fleet.device(device);
         let machine = Machine {
             flops_per_second: view.compute_flops_per_second,
             bytes_per_second: view.memory_bandwidth_bytes_per_second,
         };
-        let load = self.method.device_load(&view.class.model, round);
-        let cost = price(&self.lab, &load, machine, self.lab.count_of(device).into());
+        let load = self.method.device_load(&view.class.model, examples, round);
+        let cost = price(&self.lab, &load, machine, examples.into());
         let samples = |load: &TrainingLoad| f64::from(load.batch) * f64::from(load.steps);
         match self.scenario().cost {
             CostModel::Roofline => cost,
@@ -194,7 +225,7 @@ impl Plan {
             }
             // FederatedScope, `federatedscope/core/workers/base_client.py`: 3 · examples · computation.
             CostModel::FederatedScope { .. } => {
-                let samples = f64::from(self.lab.count_of(device));
+                let samples = f64::from(examples);
                 Cost { seconds: 3.0 * samples * view.sample_seconds, ..cost }
             }
         }
@@ -340,6 +371,8 @@ impl Plan {
                 devices: class.devices,
                 down_bytes: traffic.down,
                 up_bytes: traffic.up,
+                down: by_content(&self.method.downlink(&self.lab, &class.model), traffic.down),
+                up: by_content(self.update_shape(device), traffic.up),
                 memory_bytes: self.device_cost(device, u32::MAX).memory_bytes,
                 has_memory_bytes: class.memory.0,
                 train_seconds: self.device_cost(device, u32::MAX).seconds,
@@ -380,6 +413,7 @@ impl Plan {
             cloud_seconds: self.cloud_cost(u32::MAX).seconds,
             rounds,
             trained_tokens: self.trained_tokens(),
+            matched: self.matched,
             warnings: self.warnings(),
         }
     }
@@ -388,15 +422,18 @@ impl Plan {
     fn trained_tokens(&self) -> Option<u64> {
         let rounds = u32::try_from(self.scenario().budget.rounds?).ok()?;
         let devices = u64::from(self.fleet.devices());
-        // Devices of one class train on equally many tokens.
-        let classes: Vec<(u32, u64)> = (0..self.fleet.classes().len())
-            .filter_map(|index| {
-                let device = self.fleet.iter().find(|view| usize::from(view.class_index) == index)?.device;
-                Some((device, u64::from(self.fleet.classes()[index].devices)))
-            })
-            .collect();
+        // Devices of one class train on equally many tokens, or on as many as their examples: counted for the mean.
+        let mut classes: Vec<(u32, u64, u64)> = vec![(0, 0, 0); self.fleet.classes().len()];
+        for view in self.fleet.iter() {
+            let (first, count, examples) = &mut classes[usize::from(view.class_index)];
+            *first = if *count == 0 { view.device } else { *first };
+            (*count, *examples) = (*count + 1, *examples + u64::from(self.lab.count_of(view.device)));
+        }
+        classes.retain(|(_, count, _)| *count > 0);
         let mean = |round: u32| {
-            let tokens = |(device, count): &(u32, u64)| count * self.device_cost(*device, round).tokens;
+            let tokens = |(device, count, examples): &(u32, u64, u64)| {
+                count * self.device_cost_of(*device, (examples / count) as u32, round).tokens
+            };
             classes.iter().map(tokens).sum::<u64>() / devices.max(1)
         };
         let cohort = self.coordination().updates_per_round(devices);
@@ -406,22 +443,43 @@ impl Plan {
 
 /// Bytes that are charged for a payload: the billed shape's for a billed model's adapter, else the encoded size.
 fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
+    let plain = Encoding::None;
     let billed = payload.parts.iter().map(|part| match part {
-        Part::Adapter { model, .. } | Part::Packed { model, .. } => lab.model(model).billed_adapter_values,
-        Part::Prompts { .. } => None,
+        Part::Adapter { model, .. } | Part::Packed { model, .. } => {
+            lab.model(model).billed_adapter_values.map(|values| packing::packed_bytes(encoding, values))
+        }
+        Part::Control { model, .. } => {
+            lab.model(model).billed_adapter_values.map(|values| packing::packed_bytes(&plain, values))
+        }
+        Part::Merged { model, .. } => {
+            lab.model(model).billed_map_values.map(|values| packing::packed_bytes(&plain, values))
+        }
+        _ => None,
     });
     let (with, without): (Vec<_>, Vec<_>) =
         payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
     let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
     // The size of an encoding does not depend on the values.
     let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
-    let billed = with.into_iter().filter_map(|(_, values)| values);
-    billed.map(|values| packing::packed_bytes(encoding, values) as u64).sum::<u64>() + rest
+    with.into_iter().filter_map(|(_, bytes)| bytes).map(|bytes| bytes as u64).sum::<u64>() + rest
+}
+
+/// The bytes charged for a payload by what it holds: content other than adapters is charged as it is encoded, and what
+/// adapters come to depends on billing and encoding.
+fn by_content(payload: &Payload, charged: u64) -> BTreeMap<Content, u64> {
+    let mut bytes = payload.bytes_by_content();
+    let first = bytes.keys().next().copied();
+    let rest: u64 =
+        bytes.iter().filter(|(content, _)| Some(**content) != first).map(|(_, bytes)| bytes).sum();
+    if let Some(first) = first {
+        bytes.insert(first, charged.saturating_sub(rest));
+    }
+    bytes
 }
 
 /// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
 /// generated token of a batch once, an evaluation of all `examples` once.
-fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
+pub(crate) fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
     let mut cost = Cost::default();
     let time =
         |flops: f64, bytes: f64| (flops / machine.flops_per_second).max(bytes / machine.bytes_per_second);
@@ -442,9 +500,14 @@ fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
         cost.flops += flops;
         cost.seconds += time(flops, tokens * model.shape.weight_bytes());
     }
-    for evaluation in &load.evaluation {
-        let model = lab.model(&evaluation.model);
-        let tokens = (evaluation.share * examples as f64).ceil() * model.mean_tokens;
+    for EvaluationLoad { model, on } in &load.evaluation {
+        let model = lab.model(model);
+        let examples = match on {
+            Evaluated::Share(share) => (share * examples as f64).ceil(),
+            Evaluated::Public => lab.public().len() as f64,
+            Evaluated::Made(examples) => f64::from(*examples),
+        };
+        let tokens = examples * model.mean_tokens;
         let flops = model.shape.forward_flops(tokens, model.mean_tokens);
         cost.flops += flops;
         cost.seconds += time(flops, if tokens > 0.0 { model.shape.weight_bytes() } else { 0.0 });
@@ -509,6 +572,9 @@ pub struct Overview {
     pub rounds: Option<u64>,
     /// Tokens the whole run trains on, where the budget counts rounds.
     pub trained_tokens: Option<u64>,
+    /// How a device's steps were matched, where the scenario asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Matched>,
     /// What to read before trusting the results.
     pub warnings: Vec<String>,
 }
@@ -553,6 +619,10 @@ pub struct ClassOverview {
     pub down_bytes: u64,
     /// Bytes up a round \[B\].
     pub up_bytes: u64,
+    /// What is in the former, by content \[B\]; the frame around it counts with the first.
+    pub down: BTreeMap<Content, u64>,
+    /// What is in the latter.
+    pub up: BTreeMap<Content, u64>,
     /// Memory a round needs \[B\].
     pub memory_bytes: f64,
     /// Memory there is \[B\].

@@ -3,6 +3,7 @@
 use crate::effect::View;
 use crate::job::Outcome;
 use crate::lab::Lab;
+use crate::method::Subject;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::metrics::{self, Weighted};
 use cotune_models::score::answer_losses;
@@ -40,7 +41,7 @@ pub(crate) fn scores_of(outcome: Outcome, view: &View<'_>) -> Option<DomainScore
     match outcome {
         Outcome::Score(scores) => Some(scores),
         Outcome::Skipped => Some(DomainScores::unscored(view.plan.lab())),
-        Outcome::Device(..) | Outcome::Cloud(_) | Outcome::Panicked(_) => None,
+        Outcome::Device(..) | Outcome::Cloud(_) | Outcome::Leak(_) | Outcome::Panicked(_) => None,
     }
 }
 
@@ -50,30 +51,31 @@ fn measured(wanted: &[Metric]) -> impl Iterator<Item = &'static str> {
     all.into_iter().filter(|(metric, _)| wanted.contains(metric)).map(|(_, name)| name)
 }
 
-/// Scores `values` of `model` on everything held out. Pure, so equal values are scored once.
-pub(crate) fn score(lab: &Lab, model: &str, values: &[f32]) -> DomainScores {
+/// Scores a model on everything held out. Pure, so equal values are scored once.
+pub(crate) fn score(lab: &Lab, subject: &Subject) -> DomainScores {
     let mut hasher = blake3::Hasher::new();
-    for value in values {
+    for value in subject.values.iter().chain(&subject.beneath) {
         hasher.update(&value.to_le_bytes());
     }
-    let key = format!("{model}/{}", hasher.finalize());
-    (*lab.scores.get(&key, || score_anew(lab, model, values))).clone()
+    let key = format!("{}/{}", subject.model, hasher.finalize());
+    (*lab.scores.get(&key, || score_anew(lab, subject))).clone()
 }
 
-fn score_anew(lab: &Lab, model: &str, values: &[f32]) -> DomainScores {
-    let model = lab.model(model);
+fn score_anew(lab: &Lab, subject: &Subject) -> DomainScores {
+    let model = lab.model(&subject.model);
     let evaluation = &lab.scenario().evaluation;
-    let adapter = Some((&model.layout, values));
+    let deltas = model.layout.deltas();
+    let beneath = (!subject.beneath.is_empty()).then_some((&deltas, subject.beneath.as_slice()));
+    let adapters: Vec<_> = beneath.into_iter().chain([(&model.layout, subject.values.as_slice())]).collect();
     let held_out = lab.held_out();
     let losses = LazyCell::new(|| {
         let sequences: Vec<_> = model.text.held_out.iter().collect();
-        answer_losses(&model.base, adapter.as_slice(), &sequences)
+        answer_losses(&model.base, &adapters, &sequences)
     });
     let texts = LazyCell::new(|| {
         let prompts: Vec<_> = model.text.held_out.iter().map(|sequence| sequence.prompt.clone()).collect();
         let tokens = evaluation.max_tokens as usize;
-        let texts =
-            generate(&model.base, adapter.as_slice(), &prompts, tokens, &Sampling::Greedy, &|_| false);
+        let texts = generate(&model.base, &adapters, &prompts, tokens, &Sampling::Greedy, &|_| false);
         let scored = texts.iter().zip(held_out).map(|(text, example)| {
             metrics::score(&model.base.tokenizer().decode(&text.tokens), &example.answers, true)
         });

@@ -4,18 +4,24 @@
 //! |-------------------|------------------|
 //! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
+//! | `privacy.rs`      | what leaks of private examples through what travels is measured |
+//! | `ranks.rs`        | adapters of different ranks on one base become one, and one becomes them again |
 //! | `rounds.rs`       | what a synchronous round does with what arrives, and with what does not |
 //! | `coordination.rs` | what holds for every coordination, whatever happens in whatever order |
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
+//! | `fairness.rs`     | devices do the same under every method where a scenario asks for it |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `batteries.rs`    | work drains batteries, and what is too low does not train |
+//! | `custom.rs`       | a method that a program brings is played like any other |
 //! | `cost.rs`         | work costs what the models of time, energy and carbon say, other simulators' among them |
 //! | `fleets.rs`       | the fleets that ship are what was measured, and are drawn as asked |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
+//! | `mpi.rs`          | on any number of ranks the digest is that of one process |
 //! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
+//! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
 //! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
@@ -24,6 +30,7 @@
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `fuzz.rs`         | bytes from anyone are read or refused, never a panic |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
 //! | `book.rs`         | every command and every scenario in the book does what the book says |
@@ -41,15 +48,24 @@ mod commands;
 mod coordination;
 mod corpora;
 mod cost;
+mod custom;
 mod determinism;
+mod fairness;
 mod faults;
 mod fleets;
+mod fuzz;
 mod methods;
 mod model;
+mod mpi;
 mod optimizer;
 mod oracles;
+mod plain;
 mod plain_fedavg;
+mod plain_fedcollm;
+mod plain_fedmkt;
+mod privacy;
 mod random;
+mod ranks;
 mod refusals;
 mod resume;
 mod rounds;

@@ -56,3 +56,33 @@ fn what_the_mistakes_have_in_common_is_right() {
     let (code, said) = checked("base.toml");
     assert_eq!((code, said.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn a_scenario_reads_nothing_outside_its_folder_unless_it_is_allowed_to() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (here, home) = (folder.path().join("theirs"), folder.path().join("home"));
+    std::fs::create_dir_all(&here).unwrap();
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("presence.csv"), "0,0,1\n0,900,0\n1,0,1\n1,500,0\n").unwrap();
+    let text = cotune_tests::tiny_text(&cotune_tests::fedavg("on = \"proxy\""));
+    let follows = "[fleet.class.phone]\navailability.trace = \"../home/presence.csv\"";
+    let file = here.join("theirs.toml");
+    std::fs::write(&file, text.replace("[fleet.class.phone]", follows)).unwrap();
+    let check = |more: &[&str]| {
+        let output = cotune().arg("check").arg(&file).args(more).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, told) = check(&[]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains("lies outside the folder of the scenario") && told.contains("--allow-path"),
+        "{told}"
+    );
+    let (code, told) = check(&["--allow-path", home.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{told}");
+    // What somebody types is somebody's own.
+    std::fs::write(&file, &text).unwrap();
+    let set = "fleet.class.phone.availability={ trace = \"../home/presence.csv\" }";
+    let planned = cotune().arg("plan").arg(&file).args(["--set", set, "-q"]).output().unwrap();
+    assert_eq!(planned.status.code(), Some(0), "{}", String::from_utf8_lossy(&planned.stderr));
+}

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cotune_kernel::codec;
+use cotune_kernel::{Stream, codec};
 use cotune_record::checkpoint::Header;
 use cotune_record::{Digest, Event, EventDigest, RunDirectory};
 use cotune_tests::{
@@ -297,4 +297,36 @@ fn an_interrupted_run_goes_on_from_the_event_it_was_interrupted_at() {
     assert_eq!(finished.status.code(), Some(0), "{}", said(&finished));
     assert!(!said(&finished).contains("begins again"), "{}", said(&finished));
     assert_eq!(summary(&only_run(&runs)), *WHOLE);
+}
+
+/// Kills at random moments of the wall clock, hundreds of them, of runs that learn and of runs that do not.
+#[test]
+#[ignore = "takes half an hour: COTUNE_KILLS says how many kills, 200 if it does not"]
+fn hundreds_of_kills_lose_nothing() {
+    let wanted: u32 =
+        std::env::var("COTUNE_KILLS").map_or(200, |text| text.parse().expect("a number of kills"));
+    let folder = TempDir::new().unwrap();
+    let mut stream = Stream::keyed(7, "kills");
+    let (mut kills, mut runs_done) = (0, 0);
+    while kills < wanted {
+        let runs = folder.path().join(runs_done.to_string());
+        let is_begun = || {
+            fs::read_dir(&runs)
+                .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("run.json").exists()))
+        };
+        loop {
+            let mut command = if is_begun() { resume(&runs) } else { run(folder.path(), &runs) };
+            let deadline = Instant::now() + Duration::from_millis(20 + stream.below(2_500));
+            if !kill_when(&mut command, || Instant::now() >= deadline) {
+                break;
+            }
+            kills += 1;
+            if !is_begun() {
+                fs::remove_dir_all(&runs).unwrap_or_default();
+            }
+        }
+        assert_eq!(summary(&only_run(&runs)), *WHOLE, "run {runs_done}, after {kills} kills in all");
+        runs_done += 1;
+    }
+    println!("{kills} kills of {runs_done} runs, and every digest is the same");
 }

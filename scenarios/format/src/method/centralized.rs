@@ -34,6 +34,10 @@ impl Table for Centralized {
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.cloud_steps]
     }
+
+    fn sees(&self) -> [&'static str; 2] {
+        ["no examples", "everybody's private and the public examples"]
+    }
 }
 
 pub(super) fn read(view: View, models: &Models) -> Option<Centralized> {

@@ -169,12 +169,31 @@ impl Table for CoPlms {
         Some(Alignment { align, fallback, vocab })
     }
 
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        Some(&mut self.device_steps)
+    }
+
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.device_steps, &mut self.cloud_steps]
     }
 
     fn relay_mut(&mut self) -> Option<&mut Relay> {
         self.relay.as_mut()
+    }
+
+    fn sees(&self) -> [&'static str; 2] {
+        let cloud = match (&self.relay, self.cloud_steps.mutual) {
+            (_, 0) => "no examples",
+            (None, _) => "the public examples",
+            (Some(_), _) => "the public examples and the relay set",
+        };
+        let devices = match (self.saml.data, &self.relay) {
+            (SamlData::Private, None) => "their private examples",
+            (SamlData::Private, Some(_)) => "their private examples and the relay set",
+            (SamlData::Public, None) => "their private and the public examples",
+            (SamlData::Public, Some(_)) => "their private and the public examples, and the relay set",
+        };
+        [devices, cloud]
     }
 }
 

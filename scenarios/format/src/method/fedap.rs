@@ -27,6 +27,10 @@ impl Table for FedAp {
         self.0.optimizer()
     }
 
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        self.0.device_steps_mut()
+    }
+
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         self.0.steps_mut()
     }

@@ -74,12 +74,26 @@ impl Table for FedMkt {
         Some(Alignment { align: self.align, fallback: self.fallback, vocab: self.vocab })
     }
 
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        Some(&mut self.device_steps)
+    }
+
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.device_steps, &mut self.cloud_steps]
     }
 
     fn relay_mut(&mut self) -> Option<&mut Relay> {
         self.relay.as_mut()
+    }
+
+    fn sees(&self) -> [&'static str; 2] {
+        match self.relay {
+            None => ["their private and the public examples", "the public examples"],
+            Some(_) => [
+                "their private and the public examples, and the relay set",
+                "the public examples and the relay set",
+            ],
+        }
     }
 }
 

@@ -55,12 +55,20 @@ impl Table for ProxyRelay {
         Some(&self.optimizer)
     }
 
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        Some(&mut self.device_steps)
+    }
+
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.device_steps, &mut self.cloud_steps]
     }
 
     fn relay_mut(&mut self) -> Option<&mut Relay> {
         Some(&mut self.relay)
+    }
+
+    fn sees(&self) -> [&'static str; 2] {
+        ["their private examples and the relay set", "the public examples and the relay set"]
     }
 }
 

@@ -1,10 +1,11 @@
 //! Reading `[method]`.
 
+pub(super) use super::optimizer::optimizer;
 use super::*;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::node::{Node, Value};
-use crate::reader::{self, Bound, View};
+use crate::node::Node;
+use crate::reader::{Bound, View};
 use crate::words;
 
 /// The method; `models` are the names in `[models]`, none where that table is wrong itself.
@@ -130,77 +131,6 @@ pub(super) fn aggregate(view: &View) -> Aggregate {
     };
     view.finish();
     aggregate
-}
-
-pub(super) fn optimizer(view: &View) -> Optimizer {
-    let mut adamw = AdamW {
-        lr: 1e-2,
-        cloud_lr: 5e-3,
-        weight_decay: 0.01,
-        clip: Some(1.0),
-        schedule: Schedule::Cosine,
-        floor: 0.15,
-        betas: [0.9, 0.999],
-        eps: 1e-8,
-        warm_up: None,
-        micro_batch: None,
-    };
-    let Some((_, view)) = view.choice("optimizer", &words::OPTIMIZER).optional() else {
-        return Optimizer::AdamW(adamw);
-    };
-    const SCHEDULES: &[(&str, Schedule)] =
-        &[("cosine", Schedule::Cosine), ("linear", Schedule::Linear), ("constant", Schedule::Constant)];
-    adamw.lr = view.number("lr", Bound::Positive).or(adamw.lr);
-    adamw.cloud_lr = view.number("cloud_lr", Bound::Positive).or(adamw.cloud_lr);
-    adamw.weight_decay = view.number("weight_decay", Bound::NonNegative).or(adamw.weight_decay);
-    let clip = |node: &Node, path: &str| match &node.value {
-        Value::String(word) if word == "off" => Some(None),
-        _ => match reader::number(node, path, Bound::Positive) {
-            Ok(norm) => Some(Some(norm)),
-            Err(error) => {
-                view.problems.add(error.help("write a gradient norm, or \"off\""));
-                None
-            }
-        },
-    };
-    adamw.clip = view.part("clip", "1.0", clip).or(adamw.clip);
-    adamw.schedule = view.word("schedule", SCHEDULES).or(adamw.schedule);
-    adamw.floor = view.number("floor", Bound::Fraction).or(adamw.floor);
-    let beta = |node: &_, path: &str| reader::number(node, path, Bound::BelowOne);
-    if let Some(betas) = view.list("betas", "[0.9, 0.999]", beta).optional() {
-        match <[f64; 2]>::try_from(betas) {
-            Ok(betas) => adamw.betas = betas,
-            Err(_) => {
-                let error = Diagnostic::new(
-                    codes::WRONG_TYPE,
-                    format!("`{}.betas` is two numbers below 1", view.path),
-                );
-                view.problems
-                    .add(error.label(view.place("betas"), "not two").help("write betas = [0.9, 0.999]"));
-            }
-        }
-    }
-    for (beta, key) in adamw.betas.iter_mut().zip(["beta1", "beta2"]) {
-        if view.has(key) && view.has("betas") {
-            let message = format!("`{}.{key}` says again what `betas` says", view.path);
-            let error = Diagnostic::new(codes::CONFLICT, message).label(view.key_place(key), "once more");
-            view.problems.add(error.label(view.key_place("betas"), "both").help("keep one of them"));
-        }
-        *beta = view.number(key, Bound::BelowOne).or(*beta);
-    }
-    adamw.eps = view.number("eps", Bound::Positive).or(adamw.eps);
-    let warm_up = |node: &Node, path: &str| {
-        let read = match node.value {
-            Value::Integer(_) => reader::whole(node, path, 1).map(WarmUp::Steps),
-            _ => reader::number(node, path, Bound::BelowOne).map(WarmUp::Fraction),
-        };
-        let help = "write a whole number of steps, or a fraction of all steps below 1";
-        read.map_err(|error| view.problems.add(error.help(help))).ok()
-    };
-    adamw.warm_up = view.part("warm_up", "100", warm_up).optional();
-    adamw.micro_batch = view.count("micro_batch", 1).optional();
-    view.finish();
-    Optimizer::AdamW(adamw)
 }
 
 /// How rows and tokens are matched: `align`, `fallback` and `vocab` of a table, whose default goes with `align`.

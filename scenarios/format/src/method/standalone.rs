@@ -44,8 +44,18 @@ impl Table for Standalone {
         Some(&self.optimizer)
     }
 
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        Some(&mut self.device_steps)
+    }
+
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.device_steps, &mut self.cloud_steps]
+    }
+
+    fn sees(&self) -> [&'static str; 2] {
+        let devices =
+            if self.public { "their private and the public examples" } else { "their private examples" };
+        [devices, if self.cloud.is_some() { "the public examples" } else { "no examples" }]
     }
 }
 

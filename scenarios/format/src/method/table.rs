@@ -47,6 +47,17 @@ pub trait Table {
         Vec::new()
     }
 
+    /// A device's steps of a round, where it takes any.
+    fn device_steps_mut(&mut self) -> Option<&mut Steps> {
+        None
+    }
+
+    /// Which examples the devices train on, and which the cloud trains on, in words.
+    fn sees(&self) -> [&'static str; 2] {
+        let cloud = if self.reads_public().is_some() { "the public examples" } else { "no examples" };
+        ["their private examples", cloud]
+    }
+
     /// The relay set, to be changed.
     fn relay_mut(&mut self) -> Option<&mut Relay> {
         None

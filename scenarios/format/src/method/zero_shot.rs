@@ -26,6 +26,10 @@ impl Table for ZeroShot {
     fn trains<'a>(&'a self, _edge: &[&'a str]) -> Vec<&'a str> {
         Vec::new()
     }
+
+    fn sees(&self) -> [&'static str; 2] {
+        ["no examples", "no examples"]
+    }
 }
 
 pub(super) fn read(view: View, models: &Models) -> Option<ZeroShot> {

@@ -5,9 +5,11 @@ use cotune_scenario::data::{Corpus, Half, Layout, Portion, Split};
 use cotune_scenario::evaluation::{Every, Metric};
 use cotune_scenario::fault::{Classes, Corruption, Fault, Part};
 use cotune_scenario::fleet::Availability;
-use cotune_scenario::method::{Aggregate, Combine, Method, VocabularyMap};
+use cotune_scenario::method::{
+    Adaptive, Aggregate, Combine, Local, Method, Optimizer, Ranks, ServerOptimizer, VocabularyMap,
+};
 use cotune_scenario::transfer::Encoding;
-use cotune_scenario::{Distribution, Severity, units};
+use cotune_scenario::{Distribution, Scenario, Severity, units};
 
 use crate::common::{ZOO, changed, good, parse, parse_text, read, with};
 
@@ -132,7 +134,7 @@ cloud_restart = {{ at = '20h', outage = '4min' }}
             Fault::CloudRestart { at_seconds: 72_000.0, outage_seconds: 240.0 },
         ]
     );
-    let again = cotune_scenario::Scenario::from_lock_json(&scenario.to_lock_json()).expect("a lock file");
+    let again = Scenario::from_lock_json(&scenario.to_lock_json()).expect("a lock file");
     assert_eq!(again, scenario);
 }
 
@@ -172,6 +174,59 @@ fn every_method_of_this_version_is_read() {
         (method.saml.vocab, method.saml.combine),
         (VocabularyMap::Edit, Combine::Convex { lambda: 0.9 })
     );
+}
+
+#[test]
+fn the_family_of_fedavg_is_read_with_its_defaults() {
+    let fedavg = |keys: &str| {
+        let written = format!("{{ fedavg = {{ on = 'edge', {keys} }} }}");
+        let Method::FedAvg(method) = changed("small.toml", &[("method", &written)]).method else {
+            panic!("it is fedavg")
+        };
+        *method
+    };
+    let plain = fedavg("");
+    assert_eq!((plain.local, plain.server, plain.nova, plain.ranks), (Local::None, None, false, None));
+    assert_eq!(plain.epochs, None);
+    assert_eq!(fedavg("local = 'prox'").local, Local::Prox { mu: 0.01 });
+    assert_eq!(fedavg("local.prox = { mu = 0.5 }").local, Local::Prox { mu: 0.5 });
+    assert_eq!(fedavg("local = 'none'").local, Local::None);
+    assert_eq!(fedavg("local = 'scaffold', optimizer = 'sgd'").local, Local::Scaffold);
+    assert_eq!(fedavg("device_steps = { epochs = 2 }").epochs, Some(2));
+    let adaptive = Adaptive { lr: 1e-3, betas: [0.9, 0.99], tau: 1e-3 };
+    for (written, expected) in [
+        ("'sgd'", ServerOptimizer::Sgd { lr: 1.0 }),
+        ("{ sgd = { lr = 0.5 } }", ServerOptimizer::Sgd { lr: 0.5 }),
+        ("'momentum'", ServerOptimizer::Momentum { lr: 1.0, momentum: 0.9 }),
+        ("'adam'", ServerOptimizer::Adam(adaptive)),
+        ("{ yogi = { lr = 0.01, beta1 = 0.8 } }", {
+            ServerOptimizer::Yogi(Adaptive { lr: 0.01, betas: [0.8, 0.99], ..adaptive })
+        }),
+        ("{ adagrad = { tau = 0.1 } }", ServerOptimizer::Adagrad(Adaptive { tau: 0.1, ..adaptive })),
+    ] {
+        assert_eq!(fedavg(&format!("server = {written}")).server, Some(expected), "{written}");
+    }
+    for (word, ranks) in [("flora", Ranks::FLoRA), ("flexlora", Ranks::FlexLoRA), ("hetlora", Ranks::HetLoRA)]
+    {
+        assert_eq!(fedavg(&format!("ranks = '{word}'")).ranks, Some(ranks));
+        assert_eq!(ranks.name(), word);
+    }
+    let Optimizer::Sgd(sgd) = fedavg("optimizer.sgd = { momentum = 0.9, clip = 'off' }").optimizer else {
+        panic!("it is descent")
+    };
+    assert_eq!((sgd.lr, sgd.cloud_lr, sgd.momentum, sgd.weight_decay, sgd.clip), (0.1, 0.05, 0.9, 0.0, None));
+}
+
+#[test]
+fn a_scenario_that_says_nothing_new_keeps_its_digest() {
+    let lock = changed("small.toml", &[("method", "{ fedavg = { on = 'edge' } }")]).to_lock_json();
+    for key in ["local", "server", "nova", "ranks", "epochs", "freeze"] {
+        assert!(!lock.contains(&format!("\"{key}\"")), "{key} is in {lock}");
+    }
+    let frozen = changed("small.toml", &[("models.edge.adapter", "{ lora = { rank = 2, freeze = 'a' } }")]);
+    assert!(frozen.to_lock_json().contains("\"freeze\": \"a\""));
+    let read = Scenario::from_lock_json(&frozen.to_lock_json()).expect("a lock file is read back");
+    assert_eq!(read, frozen);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use cotune_models::align::{Align, AlignSpec, Vocab};
 use cotune_models::checkpoint::Precision;
 use cotune_models::device::DeviceChoice;
 
@@ -122,6 +123,9 @@ pub struct ModelAlign {
     /// The model that learns.
     #[arg(long, value_name = "zoo:NAME|DIR")]
     pub to: String,
+    /// How to match: bytes, or dtw with the map of nearest tokens, as FedMKT has it.
+    #[arg(long, value_name = "RULE", default_value = "bytes", value_parser = alignment)]
+    pub align: AlignSpec,
     /// The text.
     pub text: String,
 }
@@ -143,6 +147,14 @@ pub struct Pretrain {
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub talk: TalkFlags,
+}
+
+fn alignment(text: &str) -> Result<AlignSpec, String> {
+    match text {
+        "bytes" => Ok(AlignSpec::default()),
+        "dtw" => Ok(AlignSpec { align: Align::Dtw, vocab: Vocab::Edit, ..AlignSpec::default() }),
+        _ => Err("tokens are matched by `bytes` or by `dtw`".to_owned()),
+    }
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -32,13 +32,13 @@ pub use show::show;
 pub fn align(typed: &ModelAlign) -> Result<Exit, Failure> {
     let compute = Compute::cpu();
     let (from, to) = (open(&typed.from, &compute)?, open(&typed.to, &compute)?);
-    talk::print(links(tokenizer(&from)?, tokenizer(&to)?, &typed.text))?;
+    talk::print(links(tokenizer(&from)?, tokenizer(&to)?, typed.align, &typed.text))?;
     Ok(Exit::Done)
 }
 
 /// Both rows of tokens and their links, and for each token of the teacher the student's token that stands for it.
-fn links(teacher: &Tokenizer, student: &Tokenizer, text: &str) -> String {
-    let aligner = Aligner::new(teacher, student, AlignSpec::default());
+fn links(teacher: &Tokenizer, student: &Tokenizer, how: AlignSpec, text: &str) -> String {
+    let aligner = Aligner::new(teacher, student, how);
     let ids = [teacher.encode(text), student.encode(text)];
     let pairs = aligner.align(&ids[0], &ids[1]).pairs;
     let name = |tokenizer: &Tokenizer, id: u32| format!("{:?}", tokenizer.token_text(id));
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn equal_tokenizers_link_every_token() {
         let tokenizer = Tokenizer::train_byte_level(["red aisle, red shelf"], 262).unwrap();
-        let text = links(&tokenizer, &tokenizer, "red shelf");
+        let text = links(&tokenizer, &tokenizer, AlignSpec::default(), "red shelf");
         let tokens = tokenizer.encode("red shelf").len();
         assert!(
             text.ends_with(&format!("{tokens} of {tokens} tokens linked to {tokens} of {tokens}\n")),
@@ -150,7 +150,7 @@ mod tests {
     fn tokens_without_a_partner_stand_alone() {
         let bytes = Tokenizer::train_byte_level(["red"], 258).unwrap();
         let words = Tokenizer::train_metaspace(["red red red"], 110).unwrap();
-        let text = links(&bytes, &words, "red red");
+        let text = links(&bytes, &words, AlignSpec::default(), "red red");
         assert!(text.contains("of 7 tokens linked to"), "{text}");
     }
 }

@@ -45,7 +45,11 @@ fn make(
     talk: Talk,
 ) -> Result<Card, Failure> {
     let site = place::site(file, data);
-    let resolve = |path: &str| -> Result<PathBuf, String> { Ok(site.resolve(path)) };
+    let resolve = |path: &str| -> Result<PathBuf, String> {
+        let place = site.resolve(path);
+        site.permit(&place).map_err(|error| error.to_string())?;
+        Ok(place)
+    };
     let (steps, begun) = (recipe.training.steps, machine::now());
     let mut progress = |step: u64, loss: f64| {
         let left = begun.elapsed().mul_f64((steps - step) as f64 / step as f64);

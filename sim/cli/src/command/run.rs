@@ -181,7 +181,8 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
 
     let learned = last.filter(|_| setting.train);
     let kept = learned.map_or(Ok(()), |last| adapters::write(&directory.adapters(), &plan, &last));
-    let results = Results { manifest, summary, tables, fleet, models, scenario: text };
+    let sees = scenario.method.table().sees();
+    let results = Results { manifest, summary, tables, fleet, models, scenario: text, sees };
     let written = kept.and(results.write(&directory));
     let summary = results.summary;
     talk.say(terminal(&summary).trim_end());

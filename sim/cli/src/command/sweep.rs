@@ -16,6 +16,7 @@ use cotune_record::{RunDirectory, RunDirectoryError, Status};
 use cotune_scenario::{Diagnostic, Diagnostics, Sweep as Written, codes};
 
 use crate::arguments::{ProgressMode, Sweep};
+use crate::bounded;
 use crate::command::run::{Point, Setting, go_on, play};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -92,7 +93,7 @@ fn read(file: &Path) -> Result<(Written, String), Failure> {
         let message = format!("the sweep {} cannot be read: {error}", file.display());
         Diagnostics(vec![Diagnostic::new(codes::FILE, message)])
     };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let text = bounded::read_to_string(file).map_err(unreadable)?;
     let stem = file.file_stem().map_or("sweep".into(), |stem| stem.to_string_lossy());
     Ok((Written::parse(&file.display().to_string(), &stem, &text)?, text))
 }

@@ -75,6 +75,16 @@ impl Heap {
         self.nodes.first()
     }
 
+    /// The slots of all nodes.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().map(|node| node.slot)
+    }
+
+    /// Whether no node comes before its parent.
+    pub(super) fn is_ordered(&self) -> bool {
+        (1..self.nodes.len()).all(|at| !self.nodes[at].before(&self.nodes[(at - 1) / ARITY]))
+    }
+
     #[inline]
     pub(super) fn push(&mut self, node: Node) {
         self.nodes.push(node);

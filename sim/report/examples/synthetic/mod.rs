@@ -29,6 +29,7 @@ impl Synthetic {
             manifest: &self.manifest,
             models: &self.models,
             scenario: &self.scenario,
+            sees: ["their private examples", "the public examples"],
         })
     }
 }

@@ -36,6 +36,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
         @if !input.tables.faults.is_empty() && input.tables.faults.len() <= MOST_MARKS {
             p.note { "Ticks on the time axis are faults." }
         }
+        (super::budget::render(input))
     })
 }
 
@@ -55,7 +56,7 @@ fn picture(input: &ReportInput, scores: &[Score], metric: &str, by_time: bool) -
     let series = series.into_iter().filter_map(|(scope, label, class)| {
         let statistic = match scope {
             Scope::Edge | Scope::EdgeAll => format!("{metric}.mean"),
-            Scope::Cloud | Scope::Proxy => metric.to_owned(),
+            Scope::Cloud | Scope::Proxy | Scope::Relay => metric.to_owned(),
         };
         let of = |statistic: &str| -> Vec<(f64, f64, String)> {
             let wanted = |score: &&Score| score.scope == scope && score.statistic == statistic;

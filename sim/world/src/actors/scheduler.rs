@@ -72,6 +72,17 @@ pub(super) enum Due {
     Job(Party, Label, Ticket),
 }
 
+impl Due {
+    /// The device that is told something, if one is.
+    pub(super) fn device(&self) -> Option<u32> {
+        match self {
+            Self::Tell(Party::Device(device), _) | Self::Job(Party::Device(device), ..) => Some(*device),
+            Self::Tell(Party::Cloud, _) | Self::Job(Party::Cloud, ..) => None,
+            Self::Flow(_) | Self::Link(_) | Self::Cut(_) => None,
+        }
+    }
+}
+
 /// Play the run to its end.
 #[derive(actix::Message)]
 #[rtype(result = "Outcome")]

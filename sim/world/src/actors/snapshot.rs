@@ -10,6 +10,7 @@ use crate::device::{DeviceCore, DeviceMemory};
 use crate::job::Job;
 use crate::method::State;
 use crate::network::Network;
+use crate::plan::Plan;
 use crate::pool::Ticket;
 use crate::shared::{read_once, written_once};
 use actix::prelude::*;
@@ -50,6 +51,24 @@ impl Snapshot {
     /// Whether the run is over: a budget has been spent.
     pub fn is_complete(&self) -> bool {
         self.0.complete
+    }
+
+    /// Whether it is of a run of this plan. A checkpoint comes from a file, and a file may come from anyone.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn fits(&self, plan: &Plan) -> Result<(), String> {
+        let (parts, devices) = (&self.0, plan.fleet().devices());
+        if !parts.queue.is_sound() {
+            return Err("its queue of events contradicts itself".to_owned());
+        }
+        let due = parts.queue.iter().filter_map(super::scheduler::Due::device);
+        let live = parts.live.iter().map(DeviceCore::number);
+        let told = due.chain(live).chain(parts.cold.keys().copied()).chain(parts.network.devices());
+        match told.max().filter(|most| *most >= devices) {
+            Some(stranger) => Err(format!("it speaks of device {stranger}, and the fleet has {devices}")),
+            None => Ok(()),
+        }
     }
 
     /// The models at the cloud.

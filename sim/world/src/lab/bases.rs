@@ -72,7 +72,11 @@ fn made(
     talk: &mut dyn FnMut(&str),
 ) -> Result<Base, PretrainError> {
     let folder = recipe_path.parent().unwrap_or(Path::new("."));
-    let resolve = |path: &str| Ok(site.resolve_from(folder, path));
+    let resolve = |path: &str| {
+        let place = site.resolve_from(folder, path);
+        site.permit(&place).map_err(|error| error.to_string())?;
+        Ok(place)
+    };
     let key = recipe.digest_with_files(&resolve)?;
     let directory = site.cache_dir.join(format!("{}-{}", recipe.name, &key[..16]));
     if !directory.join("card.json").is_file() {

@@ -20,8 +20,8 @@ use super::relay::{RelayAsk, RelaySource, held_for_guard, relay_load_on_device, 
 use super::training::{Batches, Pace, Rate, all, learner, private_text, tune};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Refusal, State, Subject, Update, fresh,
-    subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, Refusal, State, Subject, Update,
+    fresh, subject,
 };
 use crate::effect::Party;
 use crate::lab::Lab;
@@ -40,7 +40,7 @@ pub struct CoPlms {
 
 impl CoPlms {
     pub(super) fn new(table: &written::CoPlms) -> Result<Self, Refusal> {
-        let refuse = |problem: &str| Refusal { method: "co-plms", problem: problem.to_string() };
+        let refuse = |problem: &str| Refusal { method: "co-plms".to_owned(), problem: problem.to_string() };
         if table.cloud == table.proxy {
             return Err(refuse("cloud and proxy are the same model: give the proxy a model of its own"));
         }
@@ -116,6 +116,10 @@ impl Method for CoPlms {
 
     fn citation(&self) -> &'static str {
         "Co-PLMs, arXiv 2511.11678 (WWW 2026), as reconstructed; the relay set is ours"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        self.travelling().needs(Some(self.table.cloud.as_str()).filter(|_| self.table.cloud_steps.mutual > 0))
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
@@ -233,7 +237,7 @@ impl Method for CoPlms {
         self.at_the_cloud().work(lab, task, state)
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let table = &self.table;
         let relay = relay_on_device(table.relay.as_ref(), round);
         let tuning = |on: bool| if on { table.device_steps.tune } else { 0 };

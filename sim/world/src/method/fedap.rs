@@ -17,8 +17,8 @@ use cotune_scenario::method as written;
 pub struct FedAp(FedAvg);
 
 impl FedAp {
-    pub(super) fn new(table: &written::FedAp) -> Self {
-        Self(FedAvg::new(&table.0))
+    pub(super) fn new(lab: &Lab, table: &written::FedAp) -> Self {
+        Self(FedAvg::new(lab, &table.0))
     }
 }
 
@@ -55,8 +55,8 @@ impl Method for FedAp {
         self.0.fold(lab, cloud, updates)
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
-        self.0.device_load(model, round)
+    fn device_load(&self, model: &str, examples: u32, round: u32) -> Load {
+        self.0.device_load(model, examples, round)
     }
 
     fn edge_subject(&self, cloud: &State, device: &State, model: &str) -> Subject {

@@ -3,34 +3,73 @@
 //! McMahan et al. 2017 (arXiv 1602.05629); on LoRA: FedIT, Zhang et al. 2024 (arXiv 2305.05644). With heterogeneous
 //! models it runs on the proxy (`on = "proxy"`: every device tunes and serves the proxy), or within each group of
 //! devices that share an architecture (`on = "edge"`).
+//!
+//! Its family are switches: `local.prox` is FedProx (Li et al. 2020, arXiv 1812.06127), `local = "scaffold"` is
+//! `fedavg/scaffold.rs`, `server` are the optimizers of [`crate::aggregate::server`], `nova` is
+//! [`crate::aggregate::nova`].
 
-use super::training::{Rate, TunePlan, private_text, tuned};
+mod scaffold;
+
+use super::training::{Rate, TunePlan, private_text, tuned_as};
 use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, subject};
-use crate::aggregate::aggregate;
+use crate::aggregate::{aggregate, nova, server};
 use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::learner::Trained;
 use cotune_record::Scope;
-use cotune_scenario::method::{self as written, Averaged};
+use cotune_scenario::method::{self as written, Averaged, Local};
+use scaffold::ControlVariates;
+use std::borrow::Cow;
 
 /// Federated averaging.
 #[derive(Debug)]
 pub struct FedAvg {
     table: written::FedAvg,
+    control: Option<ControlVariates>,
 }
 
 impl FedAvg {
-    pub(super) fn new(table: &written::FedAvg) -> Self {
-        Self { table: table.clone() }
+    pub(super) fn new(lab: &Lab, table: &written::FedAvg) -> Self {
+        let own = |model: &str| tuned_model(table, model).to_string();
+        let control = (table.local == Local::Scaffold).then(|| ControlVariates::new(lab, own));
+        Self { table: table.clone(), control }
     }
 
-    /// The model that a device of class model `own` tunes.
     fn tuned_model<'m>(&'m self, own: &'m str) -> &'m str {
-        match &self.table.on {
-            Averaged::Proxy(proxy) => proxy,
-            Averaged::Edge => own,
-        }
+        tuned_model(&self.table, own)
     }
+
+    /// Models that are averaged.
+    fn models(&self, lab: &Lab) -> Vec<String> {
+        let classes = lab.scenario().fleet.classes.values();
+        let mut models: Vec<String> =
+            classes.map(|class| self.tuned_model(&class.model).to_string()).collect();
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+}
+
+/// The model that a device of class model `own` tunes.
+fn tuned_model<'m>(table: &'m written::FedAvg, own: &'m str) -> &'m str {
+    match &table.on {
+        Averaged::Proxy(proxy) => proxy,
+        Averaged::Edge => own,
+    }
+}
+
+/// Steps of a device with so many examples: a number, or passes over them.
+pub(super) fn steps_of(table: &written::FedAvg, examples: u64) -> u32 {
+    match table.epochs {
+        None => table.device_steps.tune,
+        Some(epochs) => (u64::from(epochs) * examples).div_ceil(u64::from(table.batch)) as u32,
+    }
+}
+
+/// The work of so many steps.
+pub(super) fn load_of(table: &written::FedAvg, model: &str, examples: u32) -> Load {
+    let (model, steps) = (model.to_string(), steps_of(table, examples.into()));
+    Load { training: vec![TrainingLoad { model, steps, batch: table.batch }], ..Load::default() }
 }
 
 impl Method for FedAvg {
@@ -43,58 +82,96 @@ impl Method for FedAvg {
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
-        let classes = lab.scenario().fleet.classes.values();
-        classes
-            .map(|class| self.tuned_model(&class.model))
-            .map(|name| (name.to_string(), lab.model(name).fresh(lab.scenario().seed)))
-            .collect()
+        let models = self.models(lab);
+        let fresh = |name: &String| (name.clone(), lab.model(name).fresh(lab.scenario().seed));
+        let mut state: State = models.iter().map(fresh).collect();
+        if let Some(control) = &self.control {
+            state.extend(models.iter().map(|model| control.start_cloud(lab, model)));
+        }
+        state
     }
 
-    /// Devices keep nothing between rounds.
-    fn start_device(&self, _lab: &Lab, _model: &str) -> State {
-        State::new()
+    /// Devices keep nothing between rounds but their control variates.
+    fn start_device(&self, lab: &Lab, model: &str) -> State {
+        let control = self.control.as_ref();
+        control.map(|control| control.start_device(lab, self.tuned_model(model))).into_iter().collect()
     }
 
     fn broadcast(&self, _lab: &Lab, cloud: &State, model: &str) -> Payload {
         let model = self.tuned_model(model);
-        Payload::adapter(model, &cloud[model].values)
+        let mut payload = Payload::adapter(model, &cloud[model].values);
+        payload.parts.extend(self.control.as_ref().map(|control| control.broadcast(cloud, model)));
+        payload
     }
 
     fn uplink(&self, lab: &Lab, model: &str) -> Payload {
         let model = self.tuned_model(model);
-        Payload::adapter(model, &vec![0.0; lab.model(model).layout.total()])
+        let zeros = vec![0.0; lab.model(model).layout.total()];
+        let mut payload = Payload::adapter(model, &zeros);
+        payload.parts.extend(self.control.as_ref().map(|_| scaffold::part(model, zeros)));
+        payload
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+    fn device_work(
+        &self,
+        lab: &Lab,
+        task: &DeviceTask,
+        mut state: State,
+        received: &Payload,
+    ) -> DeviceOutcome {
         let model = self.tuned_model(&task.model);
         let global = received.values(model).expect("the broadcast carries the model that is tuned");
+        let steps = steps_of(&self.table, lab.count_of(task.device).into());
         let plan = TunePlan {
             optimizer: &self.table.optimizer,
             path: &format!("device/{}/round/{}/tune", task.device, task.round),
-            steps: self.table.device_steps.tune,
+            steps,
             batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, self.table.device_steps.tune),
+            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
         };
         let start = Trained { values: global.to_vec(), ..Trained::default() };
         let text = |model: &_| private_text(lab, model, task.device);
-        let (trained, progress) = tuned(lab, model, &start, text, &plan);
-        let update = Payload::adapter(model, &trained.values);
+        let correction = self.control.as_ref().map(|_| scaffold::correction(&state, received, model));
+        let (trained, progress) =
+            tuned_as(lab, model, &start, text, &plan, |learner| match (&self.table.local, &correction) {
+                (Local::Prox { mu }, _) => learner.with_proximal_term(*mu),
+                (Local::Scaffold, Some(correction)) => learner.with_correction(correction),
+                _ => learner,
+            });
+        let mut update = Payload::adapter(model, &trained.values);
+        if self.control.is_some() {
+            let descended = plan.rate.sum(steps);
+            update.parts.push(scaffold::changed(&mut state, received, model, &trained.values, descended));
+        }
         DeviceOutcome { state, update, trained: progress, relay: None }
     }
 
-    fn fold(&self, _lab: &Lab, mut cloud: State, updates: &[Update]) -> State {
-        for (model, trained) in &mut cloud {
-            if let Some(values) = aggregate(&self.table.aggregate, updates, model, &trained.values) {
-                trained.values = values;
+    fn fold(&self, lab: &Lab, mut cloud: State, updates: &[Update]) -> State {
+        let table = &self.table;
+        for model in self.models(lab) {
+            let trained = cloud.get_mut(&model).expect("the cloud has every model that is averaged");
+            let counted = if table.nova {
+                let steps = |update: &Update| steps_of(table, update.examples);
+                let norm = |update: &Update| nova::step_norm(steps(update), &table.optimizer, &table.local);
+                Cow::Owned(nova::normalised(updates, &model, &trained.values, norm))
+            } else {
+                Cow::Borrowed(updates)
+            };
+            if let Some(values) = aggregate(&table.aggregate, &counted, &model, &trained.values) {
+                match &table.server {
+                    None => trained.values = values,
+                    Some(rule) => server::step(rule, trained, &values),
+                }
+            }
+            if let Some(control) = &self.control {
+                control.fold(&mut cloud, updates, &model);
             }
         }
         cloud
     }
 
-    fn device_load(&self, model: &str, _round: u32) -> Load {
-        let model = self.tuned_model(model).to_string();
-        let (steps, batch) = (self.table.device_steps.tune, self.table.batch);
-        Load { training: vec![TrainingLoad { model, steps, batch }], ..Load::default() }
+    fn device_load(&self, model: &str, examples: u32, _round: u32) -> Load {
+        load_of(&self.table, self.tuned_model(model), examples)
     }
 
     fn edge_subject(&self, cloud: &State, _device: &State, model: &str) -> Subject {

@@ -20,8 +20,8 @@ use super::mutual::AtTheCloud;
 use super::training::{Rate, TunePlan, private_text, tuned};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
-    fresh, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
+    Update, fresh, subject,
 };
 use crate::lab::Lab;
 use crate::payload::Payload;
@@ -78,6 +78,10 @@ impl Method for FedCoLlm {
         "FedCoLLM, Fan et al. 2024, arXiv 2411.11707, by its equations; the relay set is ours"
     }
 
+    fn needs(&self) -> Vec<Need> {
+        self.travelling().needs(Some(self.table.cloud.as_str()).filter(|_| self.table.cloud_steps.mutual > 0))
+    }
+
     fn start_cloud(&self, lab: &Lab) -> State {
         fresh(lab, [self.table.cloud.as_str(), &self.table.slm])
     }
@@ -119,7 +123,7 @@ impl Method for FedCoLlm {
         self.at_the_cloud().work(lab, task, state)
     }
 
-    fn device_load(&self, _model: &str, _round: u32) -> Load {
+    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
         let (model, steps, batch) = (self.table.slm.clone(), self.table.device_steps.tune, self.table.batch);
         Load { training: vec![TrainingLoad { model, steps, batch }], ..Load::default() }
     }

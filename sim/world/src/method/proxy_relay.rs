@@ -21,8 +21,8 @@ use super::relay::{
 use super::training::{Batches, Pace, Rate, learner, pick, private_text, tune};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
-    fresh, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
+    Update, fresh, subject,
 };
 use crate::effect::Party;
 use crate::lab::Lab;
@@ -30,7 +30,7 @@ use crate::payload::Payload;
 use cotune_models::batch::Sequence;
 use cotune_models::kernels::head::Divergence;
 use cotune_models::learner::{Distillation, Learner};
-use cotune_models::mutual::{Pooling, taught_step};
+use cotune_models::mutual::{Extra, Pooling, taught_step};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, Relay};
 
@@ -79,7 +79,8 @@ impl ProxyRelay {
                 break;
             }
             let extra = relay.next().unwrap_or_default();
-            taught_step(student, &pick(text, &batch), &extra, how, pace.rate.at(step));
+            let labelled = Extra { sequences: pick(text, &batch), soft: Vec::new(), ce: 1.0, kl: 0.0 };
+            taught_step(student, &[labelled, extra], how, pace.rate.at(step));
         }
         Some(relay.counts())
     }
@@ -97,6 +98,10 @@ impl Method for ProxyRelay {
 
     fn citation(&self) -> &'static str {
         "control: FedAvg (arXiv 1602.05629) on the proxy and relay distillation, which is ours"
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        self.travelling().needs(Some(self.table.cloud.as_str()).filter(|_| self.table.cloud_steps.tune > 0))
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
@@ -179,7 +184,7 @@ impl Method for ProxyRelay {
         CloudOutcome { state, trained: vec![(table.cloud.clone(), progress)], relay }
     }
 
-    fn device_load(&self, model: &str, round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, round: u32) -> Load {
         let (proxy, steps) = (self.table.proxy.as_str(), self.table.device_steps.tune);
         let relay = relay_on_device(Some(&self.table.relay), round);
         let training = vec![self.training(model, steps, relay), self.training(proxy, steps, None)];

@@ -6,14 +6,14 @@
 //! it is made once and shared between jobs.
 
 use super::training::{Batches, all, pick};
-use super::{EvaluationLoad, GenerationLoad, Load};
+use super::{Evaluated, EvaluationLoad, GenerationLoad, Load};
 use crate::effect::Party;
 use crate::lab::{Lab, LabModel};
 use crate::payload::Part;
 use cotune_kernel::Stream;
 use cotune_models::batch::Sequence;
 use cotune_models::corpus::Example;
-use cotune_models::generate::{Sampling, generate};
+use cotune_models::generate::{Generated, Sampling, generate};
 use cotune_models::kernels::head::SoftTargets;
 use cotune_models::learner::Trained;
 use cotune_models::mutual::{Extra, Pooling};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 const PROMPT_TOKENS: usize = 48;
 
 /// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
-const SENT_PROMPT_BYTES: u32 = 96;
+pub(crate) const SENT_PROMPT_BYTES: u32 = 96;
 
 /// One labelled example in this many is kept for the guard instead of being trained on (chosen): a model's loss on what
 /// it was trained on says nothing.
@@ -50,32 +50,58 @@ pub(crate) struct RelayLessons {
     pub soft: Vec<SoftTargets>,
     /// The prompts, for the guard.
     pub prompts: Vec<String>,
+    /// How sure the proxy is of each answer: the geometric mean of the probabilities of its tokens, the
+    /// length-normalised log-probability by which translations are ranked (Wu et al. 2016, arXiv 1609.08144, §7). Empty
+    /// unless the guard asks for it.
+    pub confidence: Vec<f64>,
 }
 
 impl RelaySet {
+    /// Prompts with their answers.
+    pub(crate) fn texts(&self) -> &[(String, String)] {
+        &self.texts
+    }
+
     /// Prompts that were kept.
     fn len(&self) -> u32 {
         self.texts.len() as u32
     }
 }
 
-/// The relay set of a round, from the proxy with the adapter `values`.
-fn relay_set(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32) -> Arc<RelaySet> {
+/// BLAKE3 of an adapter's values, hex.
+pub(crate) fn digest_of(values: &[f32]) -> String {
     let mut hasher = blake3::Hasher::new();
     values.iter().for_each(|value| {
         hasher.update(&value.to_le_bytes());
     });
-    let key = format!("{round}/{}", hasher.finalize());
-    lab.relays.get(&key, || make(lab, proxy, values, relay, round, key.clone()))
+    hasher.finalize().to_string()
 }
 
-fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, key: String) -> RelaySet {
+/// The relay set of a proxy with the adapter `values`; `draw` is the path of its prompts.
+pub(crate) fn relay_set(
+    lab: &Lab,
+    proxy: &LabModel,
+    values: &[f32],
+    relay: &Relay,
+    draw: &str,
+) -> Arc<RelaySet> {
+    let key = format!("{draw}/{}", digest_of(values));
+    lab.relays.get(&key, || {
+        let prompts = sampled(lab, proxy, relay, draw);
+        let given = answers(lab, proxy, values, &prompts, relay.max_tokens);
+        let texts = prompts.into_iter().zip(given).filter_map(|(prompt, answer)| Some((prompt, answer?)));
+        RelaySet { key: key.clone(), texts: texts.collect() }
+    })
+}
+
+/// Prompts that a base samples, in alphabetical order and each once.
+fn sampled(lab: &Lab, proxy: &LabModel, relay: &Relay, draw: &str) -> Vec<String> {
     let tokenizer = proxy.base.tokenizer();
     let seed = lab.scenario().seed;
     let template = lab.template();
     let opening = tokenizer.encode(template.opening());
     let stop = |tokens: &[u32]| tokenizer.decode_continuation(tokens).ends_with(template.boundary());
-    let stream = |i: usize| Stream::keyed(seed, &format!("relay/round/{round}/prompt/{i}"));
+    let stream = |i: usize| Stream::keyed(seed, &format!("relay/{draw}/prompt/{i}"));
     let sampling = Sampling::Temperature { temperature: 1.0, top_p: 1.0, stream: &stream };
     let openings = vec![opening; relay.prompts as usize];
     // A prompt that runs on into the next is no prompt: none has more lines than those everybody may see.
@@ -89,47 +115,38 @@ fn make(lab: &Lab, proxy: &LabModel, values: &[f32], relay: &Relay, round: u32, 
         .map(|text| format!("{}{}", template.opening(), tokenizer.decode_continuation(&text.tokens)))
         .filter(|prompt| prompt.ends_with(template.boundary()) && lines(prompt) <= most_lines)
         .collect();
+    prompts.into_iter().collect()
+}
+
+/// What a model answers, greedily; none where it does not come to an end, or what it says is no answer that every model
+/// could read.
+pub(crate) fn answers(
+    lab: &Lab,
+    model: &LabModel,
+    values: &[f32],
+    prompts: &[String],
+    max_tokens: u32,
+) -> Vec<Option<String>> {
+    let tokenizer = model.base.tokenizer();
     let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect();
-    let adapter = Some((&proxy.layout, values));
-    let longest = relay.max_tokens as usize;
-    let answers = generate(&proxy.base, adapter.as_slice(), &tokens, longest, &Sampling::Greedy, &|_| false);
+    let adapter = Some((&model.layout, values));
+    let longest = max_tokens as usize;
+    let answers = generate(&model.base, adapter.as_slice(), &tokens, longest, &Sampling::Greedy, &|_| false);
     let fits = |prompt: &str, answer: &str| {
         lab.models().all(|model| {
             let (tokenizer, most) = (model.base.tokenizer(), model.base.spec().max_positions);
             tokenizer.encode(prompt).len() + tokenizer.encode_continuation(answer).len() < most
         })
     };
-    let texts: Vec<(String, String)> = prompts
-        .into_iter()
-        .zip(&answers)
-        .filter(|(_, answer)| answer.finished && !answer.tokens.is_empty())
-        .map(|(prompt, answer)| (prompt, tokenizer.decode_continuation(&answer.tokens)))
-        .filter(|(prompt, answer)| template.bare_answer(answer).is_some() && fits(prompt, answer))
-        .collect();
-    let texts = match relay.confidence {
-        Some(least) => confident(proxy, values, texts, least),
-        None => texts,
+    let read = |(prompt, answer): (&String, &Generated)| {
+        let text = tokenizer.decode_continuation(&answer.tokens);
+        let usable = answer.finished
+            && !answer.tokens.is_empty()
+            && lab.template().bare_answer(&text).is_some()
+            && fits(prompt, &text);
+        usable.then_some(text)
     };
-    RelaySet { key, texts }
-}
-
-/// The guard `confidence`: the texts whose answers the proxy gives with a probability a token, the geometric mean over
-/// the answer's tokens, of at least `least`. It is the length-normalised log-probability by which machine translation
-/// ranks its hypotheses (Wu et al. 2016, arXiv 1609.08144, §7).
-fn confident(
-    proxy: &LabModel,
-    values: &[f32],
-    texts: Vec<(String, String)>,
-    least: f64,
-) -> Vec<(String, String)> {
-    let (tokenizer, longest) = (proxy.base.tokenizer(), proxy.base.spec().max_positions);
-    let encode = |(prompt, answer): &(String, String)| Sequence::encode(tokenizer, prompt, answer, longest);
-    let sequences: Vec<Sequence> =
-        texts.iter().map(|text| encode(text).expect("texts that do not fit were dropped")).collect();
-    let losses =
-        answer_losses(&proxy.base, &[(&proxy.layout, values)], &sequences.iter().collect::<Vec<_>>());
-    let sure = |loss: &f64| libm::exp(-loss) >= least;
-    texts.into_iter().zip(&losses).filter(|(_, loss)| sure(loss)).map(|(text, _)| text).collect()
+    prompts.iter().zip(&answers).map(read).collect()
 }
 
 /// A relay set in the tokens of `student`, with the proxy's rows mapped onto its vocabulary.
@@ -138,7 +155,7 @@ fn lessons(
     proxy: &LabModel,
     values: &[f32],
     set: &RelaySet,
-    student: &LabModel,
+    (student, relay): (&LabModel, &Relay),
     pooling: Pooling,
 ) -> Arc<RelayLessons> {
     let key = format!("{}/{}", set.key, student.name);
@@ -152,16 +169,24 @@ fn lessons(
         };
         let (teacher_text, sequences) = (encode(proxy), encode(student));
         let aligner = lab.aligner(&proxy.name, &student.name);
+        let adapter = [(&proxy.layout, values)];
+        let read: Vec<&Sequence> = teacher_text.iter().collect();
+        let confidence = match relay.guard {
+            Guard::Confidence => {
+                answer_losses(&proxy.base, &adapter, &read).iter().map(|loss| libm::exp(-loss)).collect()
+            }
+            Guard::None | Guard::DualMinCe => Vec::new(),
+        };
         let soft = soft_labels(
             &proxy.base,
-            &[(&proxy.layout, values)],
-            &teacher_text.iter().collect::<Vec<_>>(),
+            &adapter,
+            &read,
             &sequences.iter().collect::<Vec<_>>(),
             &aligner,
             pooling,
         );
         let prompts = set.texts.iter().map(|(prompt, _)| prompt.clone()).collect();
-        RelayLessons { sequences, soft, prompts }
+        RelayLessons { sequences, soft, prompts, confidence }
     })
 }
 
@@ -217,11 +242,15 @@ impl<'l> RelaySource<'l> {
             Party::Device(_) => relay_on_device(relay, ask.round),
         }?;
         let (proxy, theta) = (ask.proxy, ask.theta);
-        let set = relay_set(lab, proxy, theta, relay, ask.round);
-        let lessons = lessons(lab, proxy, theta, &set, ask.student, ask.pooling);
+        let set = relay_set(lab, proxy, theta, relay, &format!("round/{}", ask.round));
+        let lessons = lessons(lab, proxy, theta, &set, (ask.student, relay), ask.pooling);
         let usable = match relay.guard {
-            // What lacks confidence was never kept.
-            Guard::None | Guard::Confidence => all(&lessons.sequences),
+            Guard::None => all(&lessons.sequences),
+            Guard::Confidence => {
+                let least = relay.confidence.unwrap_or_default();
+                let sure = |i: &u32| lessons.confidence[*i as usize] >= least;
+                all(&lessons.sequences).into_iter().filter(sure).collect()
+            }
             Guard::DualMinCe => {
                 let receiver = (ask.student, ask.adapter.values.as_slice());
                 passing(&lessons, &Labelled::new(lab, relay, ask), (proxy, theta), receiver)
@@ -248,16 +277,24 @@ impl<'l> RelaySource<'l> {
     }
 }
 
+/// What answering the prompts of a relay set takes.
+pub(crate) fn relay_answers(relay: &Relay, model: &str) -> GenerationLoad {
+    GenerationLoad { model: model.to_string(), sequences: relay.prompts, tokens: relay.max_tokens }
+}
+
 /// What making a relay set and guarding a student takes, training apart.
 pub(crate) fn relay_load(relay: Option<&Relay>, proxy: &str, student: &str) -> Load {
     let Some(relay) = relay else { return Load::default() };
-    let generate = |tokens| GenerationLoad { model: proxy.to_string(), sequences: relay.prompts, tokens };
-    let compare = |model: &str| EvaluationLoad { model: model.to_string(), share: 1.0 / GUARD_SHARE as f64 };
+    let prompts = GenerationLoad { tokens: PROMPT_TOKENS as u32, ..relay_answers(relay, proxy) };
+    let compare = |model: &str| EvaluationLoad {
+        model: model.to_string(),
+        on: Evaluated::Share(1.0 / GUARD_SHARE as f64),
+    };
     let evaluation = match relay.guard {
         Guard::None | Guard::Confidence => Vec::new(),
         Guard::DualMinCe => vec![compare(proxy), compare(student)],
     };
-    let generation = vec![generate(PROMPT_TOKENS as u32), generate(relay.max_tokens)];
+    let generation = vec![prompts, relay_answers(relay, proxy)];
     Load { generation, evaluation, ..Load::default() }
 }
 

@@ -95,7 +95,7 @@ impl Method for Standalone {
         CloudOutcome { state, trained, relay: None }
     }
 
-    fn device_load(&self, model: &str, _round: u32) -> Load {
+    fn device_load(&self, model: &str, _examples: u32, _round: u32) -> Load {
         Self::load(model, self.table.device_steps.tune, self.table.batch)
     }
 

@@ -5,11 +5,11 @@ use crate::lab::{Lab, LabModel};
 use cotune_kernel::Stream;
 use cotune_models::batch::{Batch, Sequence};
 use cotune_models::learner::{Learner, Progress, Trained};
-use cotune_models::optimizer::{AdamW, Schedule};
-use cotune_scenario::method::{self as written, Optimizer, Schedule as Written, WarmUp};
+use cotune_models::optimizer::{AdamW, Rule, Schedule, Sgd};
+use cotune_scenario::method::{Course, Optimizer, Schedule as Written, WarmUp};
 
 /// Batches of indices: each example once, in random order, before any comes again.
-pub(crate) struct Batches {
+pub struct Batches {
     indices: Vec<u32>,
     left: Vec<u32>,
     stream: Stream,
@@ -17,12 +17,12 @@ pub(crate) struct Batches {
 
 impl Batches {
     /// Batches over `indices`, in an order that `path` decides.
-    pub(crate) fn new(indices: &[u32], seed: u64, path: &str) -> Self {
+    pub fn new(indices: &[u32], seed: u64, path: &str) -> Self {
         Self { indices: indices.to_vec(), left: Vec::new(), stream: Stream::keyed(seed, path) }
     }
 
     /// The next `n` indices; empty if there is nothing to draw from.
-    pub(crate) fn next(&mut self, n: u32) -> Vec<u32> {
+    pub fn next(&mut self, n: u32) -> Vec<u32> {
         let mut batch = Vec::with_capacity(n as usize);
         while batch.len() < n as usize && !self.indices.is_empty() {
             if self.left.is_empty() {
@@ -36,30 +36,36 @@ impl Batches {
 }
 
 /// Numbers of all examples of a text.
-pub(crate) fn all(sequences: &[Sequence]) -> Vec<u32> {
+pub fn all(sequences: &[Sequence]) -> Vec<u32> {
     (0..sequences.len() as u32).collect()
 }
 
 /// The sequences with the given numbers.
-pub(crate) fn pick<'s>(sequences: &'s [Sequence], indices: &[u32]) -> Vec<&'s Sequence> {
+pub fn pick<'s>(sequences: &'s [Sequence], indices: &[u32]) -> Vec<&'s Sequence> {
     indices.iter().map(|i| &sequences[*i as usize]).collect()
 }
 
 /// The optimizer that a scenario asks for.
-pub(crate) fn rule(optimizer: &Optimizer) -> AdamW {
-    let Optimizer::AdamW(adamw) = optimizer;
-    AdamW {
-        beta1: adamw.betas[0],
-        beta2: adamw.betas[1],
-        epsilon: adamw.eps,
-        weight_decay: adamw.weight_decay,
-        clip: adamw.clip.unwrap_or(f64::INFINITY),
+pub fn rule(optimizer: &Optimizer) -> Rule {
+    match optimizer {
+        Optimizer::AdamW(adamw) => Rule::AdamW(AdamW {
+            beta1: adamw.betas[0],
+            beta2: adamw.betas[1],
+            epsilon: adamw.eps,
+            weight_decay: adamw.weight_decay,
+            clip: adamw.clip.unwrap_or(f64::INFINITY),
+        }),
+        Optimizer::Sgd(sgd) => Rule::Sgd(Sgd {
+            momentum: sgd.momentum,
+            weight_decay: sgd.weight_decay,
+            clip: sgd.clip.unwrap_or(f64::INFINITY),
+        }),
     }
 }
 
 /// The learning rate over the steps of one job: the schedule moves it from round to round, warm-up from step to step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// What the schedule makes of the first rate in this round.
     scheduled: f64,
     /// Steps that a party which missed no round has behind it.
@@ -70,54 +76,59 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// The rate of a device that takes `steps` steps in each round.
-    pub(crate) fn of_device(lab: &Lab, optimizer: &Optimizer, task: &DeviceTask, steps: u32) -> Self {
-        let Optimizer::AdamW(adamw) = optimizer;
-        Self::new(adamw, adamw.lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
+    pub fn of_device(lab: &Lab, optimizer: &Optimizer, task: &DeviceTask, steps: u32) -> Self {
+        let course = optimizer.course();
+        Self::new(&course, course.lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
     }
 
     /// The rate of the cloud, which takes `steps` steps in each round.
-    pub(crate) fn of_cloud(lab: &Lab, optimizer: &Optimizer, task: &CloudTask, steps: u32) -> Self {
-        let Optimizer::AdamW(adamw) = optimizer;
-        Self::new(adamw, adamw.cloud_lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
+    pub fn of_cloud(lab: &Lab, optimizer: &Optimizer, task: &CloudTask, steps: u32) -> Self {
+        let course = optimizer.course();
+        Self::new(&course, course.cloud_lr, (task.round, task.progress), steps, lab.scenario().budget.rounds)
     }
 
     fn new(
-        adamw: &written::AdamW,
+        course: &Course,
         first: f64,
         (round, progress): (u32, f64),
         steps: u32,
         rounds: Option<u64>,
     ) -> Self {
-        let schedule = match adamw.schedule {
+        let schedule = match course.schedule {
             Written::Cosine => Schedule::Cosine,
             Written::Linear => Schedule::Linear,
             Written::Constant => Schedule::Constant,
         };
         let steps = f64::from(steps);
-        let warm_up = match adamw.warm_up {
+        let warm_up = match course.warm_up {
             None => 0.0,
             Some(WarmUp::Steps(warm)) => f64::from(warm),
             // Checked: whoever writes a fraction writes a number of rounds.
             Some(WarmUp::Fraction(share)) => share * steps * rounds.map_or(0.0, |n| n as f64),
         };
-        let scheduled = first * schedule.factor(progress, adamw.floor);
+        let scheduled = first * schedule.factor(progress, course.floor);
         Self { scheduled, taken: f64::from(round - 1) * steps, warm_up }
     }
 
     /// The rate of the job's step `step`, from 0.
-    pub(crate) fn at(&self, step: u32) -> f64 {
+    pub fn at(&self, step: u32) -> f64 {
         let reached = self.taken + f64::from(step) + 1.0;
         if reached < self.warm_up { self.scheduled * (reached / self.warm_up) } else { self.scheduled }
     }
 
+    /// The sum of the rates of the job's first `steps` steps.
+    pub(crate) fn sum(&self, steps: u32) -> f64 {
+        (0..steps).map(|step| self.at(step)).sum()
+    }
+
     /// The same for what follows `steps` steps of the job.
-    pub(crate) fn after(self, steps: u32) -> Self {
+    pub fn after(self, steps: u32) -> Self {
         Self { taken: self.taken + f64::from(steps), ..self }
     }
 }
 
 /// A learner on a model of the lab; `path` is that of its dropout, if it has any.
-pub(crate) fn learner<'l>(
+pub fn learner<'l>(
     lab: &Lab,
     model: &'l LabModel,
     state: &Trained,
@@ -133,7 +144,7 @@ pub(crate) fn learner<'l>(
 }
 
 /// `steps` steps of cross-entropy on the answers of `text`.
-pub(crate) fn tune(
+pub fn tune(
     learner: &mut Learner<'_>,
     text: &[Sequence],
     batches: &mut Batches,
@@ -154,7 +165,7 @@ pub(crate) fn tune(
 
 /// How [`tune`] goes on from step to step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// Examples a step.
     pub batch: u32,
     /// Examples whose gradient is computed at once; none: all of a step.
@@ -165,39 +176,55 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// The pace of steps of `batch` examples.
-    pub(crate) fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
-        let Optimizer::AdamW(adamw) = optimizer;
-        Self { batch, micro_batch: adamw.micro_batch, rate }
+    pub fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
+        Self { batch, micro_batch: optimizer.course().micro_batch, rate }
     }
 }
 
 /// Tunes one model of the lab on some of its text and returns what became of it.
-pub(crate) fn tuned(
+pub fn tuned(
     lab: &Lab,
     model: &str,
     state: &Trained,
     text: impl Fn(&LabModel) -> Vec<Sequence>,
     plan: &TunePlan<'_>,
 ) -> (Trained, Progress) {
+    tuned_as(lab, model, state, text, plan, |learner| learner)
+}
+
+/// The same, by a learner to which `with` has added something.
+pub(crate) fn tuned_as<'l>(
+    lab: &'l Lab,
+    model: &str,
+    state: &Trained,
+    text: impl Fn(&LabModel) -> Vec<Sequence>,
+    plan: &TunePlan<'_>,
+    with: impl FnOnce(Learner<'l>) -> Learner<'l>,
+) -> (Trained, Progress) {
     let model = lab.model(model);
     let text = text(model);
-    let mut learner = learner(lab, model, state, plan.optimizer, plan.path);
+    let mut learner = with(learner(lab, model, state, plan.optimizer, plan.path));
     let mut batches = Batches::new(&all(&text), lab.scenario().seed, plan.path);
     tune(&mut learner, &text, &mut batches, plan.steps, Pace::new(plan.optimizer, plan.batch, plan.rate));
     learner.finish()
 }
 
 /// How [`tuned`] tunes.
-pub(crate) struct TunePlan<'a> {
+pub struct TunePlan<'a> {
+    /// The optimizer.
     pub optimizer: &'a Optimizer,
+    /// Path of the streams that order the examples and draw dropout.
     pub path: &'a str,
+    /// Optimizer steps.
     pub steps: u32,
+    /// Examples a step.
     pub batch: u32,
+    /// The learning rate.
     pub rate: Rate,
 }
 
 /// A device's private examples in a model's tokens.
-pub(crate) fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequence> {
+pub fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequence> {
     lab.examples_of(device).iter().map(|i| model.text.private[*i as usize].clone()).collect()
 }
 
@@ -205,25 +232,14 @@ pub(crate) fn private_text(lab: &Lab, model: &LabModel, device: u32) -> Vec<Sequ
 mod tests {
     use super::*;
 
-    fn adamw(warm_up: Option<WarmUp>) -> written::AdamW {
-        written::AdamW {
-            lr: 0.5,
-            cloud_lr: 0.25,
-            weight_decay: 0.0,
-            clip: None,
-            schedule: Written::Linear,
-            floor: 0.0,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            warm_up,
-            micro_batch: None,
-        }
+    fn course(warm_up: Option<WarmUp>) -> Course {
+        Course { lr: 0.5, cloud_lr: 0.25, schedule: Written::Linear, floor: 0.0, warm_up, micro_batch: None }
     }
 
     /// The rates of the 4 steps of every one of 3 rounds.
     fn rates(warm_up: Option<WarmUp>) -> Vec<f64> {
         let round = |round: u32| {
-            let rate = Rate::new(&adamw(warm_up), 0.5, (round, f64::from(round - 1) / 3.0), 4, Some(3));
+            let rate = Rate::new(&course(warm_up), 0.5, (round, f64::from(round - 1) / 3.0), 4, Some(3));
             (0..4).map(move |step| rate.at(step))
         };
         (1..=3).flat_map(round).collect()
@@ -244,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_follows_goes_on_where_the_steps_before_ended() {
-        let rate = Rate::new(&adamw(Some(WarmUp::Steps(40))), 0.5, (2, 0.0), 10, None);
+        let rate = Rate::new(&course(Some(WarmUp::Steps(40))), 0.5, (2, 0.0), 10, None);
         assert_eq!(rate.after(3).at(2), rate.at(5));
         assert_eq!(rate.at(5), 0.5 * 16.0 / 40.0);
     }

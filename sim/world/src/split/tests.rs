@@ -3,7 +3,7 @@ use cotune_scenario::data::{Dirichlet, Quantity, Retry, Shards};
 use cotune_scenario::{FileKind, FileReference};
 
 use super::*;
-use crate::site::Site;
+use crate::site::{Reach, Site};
 
 /// A split that needs no file.
 fn deal_of(split: &Split, labels: &[u16], devices: u32, seed: u64) -> Result<Vec<Vec<u32>>, SplitError> {
@@ -253,7 +253,7 @@ fn a_split_from_a_file_is_what_the_file_says() {
     let reference = FileReference { path: "owners.txt".into(), kind: FileKind::Split, key: String::new() };
     let (scenario_dir, data_dir, cache_dir) =
         (folder.path().into(), folder.path().into(), folder.path().into());
-    files.add(&reference, &Site { scenario_dir, data_dir, cache_dir }).unwrap();
+    files.add(&reference, &Site { scenario_dir, data_dir, cache_dir, reach: Reach::Anywhere }).unwrap();
     let of = |examples, devices| {
         deal(&Split::File { path: "owners.txt".into() }, &labels(examples, 2), &files, devices, 1)
     };

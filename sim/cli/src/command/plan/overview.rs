@@ -1,9 +1,12 @@
 //! A plan in words: every choice and its price, so that nobody has to run it to find out.
 
+use std::collections::BTreeMap;
+
 use cotune_kernel::{Bytes, Flops, VirtualDuration};
 use cotune_world::Overview;
 use cotune_world::fleet::{Asked, Quantity, Tied};
 use cotune_world::lab::{Fit, Intake};
+use cotune_world::payload::Content;
 use cotune_world::plan::ClassOverview;
 
 use crate::columns::{columns, row};
@@ -79,6 +82,7 @@ fn round(overview: &Overview) -> String {
         ]
     });
     let table = columns("llrrrrrrr", &std::iter::once(head).chain(lines).collect::<Vec<_>>());
+    let table = table + &travelling(overview);
     let devices: u32 = overview.classes.iter().map(|class| class.devices).sum();
     let round = typical_round(overview);
     let invites = match overview.updates_per_round < overview.invited {
@@ -96,10 +100,42 @@ fn round(overview: &Overview) -> String {
             seconds(round * rounds as f64)
         );
     }
+    if let Some(matched) = &overview.matched {
+        let steps = |steps: cotune_scenario::method::Steps| steps.tune + steps.mutual;
+        text += &format!(
+            "matched by {}: a device takes {} steps a round where {} are written, worth {} of {}\n",
+            matched.measure,
+            steps(matched.taken),
+            steps(matched.written),
+            amount(matched.reached),
+            amount(matched.wanted),
+        );
+    }
     if let Some(tokens) = overview.trained_tokens {
         text += &format!("this computer trains on {} tokens, evaluation not counted\n", count(tokens));
     }
     text
+}
+
+/// What else than adapters travels, a line a class.
+fn travelling(overview: &Overview) -> String {
+    let words = |bytes: &BTreeMap<Content, u64>| {
+        let one = |(content, bytes): (&Content, &u64)| format!("{} {}", content.name(), Bytes(*bytes));
+        bytes.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let more = |bytes: &BTreeMap<Content, u64>| bytes.keys().any(|content| *content != Content::Adapter);
+    let line = |class: &ClassOverview| {
+        let Some(up) = Some(words(&class.up)).filter(|up| !up.is_empty()) else { return String::new() };
+        format!("{}: down {}; up {up}\n", class.class, words(&class.down))
+    };
+    let classes = overview.classes.iter().filter(|class| more(&class.down) || more(&class.up));
+    let lines: String = classes.map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// A count, or many in powers of ten.
+fn amount(n: f64) -> String {
+    if n < 1e9 { count(n.round() as u64) } else { format!("{n:.3e}") }
 }
 
 /// How long a round takes if every class had median links: the slowest class, then the cloud \[s\]. Where devices do not

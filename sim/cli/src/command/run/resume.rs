@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cotune_record::checkpoint::{self, Header};
 use cotune_record::{Checkpoint, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id};
-use cotune_world::Snapshot;
+use cotune_world::{Plan, Snapshot};
 
 use super::{Played, Prepared, Setting, carry_on, conclude, header, plan, tell_folder};
 use crate::arguments::Run;
@@ -57,7 +57,7 @@ pub fn go_on(
     let plan = plan(&scenario, &site, &setting.compute, talk)?;
     let progress = || Progress::begin(setting.progress, &scenario.budget, talk);
     let header = header(&manifest.scenario_digest);
-    let (recording, snapshot) = match latest(&directory, &header, progress, &mut doubts)? {
+    let (recording, snapshot) = match latest(&directory, &plan, &header, progress, &mut doubts)? {
         Some((recording, checkpoint)) => {
             let seconds = checkpoint.state.now().as_secs_f64();
             let events = checkpoint.header.events;
@@ -78,9 +78,11 @@ pub fn go_on(
     carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot, claim }, setting, directory)
 }
 
-/// The newest checkpoint that is whole and fits the log, with that log. One that is damaged is told, removed and passed over.
+/// The newest checkpoint that is whole and fits the log, with that log. One that is not is told of, put aside
+/// and passed over.
 fn latest(
     directory: &RunDirectory,
+    plan: &Plan,
     header: &Header,
     progress: impl Fn() -> Progress,
     doubts: &mut Vec<String>,
@@ -89,6 +91,10 @@ fn latest(
         let found = match checkpoint::read::<Snapshot>(&path, header.scenario_digest) {
             Err(error) if error.is_damage() => Err(Failure::from(error)),
             Err(error) => return Err(error.into()),
+            Ok(Checkpoint { state, .. }) if state.fits(plan).is_err() => {
+                let why = state.fits(plan).err().unwrap_or_default();
+                Err(Failure::wrong(format!("the checkpoint {} is damaged: {why}", path.display())))
+            }
             Ok(checkpoint) => Recording::resume(directory, header.clone(), progress(), &checkpoint)
                 .map(|recording| (recording, checkpoint)),
         };
@@ -96,7 +102,8 @@ fn latest(
             Ok(found) => return Ok(Some(found)),
             Err(failure) => {
                 doubts.push(format!("{failure}; the run goes on from an earlier moment"));
-                remove(path)?;
+                let aside = path.with_extension("unusable");
+                fs::rename(&path, &aside).map_err(|error| Failure::file("rename", &path, error))?;
             }
         }
     }

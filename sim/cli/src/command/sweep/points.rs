@@ -94,7 +94,7 @@ impl Planned {
 }
 
 fn load(file: &Path, point: &sweep::Point, smoke: bool, data: Option<&Path>) -> Result<Loaded, Diagnostics> {
-    load_changed(file, &|document| document.assign(&point.assignments), smoke, data)
+    load_changed(file, &|document| document.assign(&point.assignments), &|_| false, smoke, data)
 }
 
 /// Checks every point and names its folder.

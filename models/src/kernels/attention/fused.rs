@@ -1,0 +1,99 @@
+//! Causal self-attention as one operation, from query, key and value in one row to the heads side by side.
+
+use crate::kernels::cpu::attention::{self as cpu, AttentionShape, Positioning};
+use crate::kernels::flex;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+use std::sync::Arc;
+
+/// The operation on the CPU; [`super::causal_attention`] says what it computes.
+pub(super) fn causal(qkv: Tensor<2>, shape: AttentionShape, positioning: Arc<Positioning>) -> Tensor<2> {
+    let qkv = qkv.into_dispatch();
+    Tensor::from_dispatch(<Dispatch as AttentionOps>::causal_attention(qkv, shape, positioning))
+}
+
+/// Attention of whole sequences as one operation.
+#[backend_extension(Autodiff, Flex)]
+pub trait AttentionOps: Backend {
+    /// `[batch · time, (heads + 2 kv_heads) · head_width] -> [batch · time, heads · head_width]`.
+    fn causal_attention(
+        qkv: FloatTensor<Self>,
+        shape: AttentionShape,
+        positioning: Arc<Positioning>,
+    ) -> FloatTensor<Self>;
+}
+
+/// What the backward pass of [`AttentionOps`] needs of a backend.
+pub trait AttentionGradient: Backend {
+    /// The gradient of `qkv`.
+    fn causal_attention_back(
+        qkv: FloatTensor<Self>,
+        shape: AttentionShape,
+        positioning: &Positioning,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+impl AttentionOps for Flex {
+    fn causal_attention(
+        qkv: FloatTensor<Self>,
+        shape: AttentionShape,
+        positioning: Arc<Positioning>,
+    ) -> FloatTensor<Self> {
+        let qkv = flex::close(qkv);
+        let size = [shape.batch * shape.time, shape.width()];
+        let mut out = vec![0.0; size[0] * size[1]];
+        cpu::causal(flex::values(&qkv), shape, &positioning, &mut out);
+        flex::tensor(out, size)
+    }
+}
+
+impl AttentionGradient for Flex {
+    fn causal_attention_back(
+        qkv: FloatTensor<Self>,
+        shape: AttentionShape,
+        positioning: &Positioning,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (qkv, grad) = (flex::close(qkv), flex::close(grad));
+        let mut to = vec![0.0; flex::values(&qkv).len()];
+        cpu::causal_back(flex::values(&qkv), shape, positioning, flex::values(&grad), &mut to);
+        flex::tensor(to, flex::size(&qkv))
+    }
+}
+
+/// Backward pass of [`AttentionOps::causal_attention`].
+#[derive(Debug)]
+struct Causal;
+
+impl<B: AttentionGradient> Backward<B, 1> for Causal {
+    type State = (FloatTensor<B>, AttentionShape, Arc<Positioning>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (qkv, shape, positioning) = ops.state;
+        if let [Some(parent)] = ops.parents {
+            let gradient = B::causal_attention_back(qkv, shape, &positioning, grad);
+            grads.register::<B>(parent.id, gradient);
+        }
+    }
+}
+
+impl<B: AttentionOps + AttentionGradient, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
+    fn causal_attention(
+        qkv: FloatTensor<Self>,
+        shape: AttentionShape,
+        positioning: Arc<Positioning>,
+    ) -> FloatTensor<Self> {
+        let input = qkv.primitive().clone();
+        let out = B::causal_attention(input.clone(), shape, positioning.clone());
+        match Causal.prepare::<C>([qkv.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((input, shape, positioning), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+}

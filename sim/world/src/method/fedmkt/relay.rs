@@ -1,0 +1,214 @@
+//! A relay set for FedMKT (METHODS §8, point 2; ours): generated prompts and answers join the public examples.
+//!
+//! FedMKT has no model that holds what everybody learned, so nobody labels for all: whoever is surest answers.
+//!
+//! ```text
+//!   cloud → devices: prompts that the LLM's base samples, the LLM's answers, its (loss, top-K logits) of them
+//!   device k: learns from the LLM's answers;  answers the prompts itself
+//!     device → cloud: the prompts, its answers, its (loss, top-K logits) of them
+//!   cloud: of every prompt the answer of least loss;  learns from these
+//! ```
+//!
+//! As on public examples (DualMinCE) an answer teaches only where its giver's loss is below the learner's own on it, and
+//! with `guard = "confidence"` only where the giver is sure enough. Prompts and answers travel, padded to one length, and
+//! so do logits for the longest answer: what is charged does not depend on what was learned.
+
+use super::knowledge::{Listening, blank, heard, spoken};
+use crate::lab::{Lab, LabModel};
+use crate::method::relay::{SENT_PROMPT_BYTES, answers};
+use crate::method::training::{Batches, all, pick};
+use crate::payload::{Part, Payload};
+use cotune_models::batch::Sequence;
+use cotune_models::kernels::head::SoftTargets;
+use cotune_models::knowledge::{Knowledge, knowledge};
+use cotune_models::mutual::Extra;
+use cotune_models::score::answer_losses;
+use cotune_scenario::method::Relay;
+use std::collections::BTreeMap;
+
+/// Bytes charged for a token of an answer's text (chosen: the longest tokens of the zoo's vocabularies).
+const SENT_TOKEN_BYTES: u32 = 8;
+
+/// One prompt with somebody's answer, and what that one knows of it.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub prompt: String,
+    pub answer: String,
+    pub known: Knowledge,
+}
+
+/// What a model with these values answers to prompts, as far as that can be sent.
+pub(super) fn answered(
+    lab: &Lab,
+    model: &LabModel,
+    values: &[f32],
+    prompts: &[String],
+    (relay, top_k): (&Relay, u32),
+) -> Vec<Answered> {
+    let given = answers(lab, model, values, prompts, relay.max_tokens);
+    let texts = prompts.iter().zip(given).filter_map(|(prompt, answer)| Some((prompt.clone(), answer?)));
+    known(model, values, texts.collect(), (relay, top_k))
+}
+
+/// What a model with these values knows of answers, as far as they can be sent.
+pub(super) fn known(
+    model: &LabModel,
+    values: &[f32],
+    texts: Vec<(String, String)>,
+    (relay, top_k): (&Relay, u32),
+) -> Vec<Answered> {
+    let encoded: Vec<(String, String, Sequence)> = texts
+        .into_iter()
+        .filter(|(prompt, answer)| {
+            padded(prompt, SENT_PROMPT_BYTES).is_some() && padded(answer, answer_bytes(relay)).is_some()
+        })
+        .filter_map(|(prompt, answer)| {
+            let sequence = encode(model, &prompt, &answer)?;
+            Some((prompt, answer, sequence)).filter(|(.., s)| s.answer.len() <= longest(relay))
+        })
+        .collect();
+    let sequences: Vec<&Sequence> = encoded.iter().map(|(.., sequence)| sequence).collect();
+    let known = knowledge(&model.base, &[(&model.layout, values)], &sequences, top_k as usize);
+    let one = |((prompt, answer, _), known)| Answered { prompt, answer, known };
+    encoded.iter().cloned().zip(known).map(one).collect()
+}
+
+/// Answers as they travel, with room for as many as there are prompts.
+pub(super) fn sent(model: &LabModel, answered: &[Answered], (relay, top_k): (&Relay, u32)) -> Vec<Part> {
+    let room = relay.prompts as usize;
+    let texts = |text: fn(&Answered) -> &str, bytes: u32| {
+        let written = answered.iter().filter_map(|one| padded(text(one), bytes));
+        let texts = written.chain(std::iter::repeat(" ".repeat(bytes as usize))).take(room).collect();
+        Part::Prompts { texts, padded: bytes }
+    };
+    let mut known = blank(model, std::iter::repeat_n(longest(relay), room), top_k);
+    for (place, one) in known.iter_mut().zip(answered) {
+        place.loss = one.known.loss;
+        place.ids[..one.known.ids.len()].copy_from_slice(&one.known.ids);
+        place.logits[..one.known.logits.len()].copy_from_slice(&one.known.logits);
+    }
+    let mut parts =
+        vec![texts(|one| &one.prompt, SENT_PROMPT_BYTES), texts(|one| &one.answer, answer_bytes(relay))];
+    parts.extend(spoken(&of(model), model, &known));
+    parts
+}
+
+/// Reads what was sent of a relay set by a model.
+pub(super) fn received(payload: &Payload, model: &LabModel, (relay, top_k): (&Relay, u32)) -> Vec<Answered> {
+    let mut texts = payload.parts.iter().filter_map(|part| match part {
+        Part::Prompts { texts, .. } => Some(texts),
+        _ => None,
+    });
+    let (Some(prompts), Some(answers)) = (texts.next(), texts.next()) else { return Vec::new() };
+    let room = std::iter::repeat_n(longest(relay), prompts.len());
+    let known = heard(payload, &of(model), model, room, top_k).unwrap_or_default();
+    let k = (top_k as usize).min(model.base.spec().vocab);
+    let one = |((prompt, answer), mut known): ((&String, &String), Knowledge)| {
+        let (prompt, answer) = (prompt.trim_end_matches(' '), answer.trim_end_matches(' '));
+        let tokens = encode(model, prompt, answer).filter(|_| !answer.is_empty())?.answer.len();
+        known.ids.truncate(tokens * k);
+        known.logits.truncate(tokens * k);
+        Some(Answered { prompt: prompt.to_owned(), answer: answer.to_owned(), known })
+    };
+    prompts.iter().zip(answers).zip(known).filter_map(one).collect()
+}
+
+/// Relay examples for the steps of one learner.
+pub(super) struct RelayExamples<'r> {
+    relay: &'r Relay,
+    sequences: Vec<Sequence>,
+    soft: Vec<SoftTargets>,
+    batches: Batches,
+}
+
+impl<'r> RelayExamples<'r> {
+    /// Of every prompt the answer of least loss, the first's among equals, where it may teach a learner with these values.
+    pub(super) fn new(
+        listening: &Listening<'_>,
+        values: &[f32],
+        voices: &[(&LabModel, Vec<Answered>)],
+        relay: &'r Relay,
+        path: &str,
+    ) -> Self {
+        let mut best: BTreeMap<&str, (&LabModel, &Answered)> = BTreeMap::new();
+        for (model, one) in voices.iter().flat_map(|(model, all)| all.iter().map(move |one| (*model, one))) {
+            let known = best.entry(&one.prompt).or_insert((model, one));
+            if one.known.loss < known.1.known.loss {
+                *known = (model, one);
+            }
+        }
+        let learner = listening.learner;
+        let sure =
+            |one: &Answered| relay.confidence.is_none_or(|c| libm::exp(-f64::from(one.known.loss)) >= c);
+        let taught: Vec<(&LabModel, &Answered, Sequence)> = best
+            .into_values()
+            .filter(|(_, one)| sure(one))
+            .filter_map(|(model, one)| Some((model, one, encode(learner, &one.prompt, &one.answer)?)))
+            .collect();
+        let read: Vec<&Sequence> = taught.iter().map(|(.., sequence)| sequence).collect();
+        let own = answer_losses(&learner.base, &[(&learner.layout, values)], &read);
+        let (mut sequences, mut soft) = (Vec::new(), Vec::new());
+        for ((teacher, one, sequence), own) in taught.iter().zip(own) {
+            let theirs = encode(teacher, &one.prompt, &one.answer);
+            if let Some(theirs) = theirs.filter(|_| f64::from(one.known.loss) < own) {
+                soft.push(listening.soften(teacher, &one.known, &theirs.answer, &sequence.answer));
+                sequences.push(sequence.clone());
+            }
+        }
+        let seed = listening.lab.scenario().seed;
+        let batches = Batches::new(&all(&sequences), seed, &format!("{path}/relay"));
+        Self { relay, sequences, soft, batches }
+    }
+
+    /// Prompts that were sampled, and those from which is learned.
+    pub(super) fn counts(&self) -> (u32, u32) {
+        (self.relay.prompts, self.sequences.len() as u32)
+    }
+
+    /// The examples of the next step; none if nothing can be used.
+    pub(super) fn next(&mut self) -> Option<Extra<'_>> {
+        let chosen = self.batches.next(self.relay.batch);
+        (!chosen.is_empty()).then(|| Extra {
+            sequences: pick(&self.sequences, &chosen),
+            soft: chosen.iter().map(|i| &self.soft[*i as usize]).collect(),
+            ce: self.relay.ce,
+            kl: self.relay.weight,
+        })
+    }
+}
+
+/// What relay answers of a model are called in a payload.
+fn of(model: &LabModel) -> String {
+    format!("{}/relay", model.name)
+}
+
+fn encode(model: &LabModel, prompt: &str, answer: &str) -> Option<Sequence> {
+    Sequence::encode(model.base.tokenizer(), prompt, answer, model.base.spec().max_positions)
+}
+
+/// Tokens of the longest answer that travels, its end among them.
+fn longest(relay: &Relay) -> usize {
+    relay.max_tokens as usize + 1
+}
+
+fn answer_bytes(relay: &Relay) -> u32 {
+    SENT_TOKEN_BYTES * relay.max_tokens
+}
+
+/// A text with spaces behind it up to `bytes`; none if it is longer, or would not be found again.
+fn padded(text: &str, bytes: u32) -> Option<String> {
+    let room = (bytes as usize).checked_sub(text.len())?;
+    (!text.is_empty() && !text.ends_with(' ')).then(|| format!("{text}{}", " ".repeat(room)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::padded;
+
+    #[test]
+    fn padding_has_one_length_and_is_taken_off_again() {
+        assert_eq!(padded(" red é", 10).as_deref(), Some(" red é   "));
+        assert_eq!(padded(" red é", 10).map(|text| text.len()), Some(10));
+        assert_eq!([padded("red", 2), padded("red ", 9), padded("", 9)], [None, None, None]);
+    }
+}
