@@ -201,6 +201,20 @@ impl Layout {
         layout
     }
 
+    /// `values` of this layout in the order of `whole`, the same without anything fixed.
+    ///
+    /// # Panics
+    /// `whole` has a tensor that this layout has not.
+    pub fn unfrozen(&self, whole: &Self, values: &[f32]) -> Vec<f32> {
+        let of = |name: &str| {
+            let trained = self.entries.iter().find(|entry| entry.name == name);
+            let fixed = || self.fixed.iter().find(|fixed| fixed.name == name).map(|f| f.values.as_slice());
+            let found = trained.map(|entry| &values[entry.offset..entry.offset + entry.len()]);
+            found.or_else(fixed).unwrap_or_else(|| panic!("there is no tensor `{name}`"))
+        };
+        whole.entries.iter().flat_map(|entry| of(&entry.name)).copied().collect()
+    }
+
     /// The layout of whole updates `[inputs, outputs]` of the maps that this one adapts: what `A · B` is added up in when
     /// no rank is enough.
     #[must_use]

@@ -158,11 +158,9 @@ mod tests {
             let (left, right) = (random(&mut stream, rows, inner), random(&mut stream, columns, inner));
             let Svd { u, s, v } = svd_of_product(&left, &right);
             assert!(s.is_sorted_by(|a, b| a >= b), "{s:?}");
-            for i in 0..rows {
-                for j in 0..columns {
-                    let sum: f64 = (0..s.len()).map(|k| u[k][i] * s[k] * v[k][j]).sum();
-                    assert!((sum - entry(&left, &right, i, j)).abs() < 1e-12, "{rows} {inner} {columns}");
-                }
+            for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                let sum: f64 = (0..s.len()).map(|k| u[k][i] * s[k] * v[k][j]).sum();
+                assert!((sum - entry(&left, &right, i, j)).abs() < 1e-12, "{rows} {inner} {columns}");
             }
             let rank = rows.min(columns).min(inner);
             assert!(s[rank..].iter().all(|s| *s == 0.0), "rank {rank}: {s:?}");
@@ -191,10 +189,8 @@ mod tests {
         let right = vec![vec![1.0, 0.5], vec![0.25, 1.0], vec![3.0, 3.0]];
         let Svd { u, s, v } = svd_of_product(&left, &right);
         assert_eq!(s[1..], [0.0, 0.0]);
-        for i in 0..4 {
-            for j in 0..2 {
-                assert!((u[0][i] * s[0] * v[0][j] - entry(&left, &right, i, j)).abs() < 1e-12);
-            }
+        for (i, j) in (0..4).flat_map(|i| (0..2).map(move |j| (i, j))) {
+            assert!((u[0][i] * s[0] * v[0][j] - entry(&left, &right, i, j)).abs() < 1e-12);
         }
     }
 

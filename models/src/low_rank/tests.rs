@@ -164,4 +164,8 @@ fn a_frozen_a_is_not_trained_and_everything_else_is() {
     for (fixed, map) in frozen.fixed().iter().zip(whole.maps()) {
         assert_eq!(fixed.values, values[map.a.offset..map.a.offset + map.a.len()]);
     }
+    let trained: Vec<f32> =
+        whole.maps().flat_map(|map| &values[map.b.offset..map.b.offset + map.b.len()]).copied().collect();
+    assert_eq!(frozen.unfrozen(&whole, &trained), values, "both factors together are what they were");
+    assert_eq!(whole.unfrozen(&whole, &values), values);
 }

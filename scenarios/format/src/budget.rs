@@ -1,5 +1,6 @@
 //! `[budget]`: when the run ends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
@@ -8,7 +9,7 @@ use crate::reader::{Bound, View};
 use crate::units;
 
 /// The run ends at the first of these; at least one is given.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
     /// Virtual time \[s\].
     pub virtual_seconds: Option<f64>,

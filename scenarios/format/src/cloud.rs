@@ -1,12 +1,13 @@
 //! `[cloud]`: the server.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reader::{Bound, View};
 use crate::units;
 
 /// The cloud server; the whole table may be left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cloud {
     /// Sustained training speed \[FLOP/s\]. Default: 240 TFLOP/s (chosen: about what an A100 sustains in bf16).
     pub compute_flops_per_second: f64,
@@ -25,7 +26,7 @@ pub struct Cloud {
 }
 
 /// The cloud's link, shared by all devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudLink {
     /// Capacity from the devices \[bytes/s\]. Default: 10 Gbit/s (chosen).
     pub down_bytes_per_second: f64,
@@ -34,7 +35,7 @@ pub struct CloudLink {
 }
 
 /// Cloud prices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Computing \[USD/s\]. Default: 0.
     pub compute_usd_per_second: f64,

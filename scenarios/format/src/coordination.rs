@@ -1,5 +1,6 @@
 //! `[coordination]`: who is invited, and when there is a new model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
@@ -8,7 +9,7 @@ use crate::reader::{Bound, View};
 use crate::{units, words};
 
 /// How devices and cloud take turns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Coordination {
     /// Synchronous rounds.
@@ -20,7 +21,7 @@ pub enum Coordination {
 }
 
 /// Synchronous rounds with over-selection (Bonawitz et al. 2019, arXiv 1902.01046).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Synchronous {
     /// Updates that end a round early; at most the fleet. Default: all devices.
     pub cohort: u64,
@@ -33,7 +34,7 @@ pub struct Synchronous {
 }
 
 /// Buffered asynchronous aggregation: FedBuff (Nguyen et al. 2022, arXiv 2106.06639).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Buffered {
     /// Devices at work at the same time; at most the fleet. Default: all devices.
     pub concurrency: u64,

@@ -5,13 +5,14 @@
 //! the whole model for every transfer, and know neither round trips nor sharing: with them links have no handshake, no
 //! noise and no loss.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reader::View;
 use crate::words;
 
 /// A cost model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cost {
     /// Time of computing = max(FLOPs / sustained FLOP/s, bytes / memory bandwidth).

@@ -1,9 +1,10 @@
 //! `[data]`: the corpus, who may see which part of it, and how it is dealt to the devices.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The data of a scenario.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Data {
     /// Where examples come from.
     pub corpus: Corpus,
@@ -38,7 +39,7 @@ impl Data {
 }
 
 /// How many examples each part of a corpus has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sizes {
     /// Examples of the cloud.
     pub public: u64,
@@ -51,7 +52,7 @@ pub struct Sizes {
 }
 
 /// A part of a corpus. With the builtin corpus, whose size the file states, always a count.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Portion {
     /// This many examples.
@@ -71,7 +72,7 @@ impl Portion {
 }
 
 /// Where examples come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corpus {
     /// A generated world.
@@ -85,7 +86,7 @@ pub enum Corpus {
 }
 
 /// A corpus that is counted and not read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Counted {
     /// Public, private, validation and test examples together.
     pub examples: u64,
@@ -94,7 +95,7 @@ pub struct Counted {
 }
 
 /// A generated corpus.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Builtin {
     /// Which generator.
     pub name: BuiltinName,
@@ -111,7 +112,7 @@ pub struct Builtin {
 }
 
 /// The generators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuiltinName {
     /// The invented worlds: shop, med, law, lang, cal, unit, intent, edit.
@@ -119,7 +120,7 @@ pub enum BuiltinName {
 }
 
 /// How private examples are dealt to devices (METHODS §7).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
     /// Uniformly at random, equal sizes.
@@ -150,7 +151,7 @@ pub enum Split {
 }
 
 /// Dirichlet label skew (NIID-Bench, Flower).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Dirichlet {
     /// The category. Default: `domain`.
     pub by: String,
@@ -166,7 +167,7 @@ pub struct Dirichlet {
 }
 
 /// Whose rules a Dirichlet split follows in what the distribution leaves open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retry {
     /// NIID-Bench: draws until every device has `min` (here at most 1,000 times); a device that has its fair share
@@ -184,7 +185,7 @@ impl Retry {
 }
 
 /// What the hands of a split go by, where they are not dealt by chance.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Follows {
     /// What devices are ordered by.
     pub what: Trait,
@@ -193,7 +194,7 @@ pub struct Follows {
 }
 
 /// What devices are ordered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trait {
     /// Their class, in the order of names.
@@ -205,7 +206,7 @@ pub enum Trait {
 }
 
 /// Shards of sorted examples (McMahan et al. 2017).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shards {
     /// The category examples are sorted by. Default: `domain`.
     pub by: String,
@@ -218,7 +219,7 @@ pub struct Shards {
 }
 
 /// How sizes differ between devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// Proportional to the device's number.

@@ -1,16 +1,17 @@
 //! Distributions of a quantity, in SI units.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::Value;
-use crate::reader::{Bound, Field, View, quantity};
+use crate::reader::{Bound, Field, Shape, View, quantity};
 use crate::units::{Dimension, tidy};
 use crate::words;
 
 /// A distribution over a physical quantity; the unit is that of the field that holds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distribution {
     /// Always this value.
@@ -77,26 +78,31 @@ impl View<'_> {
         dimension: &'static Dimension,
         bound: Bound,
     ) -> Field<Distribution> {
-        self.part(key, &format!("{:?}", dimension.example), |node, path| match &node.value {
-            Value::Table(table) => {
-                let at = self.key_place(key);
-                let holder = self.view(table, path.to_owned(), at);
-                match holder.chosen(&words::DISTRIBUTION) {
-                    Ok((name, view)) => read(name, view, dimension, bound),
+        self.part(
+            key,
+            &format!("{:?}", dimension.example),
+            || Shape::Distribution(dimension),
+            |node, path| match &node.value {
+                Value::Table(table) => {
+                    let at = self.key_place(key);
+                    let holder = self.view(table, path.to_owned(), at);
+                    match holder.chosen(&words::DISTRIBUTION) {
+                        Ok((name, view)) => read(name, view, dimension, bound),
+                        Err(error) => {
+                            self.problems.add(error);
+                            None
+                        }
+                    }
+                }
+                _ => match quantity(node, path, dimension, bound) {
+                    Ok(value) => Some(Distribution::Constant(value)),
                     Err(error) => {
                         self.problems.add(error);
                         None
                     }
-                }
-            }
-            _ => match quantity(node, path, dimension, bound) {
-                Ok(value) => Some(Distribution::Constant(value)),
-                Err(error) => {
-                    self.problems.add(error);
-                    None
-                }
+                },
             },
-        })
+        )
     }
 }
 

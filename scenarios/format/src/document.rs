@@ -70,6 +70,11 @@ impl Document {
         Ok(Self { root, source })
     }
 
+    /// A document that nobody wrote.
+    pub(crate) fn of(root: Table) -> Self {
+        Self { root, source: Arc::new(SourceText { name: String::new(), text: String::new() }) }
+    }
+
     /// Applies overrides in order.
     ///
     /// # Errors
@@ -106,7 +111,7 @@ impl Document {
     }
 
     /// The scenario, as far as there is one; every mistake is put on the list.
-    fn read(&self, context: &Context, problems: &Problems) -> Option<Scenario> {
+    pub(crate) fn read(&self, context: &Context, problems: &Problems) -> Option<Scenario> {
         let top = Place { source: self.source.clone(), range: 0..0 };
         let root = View::root(&self.root, Some(top), problems);
         format(&root);
@@ -264,15 +269,20 @@ fn format(root: &View) {
     }
 }
 
-pub(crate) fn name(root: &View) -> Option<String> {
+fn name(root: &View) -> Option<String> {
     let name = root.string("name", "\"city-clinics\"").required(root.problems)?;
+    usable_name(root, &name);
+    Some(name)
+}
+
+/// Complains about a name that cannot be part of a folder's name.
+pub(crate) fn usable_name(root: &View, name: &str) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
         let error = Diagnostic::new(codes::NAME, "the name cannot be part of a folder's name");
         let help = "use letters, digits, '.', '_' and '-', at most 64, no '.' first";
         root.problems.add(error.label(root.place("name"), "not usable").help(help));
     }
-    Some(name)
 }
 
 fn simulation(view: View) -> Simulation {

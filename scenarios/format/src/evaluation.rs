@@ -1,14 +1,15 @@
 //! `[evaluation]`: what is measured, how often, on whom.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::reader::{self, Bound, View};
+use crate::reader::{self, Bound, Shape, View};
 use crate::{units, words};
 
 /// How the models are evaluated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
     /// How often, besides at the start and at the end. Default: every round.
     pub every: Every,
@@ -28,7 +29,7 @@ pub struct Evaluation {
 }
 
 /// `[evaluation.privacy]`: canaries and membership inference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Privacy {
     /// Secrets put into private examples. Default: 8 (chosen).
     pub canaries: u32,
@@ -45,7 +46,7 @@ pub struct Privacy {
 }
 
 /// How often.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Every {
     /// After this many rounds.
@@ -55,7 +56,7 @@ pub enum Every {
 }
 
 /// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// Cross-entropy per answer token \[nats\].
@@ -67,7 +68,7 @@ pub enum Metric {
 }
 
 /// The held-out parts of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeldOut {
     /// The validation part.
@@ -88,7 +89,12 @@ pub(crate) fn read(view: View, devices: Option<u64>) -> Evaluation {
             Diagnostic::new(codes::PANEL, message).label(view.place("panel"), "all devices are evaluated");
         view.problems.add(warning.help(format!("write {devices}, or leave it out")));
     }
-    let metrics = view.list("metrics", "[\"loss\"]", |node, path| reader::word(node, path, METRICS));
+    let metrics = view.list(
+        "metrics",
+        "[\"loss\"]",
+        || Shape::words(METRICS),
+        |node, path| reader::word(node, path, METRICS),
+    );
     let mut metrics = metrics.or(METRICS.iter().map(|(_, metric)| *metric).collect());
     metrics.sort();
     metrics.dedup();

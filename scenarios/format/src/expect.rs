@@ -1,16 +1,18 @@
 //! `[[expect]]`: what the run is expected to show.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::data::BUILTIN_DOMAINS;
 use crate::diagnostic::Diagnostic;
 use crate::method::Method;
+use crate::metrics::{self, per_domain};
 use crate::reader::{Bound, View};
 use crate::words;
 
 /// A bound on a metric at the end of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Expectation {
     /// A metric name, such as `edge.rouge-l.mean`.
     pub metric: String,
@@ -30,73 +32,11 @@ impl Expectation {
 }
 
 /// When an expectation is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum At {
     /// When the run has ended.
     End,
-}
-
-/// Metric names of a run's summary, apart from `….domain.<name>` (INTERFACES §3).
-const NAMES: &[&str] = &[
-    "edge.rouge-l.mean",
-    "edge.rouge-l.p10",
-    "edge.rouge-l.p90",
-    "edge.exact-match.mean",
-    "edge.exact-match.p10",
-    "edge.exact-match.p90",
-    "edge.loss.mean",
-    "edge.loss.p10",
-    "edge.loss.p90",
-    "edge-all.rouge-l.mean",
-    "edge-all.exact-match.mean",
-    "edge-all.loss.mean",
-    "cloud.rouge-l",
-    "cloud.exact-match",
-    "cloud.loss",
-    "proxy.rouge-l",
-    "proxy.exact-match",
-    "proxy.loss",
-    "proxy.exposure",
-    "proxy.membership-auc",
-    "relay.exposure",
-    "relay.membership-auc",
-    "tokens.device",
-    "tokens.cloud",
-    "uplink.total_bytes",
-    "downlink.total_bytes",
-    "wasted.total_bytes",
-    "energy.total_joules",
-    "energy.marginal_joules",
-    "energy.cloud_joules",
-    "carbon.total_grams",
-    "cost.total_usd",
-    "virtual.seconds",
-    "rounds",
-    "round.duration.mean_seconds",
-    "round.duration.p95_seconds",
-    "updates.accepted",
-    "steps.skipped",
-    "updates.offline",
-    "updates.refused-memory",
-    "updates.battery",
-    "updates.download-lost",
-    "updates.dropped-while-training",
-    "updates.crashed",
-    "updates.upload-lost",
-    "updates.late",
-    "updates.stale",
-    "updates.rejected",
-    "participation.gini",
-];
-
-/// The domain of a per-domain metric: the last part of `edge.rouge-l.domain.<name>`.
-fn per_domain(metric: &str) -> Option<&str> {
-    let (scope, rest) = metric.split_once('.')?;
-    let (measure, domain) = rest.split_once(".domain.")?;
-    let known = ["edge", "edge-all", "cloud", "proxy"].contains(&scope)
-        && ["rouge-l", "exact-match", "loss"].contains(&measure);
-    (known && !domain.is_empty()).then_some(domain)
 }
 
 pub(crate) fn read(root: &View, method: Option<&Method>, builtin: bool) -> Vec<Expectation> {
@@ -158,10 +98,10 @@ fn check_metric(view: &View, metric: &str, method: Option<&Method>, builtin: boo
 
 /// Whether there is such a metric; `key` is where it is written.
 pub(crate) fn check_name(view: &View, key: &str, metric: &str) {
-    if per_domain(metric).is_some() || NAMES.contains(&metric) {
+    if per_domain(metric).is_some() || metrics::ALL.iter().any(|known| known.name == metric) {
         return;
     }
-    let help = match words::meant(metric, NAMES.iter().copied()) {
+    let help = match words::meant(metric, metrics::ALL.iter().map(|known| known.name)) {
         Some(name) => format!("did you mean `{name}`?"),
         None => "names are scope.metric.statistic, such as `edge.rouge-l.mean`, `cloud.exact-match` or \
                  `uplink.total_bytes`"

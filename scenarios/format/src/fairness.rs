@@ -1,12 +1,13 @@
 //! `[fairness]`: what a device's round is worth, whatever the method.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reader::View;
 
 /// The work of a device's round, which a method's `device_steps` are scaled to: methods that divide it between more models
 /// take fewer steps of each. The reference is a number of steps on the device's own model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fairness {
     /// What is to be equal.
     #[serde(rename = "match")]
@@ -18,7 +19,7 @@ pub struct Fairness {
 }
 
 /// What is to be equal between methods, over the run and the fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Match {
     /// Steps, however many models take each of them.

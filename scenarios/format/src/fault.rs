@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
@@ -11,7 +12,7 @@ use crate::reader::{Bound, View};
 use crate::{units, words};
 
 /// Something that goes wrong.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// Training devices crash; the update is lost.
@@ -58,7 +59,7 @@ pub enum Fault {
 }
 
 /// What a partition cuts off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// A class, or all of them.
@@ -88,7 +89,7 @@ impl std::fmt::Display for Part {
 }
 
 /// What becomes of an update of a corrupt device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corruption {
     /// One value in a thousand, at least one, is not a number: a diverged or broken trainer.
@@ -103,7 +104,7 @@ pub enum Corruption {
 }
 
 /// A device class, or all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Classes {
     /// `"*"`: every class.

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::method::unknown_model;
 use crate::node::{Node, Value};
-use crate::reader::{Bound, View};
+use crate::reader::{Bound, Shape, View};
 use crate::words;
 use crate::{Distribution, units};
 
 /// The fleet of edge devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fleet {
     /// Devices in all.
     pub devices: u64,
@@ -44,7 +45,7 @@ impl Fleet {
 }
 
 /// A class of devices: what is drawn for each of its devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceClass {
     /// Fraction of the fleet, in (0, 1].
     pub share: f64,
@@ -86,7 +87,7 @@ fn is_all_of_it(share: &f64) -> bool {
 }
 
 /// Power draw of a device \[W\].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Power {
     /// While computing, above idle. Default: 5 W (chosen: a phone under sustained load).
     pub train_watts: f64,
@@ -97,7 +98,7 @@ pub struct Power {
 }
 
 /// A battery. What its charge is at any time is said in the world's `battery.rs`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Battery {
     /// Energy when full \[J\].
     pub capacity_joules: f64,
@@ -112,7 +113,7 @@ pub struct Battery {
 }
 
 /// A daily interval at the charger, in local time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plugged {
     /// Local time at which it is plugged in \[s after midnight\]. Default: 22:30 (chosen).
     pub from_seconds: f64,
@@ -123,7 +124,7 @@ pub struct Plugged {
 }
 
 /// An access link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// Capacity towards the device \[bytes/s\].
     pub down_bytes_per_second: Distribution,
@@ -166,7 +167,7 @@ fn is_zero(number: &f64) -> bool {
 
 /// Capacity over time: files of `seconds Mbit/s` lines, looped. A device begins at a point of its own, and has the
 /// least of what it drew and what the file says; the file stands in the place of `noise`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkTrace {
     /// Towards the device: a path as written.
     pub down: Option<String>,
@@ -175,7 +176,7 @@ pub struct LinkTrace {
 }
 
 /// When devices are there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Availability {
     /// Always. The default.
@@ -204,7 +205,7 @@ pub enum Availability {
 }
 
 /// A day's rhythm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Diurnal {
     /// Local time of the peak \[s after midnight\].
     pub peak_seconds: f64,
@@ -332,10 +333,7 @@ fn shares_do_not_add_up(classes: &[(String, View)], shares: &[f64], total: f64) 
 
 fn device_class(view: View, share: f64, usual: Option<&str>, models: Option<&[&str]>) -> Option<DeviceClass> {
     let model = match (usual, view.has("model")) {
-        (Some(usual), false) => {
-            let _ = view.string("model", "").optional();
-            Some(usual.to_owned())
-        }
+        (Some(usual), false) => Some(view.string("model", "").or(usual.to_owned())),
         _ => view.string("model", "\"edge-m\"").required(view.problems),
     };
     if let (Some(model), Some(models)) = (&model, models)
@@ -403,7 +401,7 @@ fn battery(view: View) -> Option<Battery> {
 
 fn plugged(view: View) -> Plugged {
     let clock = |node: &Node, path: &str| clock(node, path).map_err(|error| view.problems.add(error)).ok();
-    let from_seconds = view.part("from", "\"22:30\"", clock).or(22.5 * 3600.0);
+    let from_seconds = view.part("from", "\"22:30\"", || Shape::Clock, clock).or(22.5 * 3600.0);
     let lasts = view.quantity("lasts", &units::TIME, Bound::NonNegative).or(8.0 * 3600.0);
     let spread_seconds = view.quantity("spread", &units::TIME, Bound::NonNegative).or(2.0 * 3600.0);
     view.finish();
@@ -468,7 +466,7 @@ fn availability((name, view): (&str, View)) -> Option<Availability> {
 
 fn diurnal(view: View) -> Option<Diurnal> {
     let clock = |node: &Node, path: &str| clock(node, path).map_err(|error| view.problems.add(error)).ok();
-    let peak = view.part("peak", "\"02:30\"", clock).required(view.problems);
+    let peak = view.part("peak", "\"02:30\"", || Shape::Clock, clock).required(view.problems);
     let online = view.table("online").required(view.problems).and_then(|online| {
         let fraction = |key| online.number(key, Bound::Share).required(online.problems);
         let (peak, trough) = (fraction("at_peak"), fraction("at_trough"));

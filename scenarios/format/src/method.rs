@@ -2,6 +2,7 @@
 
 use crate::reader::View;
 use read::Models;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod centralized;
@@ -32,7 +33,7 @@ macro_rules! methods {
         $(pub use $module::$table;)+
 
         /// The method, exactly one.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub enum Method {
             $($(#[$about])* #[serde(rename = $name)] $table(Box<$table>),)+
         }
@@ -111,7 +112,7 @@ impl Method {
     }
 }
 /// Optimizer steps of one party in one round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steps {
     /// On cross-entropy alone.
     pub tune: u32,
@@ -120,7 +121,7 @@ pub struct Steps {
 }
 
 /// How updates become one. The robust rules count every device alike, whatever examples it claims to have.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregate {
     /// The mean, w_k = n_k / Σn. Also written `mean`.
@@ -160,7 +161,7 @@ pub struct Alignment {
 }
 
 /// How positions of two tokenizations are matched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Align {
     /// Equal byte offsets of the consumed prefixes (GOLD, ALM, X-Token).
@@ -170,7 +171,7 @@ pub enum Align {
 }
 
 /// What stands in for an unmatched position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fallback {
     /// No divergence there.
@@ -182,7 +183,7 @@ pub enum Fallback {
 }
 
 /// How teacher tokens become student tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VocabularyMap {
     /// Equal byte strings only.
@@ -194,7 +195,7 @@ pub enum VocabularyMap {
 }
 
 /// The relay set (METHODS §8 point 2): prompts and answers the proxy generates itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Relay {
     /// Prompts sampled per round. Default: 256.
     pub prompts: u32,
@@ -219,7 +220,7 @@ pub struct Relay {
 }
 
 /// The first round with a relay set, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RelayStart {
     /// On devices.
     pub device: u32,
@@ -228,7 +229,7 @@ pub struct RelayStart {
 }
 
 /// Whether relay examples must prove themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guard {
     /// All are used.
@@ -240,7 +241,7 @@ pub enum Guard {
 }
 
 /// How every side comes by the relay prompts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// Every side samples them itself (FLOPs are charged).

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::document::Context;
 use crate::node::{Node, Value};
-use crate::reader::{self, Bound, View};
+use crate::reader::{self, Bound, Shape, View};
 use crate::units;
 use crate::words;
 
 /// One language model of the scenario.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     /// The checkpoint that really trains on this computer.
     pub base: Base,
@@ -26,7 +27,7 @@ pub struct Model {
 }
 
 /// Where a base checkpoint comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// `zoo:NAME`: one of the embedded checkpoints; the name alone.
@@ -38,7 +39,7 @@ pub enum Base {
 }
 
 /// A billed decoder shape, complete.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Billed {
     /// Parameters.
     pub params: u64,
@@ -53,7 +54,7 @@ pub struct Billed {
 }
 
 /// A number format of weights or payloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 32-bit float.
@@ -81,7 +82,7 @@ impl Precision {
 }
 
 /// The trainable part of a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Adapter {
     /// Low-rank adaptation (Hu et al. 2021).
@@ -94,7 +95,7 @@ pub enum Adapter {
 }
 
 /// W' = W + (alpha/rank)·A·B.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lora {
     /// Rank r.
     pub rank: u32,
@@ -112,7 +113,7 @@ pub struct Lora {
 }
 
 /// A factor of a low-rank update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Factor {
     /// A, which reads the input.
@@ -120,7 +121,7 @@ pub enum Factor {
 }
 
 /// A matrix that a LoRA adapter can sit on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoraTarget {
     /// Query projection.
@@ -142,7 +143,7 @@ pub enum LoraTarget {
 }
 
 /// A part of the base that trains whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SavedModule {
     /// Token embeddings and the output head.
@@ -152,7 +153,7 @@ pub enum SavedModule {
 }
 
 /// How the frozen base of a model comes to be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
     /// Loaded as it is.
@@ -163,7 +164,7 @@ pub enum Init {
 }
 
 /// Distillation of the proxy's base before the first round.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distill {
     /// The teacher: a name in `[models]`.
     pub from: String,
@@ -181,9 +182,12 @@ pub(crate) fn read(models: View, context: &Context) -> BTreeMap<String, Option<M
 
 fn model(view: View, context: &Context) -> Option<Model> {
     let base = view
-        .part("base", "\"zoo:llm\"", |node, path| {
-            base(node, path, context).map_err(|error| view.problems.add(error)).ok()
-        })
+        .part(
+            "base",
+            "\"zoo:llm\"",
+            || Shape::Text,
+            |node, path| base(node, path, context).map_err(|error| view.problems.add(error)).ok(),
+        )
         .required(view.problems);
     let bill_as = view.table("bill_as").optional().and_then(billed);
     let adapter = view.choice("adapter", &words::ADAPTER).optional().and_then(adapter);
@@ -218,9 +222,12 @@ fn base(node: &Node, path: &str, context: &Context) -> Result<Base, Diagnostic> 
 
 fn billed(view: View) -> Option<Billed> {
     let params = view
-        .part("params", "\"7.6B\"", |node, path| {
-            params(node, path).map_err(|error| view.problems.add(error)).ok()
-        })
+        .part(
+            "params",
+            "\"7.6B\"",
+            || Shape::AnyOf(vec![Shape::Quantity(&units::PARAMETERS), Shape::Whole { least: 1 }]),
+            |node, path| params(node, path).map_err(|error| view.problems.add(error)).ok(),
+        )
         .required(view.problems);
     let weights = view.word(
         "weights",
@@ -296,10 +303,21 @@ fn adapter((name, view): (&str, View)) -> Option<Adapter> {
         &[("embeddings", SavedModule::Embeddings), ("norms", SavedModule::Norms)];
     let rank: Option<u32> = view.count("rank", 1).required(view.problems);
     let alpha = view.number("alpha", Bound::Positive).optional();
-    let targets =
-        view.list("targets", "[\"q\", \"v\"]", |node, path| reader::word(node, path, TARGETS)).optional();
+    let targets = view
+        .list(
+            "targets",
+            "[\"q\", \"v\"]",
+            || Shape::words(TARGETS),
+            |node, path| reader::word(node, path, TARGETS),
+        )
+        .optional();
     let dropout = view.number("dropout", Bound::BelowOne).or(0.0);
-    let saved = view.list("modules_to_save", "[\"norms\"]", |node, path| reader::word(node, path, SAVED));
+    let saved = view.list(
+        "modules_to_save",
+        "[\"norms\"]",
+        || Shape::words(SAVED),
+        |node, path| reader::word(node, path, SAVED),
+    );
     let mut modules_to_save = saved.or(Vec::new());
     modules_to_save.sort();
     modules_to_save.dedup();

@@ -11,22 +11,34 @@ use crate::node::{Node, Place, Table, Value};
 use crate::units::{self, Dimension};
 use crate::words::{self, Choices};
 
+pub(crate) mod survey;
 mod value;
 
+pub(crate) use survey::Shape;
+use survey::Survey;
 pub(crate) use value::{MOST_EXACT, number, quantity, quoted, text, whole, word, wrong_type};
 use value::{choose, choose_one, out_of_range};
 
 /// The list that mistakes are put on.
 #[derive(Default)]
-pub(crate) struct Problems(RefCell<Vec<Diagnostic>>);
+pub(crate) struct Problems {
+    found: RefCell<Vec<Diagnostic>>,
+    /// What is asked for, where somebody wants to know.
+    pub survey: Option<Survey>,
+}
 
 impl Problems {
+    /// A list that also remembers what was asked for.
+    pub fn surveyed() -> Self {
+        Self { survey: Some(Survey::default()), ..Self::default() }
+    }
+
     pub fn add(&self, diagnostic: Diagnostic) {
-        self.0.borrow_mut().push(diagnostic);
+        self.found.borrow_mut().push(diagnostic);
     }
 
     pub fn into_diagnostics(self) -> Diagnostics {
-        Diagnostics(self.0.into_inner())
+        Diagnostics(self.found.into_inner())
     }
 }
 
@@ -50,6 +62,8 @@ pub(crate) struct Field<T> {
     value: Option<T>,
     /// What to say if it has to be there and is not; none if it is there, right or wrong.
     missing: Option<Diagnostic>,
+    /// Its path, where a survey is made.
+    path: Option<String>,
 }
 
 impl<T> Field<T> {
@@ -65,6 +79,9 @@ impl<T> Field<T> {
 
     /// The value; a mistake where there is none.
     pub fn required(self, problems: &Problems) -> Option<T> {
+        if let (Some(survey), Some(path)) = (&problems.survey, self.path) {
+            survey.require(path);
+        }
         if let Some(missing) = self.missing {
             problems.add(missing);
         }
@@ -73,7 +90,7 @@ impl<T> Field<T> {
 }
 
 /// What a number may be.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
     /// Above 0.
     Positive,
@@ -96,6 +113,37 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
+    /// In words, behind "a number"; nothing if anything goes.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Positive => "above 0",
+            Self::NonNegative => "of 0 or above",
+            Self::Fraction => "between 0 and 1",
+            Self::BelowOne => "of at least 0 and below 1",
+            Self::BelowHalf => "of at least 0 and below 0.5",
+            Self::Share => "above 0 and at most 1",
+            Self::Correlation => "between -1 and 1",
+            Self::AtLeastOne => "of 1 or above",
+            Self::Finite => "",
+        }
+    }
+
+    /// As JSON Schema.
+    pub fn schema(self) -> serde_json::Value {
+        use serde_json::json;
+        match self {
+            Self::Positive => json!({ "type": "number", "exclusiveMinimum": 0 }),
+            Self::NonNegative => json!({ "type": "number", "minimum": 0 }),
+            Self::Fraction => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+            Self::BelowOne => json!({ "type": "number", "minimum": 0, "exclusiveMaximum": 1 }),
+            Self::BelowHalf => json!({ "type": "number", "minimum": 0, "exclusiveMaximum": 0.5 }),
+            Self::Share => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }),
+            Self::Correlation => json!({ "type": "number", "minimum": -1, "maximum": 1 }),
+            Self::AtLeastOne => json!({ "type": "number", "minimum": 1 }),
+            Self::Finite => json!({ "type": "number" }),
+        }
+    }
+
     fn broken(self, number: f64) -> Option<&'static str> {
         let (holds, wanted) = match self {
             Self::Positive => (number > 0.0, "has to be above 0"),
@@ -129,6 +177,20 @@ impl<'a> View<'a> {
     /// The dotted path of a key.
     pub fn full(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Tells a survey what kind of value belongs here.
+    fn note(&self, key: &str, shape: impl FnOnce() -> Shape) {
+        if let Some(survey) = &self.problems.survey {
+            survey.note(self.full(key), shape());
+        }
+    }
+
+    /// The same of this table itself.
+    fn note_here(&self, shape: impl FnOnce() -> Shape) {
+        if let Some(survey) = &self.problems.survey {
+            survey.note(self.path.clone(), shape());
+        }
     }
 
     fn get(&self, key: &'static str) -> Option<&'a Node> {
@@ -181,13 +243,15 @@ impl<'a> View<'a> {
         self.part_or(key, help, read)
     }
 
-    /// A value whose reader puts its mistakes on the list itself.
+    /// A value of a kind of its own, whose reader puts its mistakes on the list itself.
     pub fn part<T>(
         &self,
         key: &'static str,
         example: &str,
+        shape: impl FnOnce() -> Shape,
         read: impl FnOnce(&'a Node, &str) -> Option<T>,
     ) -> Field<T> {
+        self.note(key, shape);
         self.part_or(key, &format!("write {key} = {example}"), read)
     }
 
@@ -197,17 +261,20 @@ impl<'a> View<'a> {
         help: &str,
         read: impl FnOnce(&'a Node, &str) -> Option<T>,
     ) -> Field<T> {
+        let path = self.problems.survey.is_some().then(|| self.full(key));
         match self.get(key) {
-            Some(node) => Field { value: read(node, &self.full(key)), missing: None },
-            None => Field { value: None, missing: Some(self.missing(key, help)) },
+            Some(node) => Field { value: read(node, &self.full(key)), missing: None, path },
+            None => Field { value: None, missing: Some(self.missing(key, help)), path },
         }
     }
 
     pub fn string(&self, key: &'static str, example: &str) -> Field<String> {
+        self.note(key, || Shape::Text);
         self.field(key, example, |node, path| text(node, path, example).map(str::to_owned))
     }
 
     pub fn boolean(&self, key: &'static str) -> Field<bool> {
+        self.note(key, || Shape::Truth);
         self.field(key, "true", |node, path| match node.value {
             Value::Boolean(truth) => Ok(truth),
             _ => Err(wrong_type(node, path, "true or false", "true")),
@@ -216,15 +283,18 @@ impl<'a> View<'a> {
 
     /// A whole number of at least `least`.
     pub fn count<N: TryFrom<i64>>(&self, key: &'static str, least: i64) -> Field<N> {
+        self.note(key, || Shape::Whole { least });
         let example = least.max(1).to_string();
         self.field(key, &example, |node, path| whole(node, path, least))
     }
 
     pub fn number(&self, key: &'static str, bound: Bound) -> Field<f64> {
+        self.note(key, || Shape::Number(bound));
         self.field(key, "", |node, path| number(node, path, bound))
     }
 
     pub fn quantity(&self, key: &'static str, dimension: &'static Dimension, bound: Bound) -> Field<f64> {
+        self.note(key, || Shape::Quantity(dimension));
         self.field(key, &format!("{:?}", dimension.example), |node, path| {
             quantity(node, path, dimension, bound)
         })
@@ -232,6 +302,7 @@ impl<'a> View<'a> {
 
     /// A size in whole bytes, above 0.
     pub fn bytes(&self, key: &'static str) -> Field<u64> {
+        self.note(key, || Shape::Quantity(&units::SIZE));
         self.field(key, "\"6GiB\"", |node, path| {
             let bytes = quantity(node, path, &units::SIZE, Bound::Positive)?.round();
             if (1.0..=MOST_EXACT).contains(&bytes) {
@@ -244,17 +315,20 @@ impl<'a> View<'a> {
 
     /// One of a few words.
     pub fn word<T: Copy>(&self, key: &'static str, choices: &[(&'static str, T)]) -> Field<T> {
+        self.note(key, || Shape::words(choices));
         let example = format!("{:?}", choices[0].0);
         self.field(key, &example, |node, path| word(node, path, choices))
     }
 
-    /// A list; every element is read, every mistake kept.
+    /// A list of one kind; every element is read, every mistake kept.
     pub fn list<T>(
         &self,
         key: &'static str,
         example: &str,
+        shape: impl FnOnce() -> Shape,
         read: impl Fn(&'a Node, &str) -> Result<T, Diagnostic>,
     ) -> Field<Vec<T>> {
+        self.note(key, || Shape::List(Box::new(shape())));
         self.field(key, example, |node, path| {
             let Value::Array(items) = &node.value else {
                 return Err(wrong_type(node, path, "a list", example));
@@ -266,6 +340,7 @@ impl<'a> View<'a> {
 
     /// The tables of `[[key]]`, each with its number; none where there are none.
     pub fn tables(&self, key: &'static str) -> Vec<View<'a>> {
+        self.note(key, || Shape::Tables);
         let Some(node) = self.get(key) else { return Vec::new() };
         let Value::Array(items) = &node.value else {
             let path = self.full(key);
@@ -294,6 +369,7 @@ impl<'a> View<'a> {
 
     /// A sub-table.
     pub fn table(&self, key: &'static str) -> Field<View<'a>> {
+        self.note(key, || Shape::Table);
         let at = self.key_place(key);
         self.field_or(key, &format!("write a table under the header [{}]", self.full(key)), |node, path| {
             match &node.value {
@@ -311,6 +387,7 @@ impl<'a> View<'a> {
 
     /// The named tables below this one, `[models.NAME]`; every name counts as asked for.
     pub fn named_tables(&self) -> Vec<(&'a str, View<'a>)> {
+        self.note_here(|| Shape::Names);
         let named = |entry: &'a crate::node::Entry| {
             let path = self.full(&quoted(&entry.key));
             let at = entry.key_at.clone().or(entry.node.at.clone());
@@ -326,7 +403,8 @@ impl<'a> View<'a> {
     }
 
     /// A choice: the name of the one sub-table, or a string that stands for an empty one.
-    pub fn choice(&self, key: &'static str, choices: &Choices) -> Field<(&'static str, View<'a>)> {
+    pub fn choice(&self, key: &'static str, choices: &'static Choices) -> Field<(&'static str, View<'a>)> {
+        self.note(key, || Shape::Choice { choices, word: true });
         let at = self.key_place(key);
         self.field_or(key, &choose_one(&self.full(key), choices), |node, path| match &node.value {
             Value::String(word) => {
@@ -339,7 +417,8 @@ impl<'a> View<'a> {
     }
 
     /// The choice that this table makes.
-    pub fn chosen(&self, choices: &Choices) -> Result<(&'static str, View<'a>), Diagnostic> {
+    pub fn chosen(&self, choices: &'static Choices) -> Result<(&'static str, View<'a>), Diagnostic> {
+        self.note_here(|| Shape::Choice { choices, word: false });
         match &self.table.entries[..] {
             [entry] => {
                 let at = entry.key_at.clone().or(entry.node.at.clone());
@@ -373,6 +452,7 @@ impl<'a> View<'a> {
 
     /// Everything that is written in this table.
     pub fn entries(&self) -> &'a [crate::node::Entry] {
+        self.note_here(|| Shape::Free);
         &self.table.entries
     }
 

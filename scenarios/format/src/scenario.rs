@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
@@ -22,7 +23,7 @@ use crate::transfer::Transfer;
 pub const FORMAT: u32 = 1;
 
 /// A valid scenario.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scenario {
     /// Version of the language.
     pub format: u32,
@@ -92,14 +93,14 @@ impl Scenario {
 }
 
 /// `[simulation]`: how the simulation is carried out. Never changes results.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Simulation {
     /// Which devices have a live actor.
     pub actors: Actors,
 }
 
 /// Which devices have a live actor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actors {
     /// Those with something to do. The default.

@@ -45,6 +45,8 @@ mod value;
 
 use std::sync::Arc;
 
+pub(crate) use read::read;
+
 use serde::Serialize;
 
 use crate::codes;

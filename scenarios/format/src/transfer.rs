@@ -1,12 +1,13 @@
 //! `[transfer]`: how payloads are encoded on the wire.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reader::{Bound, View};
 use crate::words;
 
 /// Encodings of both directions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {
     /// Device to cloud. Default: none.
     pub up: Encoding,
@@ -15,7 +16,7 @@ pub struct Transfer {
 }
 
 /// A payload encoding. What is encoded are differences to values that both ends have (the world's `packing.rs`).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// As the values are: 4 bytes each.

@@ -3,7 +3,7 @@
 use crate::method::Method;
 
 /// A table (or string) whose sub-table's name is the choice.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Choices {
     /// What is chosen: "a method".
     pub what: &'static str,
@@ -108,8 +108,8 @@ pub(crate) const DISTRIBUTION: Choices = Choices {
 pub(crate) const SEARCH: Choices =
     Choices { what: "a search", available: &["grid", "random"], planned: &["halving"], plain: &[] };
 
-/// The word that was probably meant.
-pub(crate) fn meant<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The word that was probably meant: the nearest, if it is near.
+pub fn meant<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = written.to_lowercase();
     words
         .into_iter()

@@ -2,6 +2,7 @@
 
 mod model;
 mod run;
+mod small;
 mod sweep;
 mod verify;
 
@@ -15,6 +16,7 @@ use crate::talk::Talk;
 
 pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScore, ModelShow, Pretrain};
 pub use run::{ProgressMode, Run};
+pub use small::{Completions, Explain, Export, ExportTo, Init, RunsRm, Schema, SchemaOf, Watch};
 pub use sweep::{Compare, Sweep};
 pub use verify::Verify;
 
@@ -40,6 +42,8 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a scenario, its schema and a README to begin with.
+    Init(Init),
     /// Say everything that is wrong with a scenario.
     Check(Check),
     /// Draw the fleet and say what a run would cost; trains nothing.
@@ -48,13 +52,17 @@ pub enum Command {
     Run(Run),
     /// Run every point of a sweep that is missing; prints a table of results.
     Sweep(Sweep),
+    /// Watch a run on the terminal, live or finished.
+    Watch(Watch),
     /// Say what differs between runs, and whether it means anything.
     Compare(Compare),
     /// Run a recorded run again and compare every event; exit code 4 names the first that differs.
     Verify(Verify),
-    /// Render a run's report again.
+    /// Render the report of a run or a sweep again.
     Report(Report),
-    /// List runs, or show one.
+    /// Make tables, a Perfetto trace or TensorBoard scalars of a run.
+    Export(Export),
+    /// List runs, show one, or remove some.
     #[command(subcommand, disable_help_subcommand = true)]
     Runs(RunsCommand),
     /// Look at a model, let it judge and write, convert it.
@@ -64,8 +72,12 @@ pub enum Command {
     Pretrain(Pretrain),
     /// Rouge-L and exact match of predictions in a file.
     Metrics(Metrics),
-    /// Explain the code of a mistake, such as E0107.
+    /// Explain the code of a mistake, a key or a metric.
     Explain(Explain),
+    /// Print the JSON Schema of a file, for editors.
+    Schema(Schema),
+    /// Print a shell's completions.
+    Completions(Completions),
 }
 
 /// How to change a scenario without editing it.
@@ -168,6 +180,8 @@ pub enum RunsCommand {
     Ls(RunsLs),
     /// Show what a run came to.
     Show(RunsShow),
+    /// Remove runs from the disk.
+    Rm(RunsRm),
 }
 
 /// `cotune runs ls`.
@@ -203,13 +217,6 @@ pub struct Metrics {
     /// Compare words as they are, not their Porter stems.
     #[arg(long)]
     pub no_stem: bool,
-}
-
-/// `cotune explain`.
-#[derive(Args, Debug)]
-pub struct Explain {
-    /// The code, such as E0107.
-    pub code: String,
 }
 
 /// What `--device` may say.

@@ -124,6 +124,7 @@ wrong!(
     cotune_record::RunDirectoryError,
     cotune_record::RunIdError,
     cotune_record::TableError,
+    cotune_record::export::trace::TraceError,
     cotune_world::LabError,
     cotune_world::PlanError,
 );

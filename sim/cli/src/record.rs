@@ -19,6 +19,7 @@ use crate::exit::latest_panic;
 use crate::failure::Failure;
 use crate::machine;
 use crate::progress::Progress;
+use crate::telemetry::Meters;
 
 /// How long events may wait in memory \[s\]: what a killed process can lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -62,6 +63,7 @@ pub struct Recording {
     last: Option<Box<Snapshot>>,
     tables: Tabulator,
     progress: Progress,
+    meters: Meters,
     flushed: Instant,
     trouble: Option<Failure>,
 }
@@ -202,6 +204,7 @@ impl Recording {
             last: None,
             tables: Tabulator::default(),
             progress,
+            meters: Meters::new(),
             flushed: now,
             trouble: None,
         }
@@ -218,7 +221,10 @@ impl Recording {
             let done = match order {
                 Order::Finish => break,
                 _ if self.trouble.is_some() => continue,
-                Order::Write(events) => events.iter().try_for_each(|event| self.push(event)),
+                Order::Write(events) => {
+                    self.meters.observe(&events);
+                    events.iter().try_for_each(|event| self.push(event))
+                }
                 Order::Keep(snapshot) => self.keep(snapshot),
             };
             if let Err(failure) = done {

@@ -58,7 +58,7 @@ impl Results {
         directory.write_summary(&self.summary)?;
         directory.write(&directory.report_path(), self.html().as_bytes())?;
         write_metrics_csv(&scores(&self.tables.evaluations), &directory.metrics_path())?;
-        self.tables.write_csv(&directory.tables())?;
+        self.tables.write_parquet(&directory.tables())?;
         Ok(directory.write_manifest(&self.manifest)?)
     }
 
@@ -69,7 +69,7 @@ impl Results {
     pub fn read(directory: &RunDirectory) -> Result<Self, Failure> {
         let manifest = directory.manifest()?;
         let scenario = read(&directory.scenario_path())?;
-        let fleet = Fleet::read_csv(&directory.tables().join("fleet.csv"))?;
+        let fleet = Fleet::read_parquet(&directory.tables())?;
         let models = read_models(directory)?;
         let (tables, digest) = replay(directory)?;
         let lock = Scenario::from_lock_json(&read(&directory.lock_path())?).map_err(|error| {

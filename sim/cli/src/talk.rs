@@ -127,6 +127,11 @@ pub fn wrapped(text: &str, width: usize) -> String {
     text.lines().map(paragraph).collect::<Vec<_>>().join("\n")
 }
 
+/// The same for a text with empty lines between its paragraphs.
+pub fn wrapped_paragraphs(text: &str, width: usize) -> String {
+    text.split("\n\n").map(|paragraph| wrapped(paragraph, width)).collect::<Vec<_>>().join("\n\n")
+}
+
 /// How diagnostics are drawn on the standard error.
 pub fn style() -> Style {
     let wished_away = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

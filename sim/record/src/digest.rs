@@ -5,10 +5,12 @@
 //! the digest depends on the events alone. The state is small at any moment: a checkpoint stores it and a resumed
 //! run continues it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use cotune_kernel::digest::RollingDigest;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::{Event, EventKind};
@@ -78,6 +80,20 @@ impl FromStr for Digest {
         blake3::Hash::from_hex(text)
             .map(|hash| Self(*hash.as_bytes()))
             .map_err(|_| NotADigest { text: text.to_owned() })
+    }
+}
+
+impl JsonSchema for Digest {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
     }
 }
 

@@ -16,6 +16,8 @@
 //! 5. Joules on devices are marginal (above idle). Idle energy is one total in [`EventKind::RunEnded`].
 
 use cotune_kernel::queue::EventKey;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -24,7 +26,7 @@ use crate::real;
 pub use crate::names::{EndReason, FaultKind, Reason, Scope};
 
 /// One thing that happened, with the key that orders it among all others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// Virtual time \[ns\] since the run began.
@@ -40,7 +42,7 @@ pub struct Event {
 }
 
 /// What happened. Externally tagged in JSON: `{"round-closed": {"round": 3, …}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum EventKind {
     /// The first event of every run.
@@ -90,9 +92,11 @@ pub enum EventKind {
         bytes: u64,
         /// Time from start to end \[s\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         seconds: f64,
         /// Marginal energy of the device's radio \[J\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         joules: f64,
         /// Whether the whole payload arrived.
         complete: bool,
@@ -105,9 +109,11 @@ pub enum EventKind {
         device: u32,
         /// Work to be done \[FLOP\], of the model that is billed.
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         flops: f64,
         /// Planned duration \[s\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         seconds: f64,
     },
     /// Local work ended, whole or cut.
@@ -122,14 +128,17 @@ pub enum EventKind {
         tokens: u64,
         /// Time from start to end \[s\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         seconds: f64,
         /// Marginal energy of the device \[J\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         joules: f64,
         /// Whether all steps were done.
         complete: bool,
         /// Mean training loss \[nat/token\]; learning, so absent in the schedule form and without training.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+        #[schemars(with = "Option<real::Real>")]
         loss: Option<f64>,
         /// BLAKE3 of the update's weights; learning, so absent in the schedule form and without training.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,9 +163,11 @@ pub enum EventKind {
         bytes: u64,
         /// Time from start to end \[s\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         seconds: f64,
         /// Marginal energy of the device's radio \[J\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         joules: f64,
         /// Whether the whole payload arrived.
         complete: bool,
@@ -169,6 +180,7 @@ pub enum EventKind {
         device: u32,
         /// Weight in the aggregate \[examples\], after any discount for staleness.
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         weight: f64,
         /// Aggregates made between the model that the device was sent and the one its update is part of.
         #[serde(default, skip_serializing_if = "is_fresh")]
@@ -189,6 +201,7 @@ pub enum EventKind {
         wasted_bytes: u64,
         /// Marginal energy this device spent in this round for nothing \[J\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         wasted_joules: f64,
     },
     /// The cloud began its own training of the round.
@@ -197,9 +210,11 @@ pub enum EventKind {
         round: u32,
         /// Planned duration \[s\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         seconds: f64,
         /// Work to be done \[FLOP\], of the models that are billed.
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         flops: f64,
     },
     /// The cloud finished its training of the round.
@@ -212,6 +227,7 @@ pub enum EventKind {
         tokens: u64,
         /// Price of the cloud's compute for this training \[USD\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         cost_usd: f64,
         /// Mean training loss per model; learning, so empty in the schedule form and without training.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -245,6 +261,7 @@ pub enum EventKind {
         void: bool,
         /// Time since the round opened \[s\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         duration_s: f64,
     },
     /// A model was scored.
@@ -263,10 +280,12 @@ pub enum EventKind {
         domain: Option<String>,
         /// The score; learning, so absent in the schedule form and without training.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+        #[schemars(with = "Option<real::Real>")]
         value: Option<f64>,
         /// What the score counts for in a mean over devices of one domain: the device's private share or
         /// number of examples of that domain. Whole-mix scores of devices are averaged unweighted.
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         weight: f64,
     },
     /// A fault of the scenario struck, or a job panicked.
@@ -297,9 +316,11 @@ pub enum EventKind {
         reason: EndReason,
         /// Price of cloud compute and egress over the whole run \[USD\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         cost_usd: f64,
         /// Energy all devices would have drawn anyway, summed over the fleet and the run \[J\].
         #[serde(with = "real")]
+        #[schemars(with = "real::Real")]
         idle_joules: f64,
     },
 }
@@ -314,29 +335,41 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// Power of the cloud and carbon intensities, for the totals of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Footprint {
     /// Power of the cloud while it computes \[W\].
     #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+    #[schemars(with = "Option<real::Real>")]
     pub cloud_watts: Option<f64>,
     /// Carbon intensity of the cloud's electricity \[gCO2/J\].
     #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+    #[schemars(with = "Option<real::Real>")]
     pub cloud_grams_per_joule: Option<f64>,
     /// Carbon intensity of the devices' electricity \[gCO2/J\].
     #[serde(default, skip_serializing_if = "Option::is_none", with = "real::option")]
+    #[schemars(with = "Option<real::Real>")]
     pub device_grams_per_joule: Option<f64>,
 }
 
 /// One model's mean training loss.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Loss {
     /// `cloud`, `proxy`, or the part of a method's loss.
     pub name: String,
     /// Mean over the steps \[nat/token\].
     #[serde(with = "real")]
+    #[schemars(with = "real::Real")]
     pub value: f64,
+}
+
+/// The JSON Schema (draft-07) of one line of `events.jsonl.zst`, with a newline at its end.
+pub fn json_schema() -> String {
+    let generator = SchemaSettings::draft07().into_generator();
+    let mut schema = generator.into_root_schema_for::<Event>();
+    schema.insert("title".to_owned(), "cotune event".into());
+    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
 }
 
 impl Event {

@@ -1,10 +1,13 @@
 //! The fleet that was drawn: the one table that events do not carry, passed in by the simulation and kept as
-//! `tables/fleet.csv`.
+//! `tables/fleet.parquet`.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::tables::TableError;
+use parquet::errors::ParquetError;
+
+use crate::tables::parquet_files::Columns;
+use crate::tables::{TableError, columns, csv_files, parquet_files};
 
 /// Every device of a run, and the domains its examples come from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,58 +41,56 @@ pub struct FleetRow {
     pub examples: Vec<u32>,
 }
 
-const FIXED: [&str; 8] =
-    ["device", "class", "model", "compute_flops", "memory_bytes", "down_bps", "up_bps", "rtt_s"];
-
 impl Fleet {
-    /// Writes the table; one column `examples.<domain>` per domain.
-    pub fn write_csv(&self, path: &Path) -> Result<(), TableError> {
-        let failed = |source| TableError::Csv { path: path.to_owned(), source };
-        let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-        let header = FIXED.iter().map(|name| (*name).to_owned());
-        let domains = self.domains.iter().map(|domain| format!("examples.{domain}"));
-        writer.write_record(header.chain(domains)).map_err(failed)?;
-        for row in &self.devices {
-            let fixed = [
-                row.device.to_string(),
-                row.class.to_string(),
-                row.model.to_string(),
-                row.compute_flops.to_string(),
-                row.memory_bytes.to_string(),
-                row.down_bps.to_string(),
-                row.up_bps.to_string(),
-                row.rtt_s.to_string(),
-            ];
-            let examples = row.examples.iter().map(u32::to_string);
-            writer.write_record(fixed.into_iter().chain(examples)).map_err(failed)?;
-        }
-        writer.flush().map_err(|source| failed(source.into()))
+    /// Writes `fleet.csv` into a folder; one column `examples.<domain>` per domain.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write_csv(&self, folder: &Path) -> Result<(), TableError> {
+        csv_files::write(&columns::fleet(self), folder)
     }
 
-    /// Reads the table back.
-    pub fn read_csv(path: &Path) -> Result<Self, TableError> {
-        let failed = |source| TableError::Csv { path: path.to_owned(), source };
-        let mut reader = csv::Reader::from_path(path).map_err(failed)?;
-        let header = reader.headers().map_err(failed)?;
-        let domain = |name: &str| name.strip_prefix("examples.").unwrap_or(name).to_owned();
-        let domains = header.iter().skip(FIXED.len()).map(domain).collect();
-        let mut devices: Vec<FleetRow> = Vec::new();
-        for (index, record) in reader.records().enumerate() {
-            let record = record.map_err(failed)?;
-            let cells = Cells { path, line: index + 2, record: &record };
+    /// Writes the same table as `fleet.parquet`.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write_parquet(&self, folder: &Path) -> Result<(), TableError> {
+        parquet_files::write(&columns::fleet(self), folder)
+    }
+
+    /// Reads `fleet.parquet` back from a folder.
+    ///
+    /// # Errors
+    /// The file is missing or no fleet.
+    pub fn read_parquet(folder: &Path) -> Result<Self, TableError> {
+        let path = folder.join("fleet.parquet");
+        Self::from_columns(&path).map_err(|source| TableError::Parquet { path, source })
+    }
+
+    fn from_columns(path: &Path) -> Result<Self, ParquetError> {
+        let table = Columns::open(path)?;
+        let names = table.names().iter();
+        let domains: Vec<String> =
+            names.filter_map(|name| name.strip_prefix("examples.")).map(str::to_owned).collect();
+        let examples = domains.iter().map(|domain| table.whole(&format!("examples.{domain}")));
+        let examples: Vec<Vec<i64>> = examples.collect::<Result<_, _>>()?;
+        let [device, class, model, compute, memory, down, up, rtt] = columns::FLEET;
+        let (class, model) = (table.words(class)?, table.words(model)?);
+        let (compute, memory) = (table.real(compute)?, table.whole(memory)?);
+        let (down, up, rtt) = (table.real(down)?, table.real(up)?, table.real(rtt)?);
+        let mut devices: Vec<FleetRow> = Vec::with_capacity(class.len());
+        for (index, device) in table.whole(device)?.into_iter().enumerate() {
             let before = devices.last();
             devices.push(FleetRow {
-                device: cells.number(0)?,
-                class: shared(cells.text(1), before.map(|row| &row.class)),
-                model: shared(cells.text(2), before.map(|row| &row.model)),
-                compute_flops: cells.number(3)?,
-                memory_bytes: cells.number(4)?,
-                down_bps: cells.number(5)?,
-                up_bps: cells.number(6)?,
-                rtt_s: cells.number(7)?,
-                examples: (FIXED.len()..record.len())
-                    .map(|column| cells.number(column))
-                    .collect::<Result<_, _>>()?,
+                device: fit(device)?,
+                class: shared(class[index].as_utf8()?, before.map(|row| &row.class)),
+                model: shared(model[index].as_utf8()?, before.map(|row| &row.model)),
+                compute_flops: compute[index],
+                memory_bytes: fit(memory[index])?,
+                down_bps: down[index],
+                up_bps: up[index],
+                rtt_s: rtt[index],
+                examples: examples.iter().map(|column| fit(column[index])).collect::<Result<_, _>>()?,
             });
         }
         Ok(Self { domains, devices })
@@ -117,25 +118,9 @@ impl Fleet {
     }
 }
 
-struct Cells<'a> {
-    path: &'a Path,
-    line: usize,
-    record: &'a csv::StringRecord,
-}
-
-impl Cells<'_> {
-    fn text(&self, column: usize) -> &str {
-        self.record.get(column).unwrap_or_default()
-    }
-
-    fn number<T: std::str::FromStr>(&self, column: usize) -> Result<T, TableError> {
-        self.text(column).parse().map_err(|_| TableError::NotANumber {
-            path: self.path.to_owned(),
-            line: self.line,
-            column: FIXED.get(column).copied().unwrap_or("examples"),
-            text: self.text(column).to_owned(),
-        })
-    }
+/// A number of the size that belongs there.
+fn fit<N: TryFrom<i64>>(value: i64) -> Result<N, ParquetError> {
+    N::try_from(value).map_err(|_| ParquetError::General(format!("{value} is out of range")))
 }
 
 /// The previous row's name if it is the same: devices of one class stand together.

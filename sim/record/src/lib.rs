@@ -15,7 +15,8 @@
 //! | [`difference`] | the first event in which two streams differ |
 //! | [`checkpoint`] | where a run that was cut goes on |
 //! | [`log`] | `events.jsonl.zst`: append, cut at a checkpoint, read back |
-//! | [`tables`], [`fleet`] | rows, and their CSV files; [`tabulate()`] makes them |
+//! | [`tables`], [`fleet`] | rows, and their Parquet and CSV files; [`tabulate()`] makes them |
+//! | [`export`] | a run for the tools of others: Perfetto, TensorBoard |
 //! | [`scores()`] | named statistics of the models' scores; `metrics.csv` |
 //! | [`summary`] | `summary.json` |
 //! | [`run_directory`], [`manifest`], [`run_id`] | the folder of a run, `run.json`, and which run a person means |
@@ -24,6 +25,7 @@ pub mod checkpoint;
 pub mod difference;
 pub mod digest;
 pub mod event;
+pub mod export;
 pub mod fleet;
 pub mod log;
 pub mod manifest;

@@ -3,10 +3,29 @@
 //! A finite value is written as the shortest decimal that reads back to the same bits, any other as one of the
 //! strings `"nan"`, `"inf"` and `"-inf"`.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
+
+/// The JSON of one value, as a schema.
+pub struct Real;
+
+impl JsonSchema for Real {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Real".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "number" }, { "enum": ["nan", "inf", "-inf"] }] })
+    }
+}
 
 /// Serializes one value.
 pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {

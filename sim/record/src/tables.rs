@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::digest::Digest;
 use crate::event::{EndReason, FaultKind, Footprint, Loss, Reason, Scope};
 
+pub(crate) mod columns;
 pub(crate) mod csv_files;
+pub(crate) mod parquet_files;
 
 /// What can go wrong between events and tables.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +61,13 @@ pub enum TableError {
         /// Why.
         source: csv::Error,
     },
-    /// A cell that should hold a number.
-    #[error("{path}:{line}: `{text}` in column {column} is not a number")]
-    NotANumber {
+    /// A table could not be written or read.
+    #[error("cannot write or read the table {path}")]
+    Parquet {
         /// The file.
         path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column.
-        column: &'static str,
-        /// What stands there.
-        text: String,
+        /// Why.
+        source: parquet::errors::ParquetError,
     },
 }
 
@@ -336,7 +334,24 @@ impl Tables {
     }
 
     /// Writes `rounds.csv`, `reports.csv`, `evaluations.csv` and `faults.csv` into a folder.
+    ///
+    /// # Errors
+    /// The disk refuses.
     pub fn write_csv(&self, folder: &Path) -> Result<(), TableError> {
-        csv_files::write(self, folder)
+        csv_files::write(&columns::rounds(self), folder)?;
+        csv_files::write(&columns::reports(self), folder)?;
+        csv_files::write(&columns::evaluations(self), folder)?;
+        csv_files::write(&columns::faults(self), folder)
+    }
+
+    /// Writes the same tables as Parquet: `rounds.parquet` and so on.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write_parquet(&self, folder: &Path) -> Result<(), TableError> {
+        parquet_files::write(&columns::rounds(self), folder)?;
+        parquet_files::write(&columns::reports(self), folder)?;
+        parquet_files::write(&columns::evaluations(self), folder)?;
+        parquet_files::write(&columns::faults(self), folder)
     }
 }

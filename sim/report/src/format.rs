@@ -140,6 +140,46 @@ pub fn metric(name: &str) -> String {
     }
 }
 
+/// A metric as a person would call it in a sentence: `edge.rouge-l.mean` is `edge Rouge-L`.
+pub fn metric_name(name: &str) -> String {
+    let known = match name {
+        "uplink.total_bytes" => "uplink",
+        "downlink.total_bytes" => "downlink",
+        "wasted.total_bytes" => "wasted traffic",
+        "energy.total_joules" => "energy",
+        "energy.marginal_joules" => "energy above idle",
+        "energy.cloud_joules" => "the cloud's energy",
+        "carbon.total_grams" => "carbon",
+        "cost.total_usd" => "cost",
+        "virtual.seconds" => "virtual time",
+        "rounds" => "rounds",
+        "round.duration.mean_seconds" => "a round's mean duration",
+        "round.duration.p95_seconds" => "a round's 95th percentile duration",
+        "participation.gini" => "inequality of participation",
+        "steps.skipped" => "skipped steps",
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.to_owned();
+    }
+    let parts: Vec<&str> = name.split('.').collect();
+    let scope =
+        |scope: &str| if scope == "edge-all" { "edge (all domains)".to_owned() } else { scope.to_owned() };
+    // In a sentence only names keep their capitals.
+    let word = |name: &str| match name {
+        "rouge-l" => "Rouge-L".to_owned(),
+        other => other.replace('-', " "),
+    };
+    match parts[..] {
+        ["updates", outcome] => format!("{} updates", outcome.replace('-', " ")),
+        [of, measure] | [of, measure, "mean"] => format!("{} {}", scope(of), word(measure)),
+        [of, measure, "p10"] => format!("{} {}, 10th percentile", scope(of), word(measure)),
+        [of, measure, "p90"] => format!("{} {}, 90th percentile", scope(of), word(measure)),
+        [of, measure, "domain", domain] => format!("{} {} on {domain}", scope(of), word(measure)),
+        _ => name.to_owned(),
+    }
+}
+
 /// Whether a smaller value is the better one.
 pub fn lower_is_better(metric: &str) -> bool {
     metric.contains("loss") || metric.contains("perplexity")
@@ -165,5 +205,10 @@ mod tests {
         );
         assert_eq!([1.5, -0.001, -2.0].map(change), ["+1.50", "±0.00", "−2.00"]);
         assert_eq!(share(0.0, 0.0), "–");
+        assert_eq!(
+            ["edge.rouge-l.mean", "cloud.exact-match", "edge-all.loss.mean", "updates.upload-lost"]
+                .map(metric_name),
+            ["edge Rouge-L", "cloud exact match", "edge (all domains) loss", "upload lost updates"]
+        );
     }
 }

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::ReportInput;
 use crate::section;
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// Renders one offline HTML file. Every text of the user is escaped.
 pub fn render(input: &ReportInput) -> String {

@@ -7,11 +7,13 @@ mod chart;
 pub mod format;
 mod html;
 mod section;
+mod sweep;
 mod terminal;
 
 use cotune_record::{Fleet, Manifest, Summary, Tables};
 
 pub use html::render;
+pub use sweep::{Estimate, SweepInput, SweepPoint, render_sweep};
 pub use terminal::terminal;
 
 /// Everything a report is made of.

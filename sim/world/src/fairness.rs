@@ -55,19 +55,32 @@ pub(crate) fn matched(lab: &Lab) -> Result<(Written, Option<Matched>), Refusal> 
     let wanted = reference(lab, fairness, &classes);
     let n = ((wanted - beside) / (whole - beside) * f64::from(all)).round();
     if n < 1.0 {
-        let measure = fairness.matched.name();
         let problem = format!(
-            "one step of a device and what it does beside its steps are worth more than {} steps of its own model by \
-             `fairness.match = \"{measure}\"`: raise `fairness.steps`, or make the relay set smaller",
+            "one step of a device and what it does beside its steps are worth more than the whole reference, \
+             `fairness.steps = {}` on its own model: raise that, or make the relay set smaller",
             fairness.steps
         );
         return Err(Refusal { method: scenario.method.name().to_owned(), problem });
     }
-    let tune = (n * f64::from(written.tune) / f64::from(all)).round() as u32;
-    let taken = Steps { tune, mutual: n as u32 - tune.min(n as u32) };
+    // Steps of different kinds are worth differently: the neighbours may come nearer.
+    let mut taken = split(written, n as u32);
+    let mut nearest = f64::INFINITY;
+    for steps in [n - 1.0, n, n + 1.0].into_iter().filter(|n| *n >= 1.0).map(|n| split(written, n as u32)) {
+        let off = (worth(steps)? - wanted).abs();
+        if off < nearest {
+            (taken, nearest) = (steps, off);
+        }
+    }
     let reached = worth(taken)?;
     let measure = fairness.matched.name();
     Ok((table, Some(Matched { measure, wanted, reached, written, taken })))
+}
+
+/// `n` steps in the proportion of those that are written.
+fn split(written: Steps, n: u32) -> Steps {
+    let share = f64::from(written.tune) / f64::from(written.tune + written.mutual);
+    let tune = ((f64::from(n) * share).round() as u32).min(n);
+    Steps { tune, mutual: n - tune }
 }
 
 /// A class of devices: its model, how many they are, and the mean of their examples.

@@ -52,6 +52,8 @@ pub struct Pool {
     threads: Vec<JoinHandle<()>>,
     /// Without learning nothing is computed.
     train: bool,
+    /// How many jobs wait for a thread: about this computer, and read by nobody here.
+    length: metrics::Gauge,
 }
 
 impl Pool {
@@ -74,17 +76,21 @@ impl Pool {
                 .spawn(move || remote.compute(&jobs, &report))
                 .expect("the system has room for a thread")
         });
+        metrics::gauge!("cotune_pool_threads").set(count as f64);
         let threads = (0..count)
             .map(|i| {
                 let (jobs, report, plan) = (jobs.clone(), report.clone(), Arc::clone(plan));
                 std::thread::Builder::new()
                     .name(format!("job-{i}"))
                     .spawn(move || {
+                        let busy = metrics::gauge!("cotune_pool_busy");
                         for (ticket, job) in jobs {
+                            busy.increment(1.0);
                             delay(delays, "before", ticket);
                             let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
                                 .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
                             delay(delays, "after", ticket);
+                            busy.decrement(1.0);
                             if report.send((ticket, outcome)).is_err() {
                                 return;
                             }
@@ -103,6 +109,7 @@ impl Pool {
             next: 0,
             threads,
             train,
+            length: metrics::gauge!("cotune_pool_waiting"),
         }
     }
 
@@ -133,6 +140,7 @@ impl Pool {
             self.pending.insert(ticket, job.clone());
             let submit = self.submit.as_ref().expect("the pool is open while it lives");
             submit.send((ticket, job)).expect("the pool's threads outlive its sender");
+            self.length.set(self.waiting.len() as f64);
         }
     }
 
@@ -158,6 +166,7 @@ impl Pool {
             let (ticket, outcome) =
                 self.done.recv().expect("a thread of the pool reports every job it takes");
             self.finished.insert(ticket, outcome);
+            self.length.set(self.waiting.len() as f64);
         }
     }
 }

@@ -164,11 +164,14 @@ pub(crate) fn suspects(
     suspects
 }
 
+/// The natural-log probability of every text: an answer after its prompt.
+type Likelihood<'l> = dyn Fn(&[(&str, &str)]) -> Vec<f64> + 'l;
+
 /// Attacks a surface of the model in `subject`; `None` where nobody is suspected.
 pub(crate) fn attack(lab: &Lab, subject: &Subject, surface: Surface) -> Option<Leak> {
     let suspects = lab.suspects();
     let model = lab.model(&subject.model);
-    let likelihood: Box<dyn Fn(&[(&str, &str)]) -> Vec<f64>> = match surface {
+    let likelihood: Box<Likelihood<'_>> = match surface {
         Surface::Adapter => Box::new(move |texts| log_likelihoods(model, subject, texts)),
         Surface::Relay { round } => {
             let relay = lab.scenario().method.relay()?;

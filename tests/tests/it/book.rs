@@ -4,14 +4,18 @@
 //!   the lines below a command are what it has to print, both streams together. `…` stands for anything: within a
 //!   line for some characters, as a line of its own for some lines.
 //! - `toml,scenario`: a whole scenario, which has to be valid.
+//! - `toml`: a part of a scenario or a sweep, whose keys have to be ones that the language has.
+//! - `python,run`: run in a folder with a run of the quickstart, where Python has what the block imports.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cotune_models::zoo;
+use cotune_scenario::schema::{Key, Language, keys};
 use cotune_scenario::{Context, Document, Style};
 use cotune_tests::{cotune, workspace};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The pages of the book.
@@ -149,6 +153,78 @@ fn every_scenario_in_the_book_is_valid() {
             }
         }
     }
+}
+
+/// The dotted paths of a table, and of the tables in it.
+fn paths(value: &Value, above: &[String], found: &mut Vec<Vec<String>>) {
+    let items = value.as_array().into_iter().flatten();
+    items.for_each(|item| paths(item, above, found));
+    for (name, below) in value.as_object().into_iter().flatten() {
+        let path = [above, std::slice::from_ref(name)].concat();
+        paths(below, &path, found);
+        found.push(path);
+    }
+}
+
+/// Whether a path leads to a key, or to where keys are below it, or into a distribution, whose parts are told once.
+fn is_known(keys: &[Key], path: &[String]) -> bool {
+    keys.iter().any(|key| {
+        let own: Vec<&str> = key.path.split('.').filter(|part| *part != "0").collect();
+        let alike = own.iter().zip(path).all(|(own, part)| own == part || *own == "NAME");
+        alike && (own.len() >= path.len() || key.kind.contains("distribution"))
+    })
+}
+
+#[test]
+fn every_key_in_the_book_is_one_of_the_language() {
+    let all: Vec<Key> = [Language::Scenario, Language::Sweep].into_iter().flat_map(keys).collect();
+    let mut checked = 0;
+    for page in pages() {
+        for block in blocks(&page, "toml") {
+            let written: Value = toml_edit::de::from_str(&block)
+                .unwrap_or_else(|error| panic!("{}: {error}\n{block}", page.display()));
+            let mut written_paths = Vec::new();
+            paths(&written, &[], &mut written_paths);
+            // What a sweep varies is checked by the sweep that ships.
+            let free = ["axes", "together", "skip", "set", "labels"];
+            for path in written_paths.iter().filter(|path| !free.contains(&path[0].as_str())) {
+                assert!(is_known(&all, path), "{}: there is no key `{}`", page.display(), path.join("."));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 10, "{checked} keys");
+    assert!(!is_known(&all, &["fleet".to_owned(), "devises".to_owned()]));
+}
+
+#[test]
+fn the_python_of_the_book_runs_where_python_has_what_it_imports() {
+    let python = std::env::var("COTUNE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut ran = 0;
+    for page in pages() {
+        let blocks = blocks(&page, "python,run");
+        if blocks.is_empty() {
+            continue;
+        }
+        let desk = Desk::new();
+        desk.run("cotune run scenarios/quickstart.toml -q --smoke");
+        for block in blocks {
+            let imports: Vec<&str> = block.lines().filter(|line| line.starts_with("import ")).collect();
+            let has = |code: &str| {
+                let mut command = Command::new(&python);
+                let command = command.args(["-c", code]).current_dir(desk.folder.path());
+                command.output().map(|output| (output.status.success(), output.stderr))
+            };
+            if !has(&imports.join("\n")).is_ok_and(|(has, _)| has) {
+                println!("skipped: {python} has not all of {imports:?}; set COTUNE_PYTHON");
+                continue;
+            }
+            let (worked, told) = has(&block).expect("Python was there a moment ago");
+            assert!(worked, "{}:\n{block}\n{}", page.display(), String::from_utf8_lossy(&told));
+            ran += 1;
+        }
+    }
+    println!("{ran} blocks ran");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The files in `clusters/` do what they say: each is carried out here with a stand-in for the scheduler that starts its tasks
+//! The files in `scenarios/clusters/` do what they say: each is carried out here with a stand-in for the scheduler that starts its tasks
 //! one after the other.
 
 use std::fs;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const POINTS: usize = 6;
 
 fn clusters() -> PathBuf {
-    workspace().join("clusters")
+    workspace().join("scenarios/clusters")
 }
 
 fn sweep() -> PathBuf {
@@ -50,7 +50,7 @@ fn stand_ins(folder: &Path) -> std::ffi::OsString {
     path
 }
 
-/// A script of `clusters/` with its arguments, at smoke size, its runs in `runs`.
+/// A script of `scenarios/clusters/` with its arguments, at smoke size, its runs in `runs`.
 fn script(name: &str, folder: &Path, runs: &Path) -> Command {
     let mut command = Command::new("bash");
     command.arg(clusters().join(name)).arg(sweep()).args(["--smoke", "--no-train"]);

@@ -19,11 +19,11 @@ const FILES: [&str; 12] = [
     "metrics.csv",
     "summary.json",
     "report.html",
-    "tables/fleet.csv",
-    "tables/rounds.csv",
-    "tables/reports.csv",
-    "tables/evaluations.csv",
-    "tables/faults.csv",
+    "tables/fleet.parquet",
+    "tables/rounds.parquet",
+    "tables/reports.parquet",
+    "tables/evaluations.parquet",
+    "tables/faults.parquet",
 ];
 
 /// The scenarios that ship.

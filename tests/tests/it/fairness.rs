@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cotune_record::{EventDigest, Status, Summary, Wall, summarize, tabulate};
-use cotune_tests::{co_plms, fedavg, fedcollm, plan, play, proxy_relay, relay, standalone, tiny};
+use cotune_tests::{co_plms, fedavg, fedcollm, fedmkt, plan, play, proxy_relay, relay, standalone, tiny};
 use cotune_world::Plan;
 use cotune_world::fairness::Matched;
 
@@ -16,6 +16,7 @@ fn methods() -> Vec<(&'static str, String)> {
         ("fedavg on the proxy", fedavg("on = \"proxy\"")),
         ("fedavg on the devices' models", fedavg("on = \"edge\"")),
         ("fedcollm", fedcollm("")),
+        ("fedmkt", fedmkt("")),
         ("co-plms", co_plms("")),
         ("co-plms with a relay set", co_plms(&relay(""))),
         ("proxy-relay", proxy_relay("")),

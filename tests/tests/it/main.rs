@@ -11,6 +11,7 @@
 //! | `buffered.rs`     | buffered and asynchronous coordination, with every method |
 //! | `fairness.rs`     | devices do the same under every method where a scenario asks for it |
 //! | `faults.rs`       | every reason for not contributing, every fault, and what robust aggregation makes of it |
+//! | `fedprox.rs`      | a method of one's own is one file, and comes to what the built-in one does |
 //! | `oracles.rs`      | closed forms of queueing and order statistics, conservation of bytes and joules |
 //! | `corpora.rs`      | data of one's own: names, domains, templates; what does not fit is counted |
 //! | `batteries.rs`    | work drains batteries, and what is too low does not train |
@@ -30,6 +31,7 @@
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `tools.rs`        | init, schema, completions, explain, export, and runs that go |
 //! | `fuzz.rs`         | bytes from anyone are read or refused, never a panic |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
 //! | `refusals.rs`     | what `check` refuses beyond the language, and how it says so |
@@ -52,6 +54,7 @@ mod custom;
 mod determinism;
 mod fairness;
 mod faults;
+mod fedprox;
 mod fleets;
 mod fuzz;
 mod methods;
@@ -71,6 +74,7 @@ mod resume;
 mod rounds;
 mod sweep;
 mod told;
+mod tools;
 mod transfers;
 mod verify;
 mod wgpu;

@@ -161,3 +161,50 @@ fn what_a_model_cannot_do_is_told_with_exit_code_2() {
     assert!(!folder.exists());
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "nothing half-written is left");
 }
+
+/// The rows of `cotune model align` from one tokenizer to another: token, whether it is linked, token, what stands for it.
+fn aligned(rule: &str) -> Vec<String> {
+    let models = ["--from", "zoo:llm-small", "--to", "zoo:slm-bloom-small"];
+    let text = succeed(&[&["align"][..], &models, &["--align", rule, " red aisle with honey"]].concat());
+    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn the_tokens_of_two_models_are_linked_by_bytes_or_by_warping() {
+    let head = "from to stands for it";
+    let bytes = [
+        head,
+        r#""Ġred" ── "Ġ" "Ġ""#,
+        r#""re""#,
+        r#""d""#,
+        r#""Ġaisle" ── "Ġaisle" "Ġaisle""#,
+        r#""Ġwith" ── "Ġwith" "Ġwith""#,
+        r#""Ġhoney" ── "Ġh" "Ġh""#,
+        r#""one""#,
+        r#""y""#,
+        "",
+        "4 of 4 tokens linked to 4 of 8",
+    ];
+    assert_eq!(aligned("bytes"), bytes);
+    // "red" is warped onto three tokens, so the row after it speaks about none; the nearest tokens are not its pieces.
+    let warped = [
+        head,
+        r#""Ġred" ── "Ġ" "Ġd""#,
+        r#""Ġaisle""#,
+        r#""re""#,
+        r#""d""#,
+        r#""Ġaisle""#,
+        r#""Ġwith" ── "Ġwith" "Ġwith""#,
+        r#""Ġhoney" ── "Ġh" "Ġhel""#,
+        r#""one""#,
+        r#""y""#,
+        "",
+        "3 of 4 tokens linked to 3 of 8",
+    ];
+    assert_eq!(aligned("dtw"), warped);
+    let models = ["--from", "zoo:llm-small", "--to", "zoo:slm-bloom-small"];
+    let output = model(&[&["align"][..], &models, &["--align", "words", "red"]].concat()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("`bytes` or by `dtw`"), "{told}");
+}

@@ -77,7 +77,7 @@ fn flora_merges_the_weighted_sum_of_all_updates_and_adapters_begin_anew() {
     let updates = updates(&plan);
     let cloud = fold(&plan, &updates);
     let expected = mean(&plan, &updates, by_examples);
-    let merged = &cloud["edge-b"].values;
+    let merged = &cloud["edge-b/merged"].values;
     assert!(apart(merged, &expected) < 1e-5 * apart(&expected, &vec![0.0; expected.len()]));
     for model in ["edge-a", "edge-b"] {
         let sent = plan.method().broadcast(plan.lab(), &cloud, model);
@@ -88,7 +88,9 @@ fn flora_merges_the_weighted_sum_of_all_updates_and_adapters_begin_anew() {
     }
     let twice = plan.method().fold(plan.lab(), cloud, &updates);
     let doubled: Vec<f32> = expected.iter().map(|value| 2.0 * value).collect();
-    assert!(apart(&twice["edge-b"].values, &doubled) < 1e-5 * apart(&doubled, &vec![0.0; doubled.len()]));
+    assert!(
+        apart(&twice["edge-b/merged"].values, &doubled) < 1e-5 * apart(&doubled, &vec![0.0; doubled.len()])
+    );
 }
 
 #[test]
@@ -170,10 +172,12 @@ fn billed_models_are_charged_for_the_maps_of_the_billed_shape() {
     let bill_a = ("models.edge-a.bill_as", bill.1);
     let plan = plan(&mixed("flora", &[bill, bill_a, ("fleet.class.phone.memory", "\"8GiB\"")]));
     for device in 0..3 {
-        // The fused map reads 512 and writes 3 · 512, in each of 4 layers.
-        assert_eq!(plan.traffic(device).down, 4 * 4 * 512 * 3 * 512);
+        // The fused map reads 512 and writes 3 · 512, in each of 4 layers; an empty frame goes around it.
         let rank = if &*plan.fleet().class_of(device).model == "edge-a" { 2 } else { 4 };
-        assert_eq!(plan.traffic(device).up, 4 * 4 * rank * (512 + 3 * 512));
+        let frame = Payload::default().encoded_bytes();
+        let traffic = plan.traffic(device);
+        assert_eq!(traffic.down, 4 * 4 * 512 * 3 * 512 + frame);
+        assert_eq!(traffic.up, 4 * 4 * rank * (512 + 3 * 512) + frame);
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Value};
-use crate::reader::{self, Bound, View};
+use crate::reader::{self, Bound, Shape, View};
 use crate::words;
 
 pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
@@ -13,7 +13,13 @@ pub(crate) fn read(view: View, seed: u64) -> Option<Data> {
     let part = |key, default| {
         let read =
             |node: &Node, path: &str| portion(node, path).map_err(|error| view.problems.add(error)).ok();
-        view.part(key, "0.05", read).or(Portion::Fraction(default))
+        view.part(
+            key,
+            "0.05",
+            || Shape::AnyOf(vec![Shape::Whole { least: 0 }, Shape::Number(Bound::BelowOne)]),
+            read,
+        )
+        .or(Portion::Fraction(default))
     };
     // Examples that are only counted are all private unless the file says otherwise.
     let usual = |share| if matches!(corpus, Some(Corpus::Sizes(_))) { 0.0 } else { share };
@@ -130,7 +136,9 @@ fn builtin(view: View, seed: u64) -> Option<Corpus> {
         let help = words::suggestion(written, BUILTIN_DOMAINS.iter().copied());
         Err(error.label(node.at.clone(), "unknown").help(help))
     };
-    let mut unseen_domains = view.list("unseen_domains", "[\"edit\"]", domain).or(Vec::new());
+    let mut unseen_domains = view
+        .list("unseen_domains", "[\"edit\"]", || Shape::Word(BUILTIN_DOMAINS.to_vec()), domain)
+        .or(Vec::new());
     unseen_domains.sort();
     unseen_domains.dedup();
     if unseen_domains.len() == BUILTIN_DOMAINS.len() {

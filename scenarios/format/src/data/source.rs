@@ -1,5 +1,6 @@
 //! `[[data.source]]`: one file of examples.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
@@ -8,7 +9,7 @@ use crate::reader::View;
 use crate::words;
 
 /// One file of examples.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     /// The domain of every example that does not name its own; jsonl, and csv with `fields`, may do without.
     pub domain: Option<String>,
@@ -46,7 +47,7 @@ pub struct Source {
 }
 
 /// The layout of a source file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
     /// One JSON object per line.
@@ -72,7 +73,7 @@ impl Layout {
 }
 
 /// What the fields of a JSON line, or the columns of a table, are called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fields {
     /// The question. Default: `prompt`.
     pub prompt: String,
@@ -86,7 +87,7 @@ pub struct Fields {
 }
 
 /// The two disjoint halves of a source's texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Half {
     /// What bases are pretrained on.

@@ -1,13 +1,14 @@
 //! `corpus.sni`: Super-NaturalInstructions (Wang et al., EMNLP 2022) as published, a folder of tasks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::reader::{self, View};
+use crate::reader::{self, Shape, View};
 
 /// A folder of tasks: files `task….json`, or folders `task…` with JSON files in them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tasks {
     /// Path as written; `data:X` lies under the data folder.
     pub dir: String,
@@ -25,7 +26,7 @@ pub struct Tasks {
 }
 
 /// What makes a domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskDomain {
     /// The first of the task's `Domains`, without what follows `->`.
@@ -41,7 +42,8 @@ pub(super) fn read(view: View) -> Option<Tasks> {
         &[("domain", TaskDomain::Domain), ("category", TaskDomain::Category), ("task", TaskDomain::Task)];
     let dir = view.string("dir", "\"data:sni\"").required(view.problems);
     let name = |node: &_, path: &str| reader::text(node, path, "\"task002_…\"").map(str::to_owned);
-    let mut names = view.list("tasks", "[\"task002_quoref_answer_generation\"]", name).or(Vec::new());
+    let mut names =
+        view.list("tasks", "[\"task002_quoref_answer_generation\"]", || Shape::Text, name).or(Vec::new());
     names.sort();
     names.dedup();
     let tasks = Tasks {

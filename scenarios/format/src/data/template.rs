@@ -1,15 +1,16 @@
 //! `[data.template]`: the words around questions and before answers, and the tokens that end and pad.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Corpus;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Value};
-use crate::reader::{self, View};
+use crate::reader::{self, Shape, View};
 
 /// How a question becomes a prompt and an answer follows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Template {
     /// The prompt around a question; what follows `{prompt}` is the boundary behind which an answer begins. Default:
     /// `Q: {prompt}\nA:` (what the zoo's bases were pretrained on); with corpus.sni `{prompt}\nOutput:`.
@@ -79,5 +80,6 @@ fn tokens(view: &View, key: &'static str) -> Vec<String> {
         Value::Array(items) => items.iter().map(|item| one(item, path)).collect(),
         _ => one(node, path).map(|token| vec![token]),
     };
-    view.part(key, "\"</s>\"", read).or(Vec::new())
+    view.part(key, "\"</s>\"", || Shape::AnyOf(vec![Shape::Text, Shape::List(Box::new(Shape::Text))]), read)
+        .or(Vec::new())
 }

@@ -3,10 +3,11 @@
 use super::read::{Models, optimizer, steps};
 use super::{Optimizer, Steps, Table};
 use crate::reader::View;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everybody's data at the cloud: the upper reference row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Centralized {
     /// The LLM that is trained. Default: the model called `cloud`.
     pub cloud: String,

@@ -6,10 +6,11 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::reader::{Bound, View};
 use crate::words;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Co-PLMs (arXiv 2511.11678) as reconstructed in METHODS §2.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CoPlms {
     /// The cloud's LLM, M_L. Default: the model called `cloud`.
     pub cloud: String,
@@ -34,7 +35,7 @@ pub struct CoPlms {
 }
 
 /// Which adapters domain-specific tuning trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DomainTuning {
     /// α_i, on the device's model.
@@ -50,7 +51,7 @@ pub enum DomainTuning {
 }
 
 /// Structure-agnostic mutual learning (METHODS §2.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Saml {
     /// How positions are matched. Default: bytes.
     pub align: Align,
@@ -77,7 +78,7 @@ pub struct Saml {
 }
 
 /// λ of the four directions; defaults from METHODS §8 point 3.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlWeights {
     /// The device's model learns from the proxy. Default: 0.5.
     pub proxy_to_edge: f64,
@@ -90,7 +91,7 @@ pub struct SamlWeights {
 }
 
 /// The divergence between pooled teacher and student.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Divergence {
     /// KL(teacher ‖ student).
@@ -102,7 +103,7 @@ pub enum Divergence {
 }
 
 /// How the divergence joins the cross-entropy.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combine {
     /// CE + λ·τ²·KL with the direction's λ.
@@ -115,7 +116,7 @@ pub enum Combine {
 }
 
 /// Whether both sides of mutual learning step at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Update {
     /// Both in the same step.
@@ -125,7 +126,7 @@ pub enum Update {
 }
 
 /// Which examples device SAML runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SamlData {
     /// The device's own.

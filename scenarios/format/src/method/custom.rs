@@ -5,12 +5,13 @@ use super::{Optimizer, Relay, Steps, Table};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Value};
-use crate::reader::{View, wrong_type};
+use crate::reader::{Shape, View, wrong_type};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 /// A method from outside: what every method may have, and settings that only it understands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Custom {
     /// What the method calls itself.
     pub name: String,
@@ -87,7 +88,7 @@ pub(super) fn read(view: View, models: &Models) -> Option<Custom> {
             None
         }
     };
-    let settings = view.part("settings", "{ share = 0.5 }", settings).or(Map::new());
+    let settings = view.part("settings", "{ share = 0.5 }", || Shape::Free, settings).or(Map::new());
     view.finish();
     Some(Custom { name: name?, cloud, proxy, device_steps, cloud_steps, batch, optimizer, relay, settings })
 }

@@ -3,10 +3,11 @@
 use super::read::Models;
 use super::{FedAvg, Optimizer, Steps, Table, fedavg};
 use crate::reader::View;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Federated averaging of bottleneck adapters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FedAp(pub FedAvg);
 

@@ -7,10 +7,11 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::reader::{Bound, View};
 use crate::words;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Federated averaging: A̅ = Σ w A, B̅ = Σ w B; with what a device adds to its loss, and what the cloud makes of the mean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FedAvg {
     /// What is averaged.
     pub on: Averaged,
@@ -42,7 +43,7 @@ pub struct FedAvg {
 }
 
 /// What federated averaging averages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Averaged {
     /// One shared model, by name, on every device.
@@ -80,7 +81,7 @@ impl Table for FedAvg {
 }
 
 /// What keeps the models of devices together while they train.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Local {
     /// Nothing.
@@ -102,7 +103,7 @@ impl Local {
 }
 
 /// How the cloud steps along the mean change Δ of a round (Reddi et al. 2021, arXiv 2003.00295).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerOptimizer {
     /// θ ← θ + ηΔ.
@@ -126,7 +127,7 @@ pub enum ServerOptimizer {
 }
 
 /// Settings of an adaptive server optimizer; defaults from METHODS §5.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Adaptive {
     /// η. Default: 1e-3.
     pub lr: f64,
@@ -137,7 +138,7 @@ pub struct Adaptive {
 }
 
 /// How adapters of different ranks on one base become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ranks {
     /// Wang et al. 2024: updates are stacked and merged into the base, adapters begin anew in every round.

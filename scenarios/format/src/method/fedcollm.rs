@@ -3,10 +3,11 @@
 use super::read::{Models, aggregate, alignment, optimizer, relay, steps, two_models};
 use super::{Aggregate, Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
 use crate::reader::{Bound, View};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// FedCoLLM (arXiv 2411.11707): one SLM for all devices, averaged, and mutual learning with the LLM at the cloud.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FedCoLlm {
     /// The cloud's LLM, f. Default: the model called `cloud`.
     pub cloud: String,

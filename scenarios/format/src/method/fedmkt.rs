@@ -3,10 +3,11 @@
 use super::read::{Models, alignment, optimizer, relay, steps};
 use super::{Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
 use crate::reader::{Bound, View};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// FedMKT (arXiv 2406.02224): losses and logits about the public examples travel, and nothing else.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FedMkt {
     /// The cloud's LLM. Default: the model called `cloud`.
     pub cloud: String,
@@ -39,7 +40,7 @@ pub struct FedMkt {
 }
 
 /// Whose logits about an example a party learns from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Those of the least loss, if it is below the learner's own; else nobody's (DualMinCE, the paper's).

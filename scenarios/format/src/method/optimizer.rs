@@ -3,12 +3,13 @@
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Value};
-use crate::reader::{self, Bound, View};
+use crate::reader::{self, Bound, Shape, View};
 use crate::words;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The optimizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
     /// AdamW (Loshchilov & Hutter 2019).
@@ -19,7 +20,7 @@ pub enum Optimizer {
 }
 
 /// AdamW; defaults from METHODS §8.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AdamW {
     /// Learning rate on devices. Default: 1e-2.
     pub lr: f64,
@@ -47,7 +48,7 @@ pub struct AdamW {
 }
 
 /// Gradient descent with momentum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sgd {
     /// Learning rate on devices. Default: 0.1 (chosen).
     pub lr: f64,
@@ -89,7 +90,7 @@ pub struct Course {
 }
 
 /// The first steps of a party.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WarmUp {
     /// So many steps, counted as if the party took part in every round.
@@ -99,7 +100,7 @@ pub enum WarmUp {
 }
 
 /// The learning rate over the budget's rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// Half a cosine from the first rate to the floor.
@@ -195,7 +196,14 @@ fn course(view: &View, default: Course) -> Course {
         cloud_lr: view.number("cloud_lr", Bound::Positive).or(default.cloud_lr),
         schedule: view.word("schedule", SCHEDULES).or(default.schedule),
         floor: view.number("floor", Bound::Fraction).or(default.floor),
-        warm_up: view.part("warm_up", "100", warm_up).optional(),
+        warm_up: view
+            .part(
+                "warm_up",
+                "100",
+                || Shape::AnyOf(vec![Shape::Whole { least: 1 }, Shape::Number(Bound::BelowOne)]),
+                warm_up,
+            )
+            .optional(),
         micro_batch: view.count("micro_batch", 1).optional(),
     }
 }
@@ -212,14 +220,22 @@ fn clip(view: &View) -> Option<Option<f64>> {
             }
         },
     };
-    view.part("clip", "1.0", clip).optional()
+    view.part(
+        "clip",
+        "1.0",
+        || Shape::AnyOf(vec![Shape::Number(Bound::Positive), Shape::Word(vec!["off"])]),
+        clip,
+    )
+    .optional()
 }
 
 /// β1 and β2, as `betas` or one by one.
 pub(super) fn betas(view: &View, default: [f64; 2]) -> [f64; 2] {
     let mut betas = default;
     let beta = |node: &_, path: &str| reader::number(node, path, Bound::BelowOne);
-    if let Some(written) = view.list("betas", "[0.9, 0.999]", beta).optional() {
+    if let Some(written) =
+        view.list("betas", "[0.9, 0.999]", || Shape::Number(Bound::BelowOne), beta).optional()
+    {
         match <[f64; 2]>::try_from(written) {
             Ok(written) => betas = written,
             Err(_) => {

@@ -3,10 +3,11 @@
 use super::read::{Models, aggregate, optimizer, relay, steps, two_models};
 use super::{Aggregate, Optimizer, Relay, Steps, Table};
 use crate::reader::View;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Federated averaging on the proxy and relay distillation, without mutual learning: the control of METHODS §8.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxyRelay {
     /// The cloud's LLM. Default: the model called `cloud`.
     pub cloud: String,

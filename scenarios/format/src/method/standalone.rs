@@ -3,11 +3,12 @@
 use super::read::{Models, optimizer, steps};
 use super::{Optimizer, Steps, Table};
 use crate::node::{Node, Value};
-use crate::reader::{self, View};
+use crate::reader::{self, Shape, View};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Every party alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Standalone {
     /// The LLM that the cloud trains on public data. Default: the model called `cloud`, if there is one.
     pub cloud: Option<String>,
@@ -76,7 +77,9 @@ pub(super) fn read(view: View, models: &Models) -> Option<Standalone> {
     };
     let default = models.has("cloud").then(|| "cloud".to_owned());
     let method = Standalone {
-        cloud: view.part("cloud", "true", cloud).or(default),
+        cloud: view
+            .part("cloud", "true", || Shape::AnyOf(vec![Shape::Truth, Shape::Text]), cloud)
+            .or(default),
         public: view.boolean("public").or(false),
         device_steps: steps(&view, "device_steps", Steps { tune: 40, mutual: 0 }, &["tune"]),
         cloud_steps: steps(&view, "cloud_steps", Steps { tune: 40, mutual: 0 }, &["tune"]),

@@ -3,10 +3,11 @@
 use super::Table;
 use super::read::Models;
 use crate::reader::View;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bases as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ZeroShot {
     /// The cloud's LLM. Default: the model called `cloud`, if there is one.
     pub cloud: Option<String>,

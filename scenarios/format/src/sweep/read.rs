@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::{Assignment, Axis, Goal, Limits, MOST_COMBINATIONS, Search, Skip, Sweep, expand, study, value};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::name;
+use crate::document::usable_name;
 use crate::expect;
 use crate::node::{self, Entry, Node, Place, SourceText, Value};
 use crate::overrides::parse_path;
-use crate::reader::{Problems, View, quoted, whole, wrong_type};
+use crate::reader::{Problems, Shape, View, quoted, whole, wrong_type};
 use crate::words::{self, SEARCH};
 
 impl Sweep {
@@ -32,11 +32,15 @@ impl Sweep {
     }
 }
 
-fn read(root: View, stem: &str) -> Option<Sweep> {
+pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
     let problems = root.problems;
-    let name = if root.has("name") { name(&root) } else { Some(stem.to_owned()) };
+    let named = root.string("name", "\"study\"").optional();
+    named.iter().for_each(|name| usable_name(&root, name));
+    let name = named.or_else(|| (!root.has("name")).then(|| stem.to_owned()));
     let scenario = root.string("scenario", "\"city-clinics.toml\"").required(problems);
-    let seeds = root.list("seeds", "[1, 2, 3]", |node, path| whole::<u64>(node, path, 0)).or(Vec::new());
+    let seeds = root
+        .list("seeds", "[1, 2, 3]", || Shape::Whole { least: 0 }, |node, path| whole::<u64>(node, path, 0))
+        .or(Vec::new());
     let replicates = study::replicates(&root, seeds);
     let goal = root.table("goal").optional().and_then(goal);
     let search = root.choice("search", &SEARCH).optional().map_or(Some(Search::Grid), search);

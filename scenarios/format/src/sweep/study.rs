@@ -5,7 +5,7 @@ use super::{Assignment, Axis, read};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::Value;
-use crate::reader::{View, whole};
+use crate::reader::{Shape, View, whole};
 use crate::words;
 
 /// Seeds, and what comes along with them: replicates of a point differ in it and are still the same point.
@@ -32,7 +32,12 @@ pub struct Contrast {
 pub(super) fn replicates(root: &View, seeds: Vec<u64>) -> Vec<Replicate> {
     let mut all = vec![Replicate { seeds, set: Vec::new() }];
     for view in root.tables("replicate") {
-        let seeds = view.list("seeds", "[6, 7]", |node, path| whole::<u64>(node, path, 0));
+        let seeds = view.list(
+            "seeds",
+            "[6, 7]",
+            || Shape::Whole { least: 0 },
+            |node, path| whole::<u64>(node, path, 0),
+        );
         let seeds = seeds.required(view.problems).unwrap_or_default();
         let set = view.table("set").required(view.problems).map_or(Vec::new(), |set| read::assignments(&set));
         view.finish();
@@ -100,10 +105,15 @@ pub(super) fn contrasts(root: &View, axes: &[Axis]) -> Vec<Contrast> {
     let one = |view: View| {
         let name = view.string("name", "\"relay over none\"").required(view.problems);
         let of = view.string("of", "\"co-plms\"").required(view.problems);
-        let against = view.list("against", "[\"standalone\"]", |node, path| match &node.value {
-            Value::String(text) => Ok(text.clone()),
-            _ => Err(crate::reader::wrong_type(node, path, "a label", "\"standalone\"")),
-        });
+        let against = view.list(
+            "against",
+            "[\"standalone\"]",
+            || Shape::Text,
+            |node, path| match &node.value {
+                Value::String(text) => Ok(text.clone()),
+                _ => Err(crate::reader::wrong_type(node, path, "a label", "\"standalone\"")),
+            },
+        );
         let against = against.required(view.problems);
         if let Some(label) = &of {
             known(&view, "of", label);

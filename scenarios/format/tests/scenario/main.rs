@@ -15,4 +15,5 @@ mod identity;
 mod language;
 mod mistakes;
 mod quantities;
+mod schema;
 mod sweep;

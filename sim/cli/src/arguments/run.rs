@@ -1,5 +1,6 @@
 //! What may be typed after `cotune run`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +46,9 @@ pub struct Run {
     /// Stop after so long on this computer, as Ctrl-C would ("90s", "2h").
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wall_limit: Option<Duration>,
+    /// Serve the engine's metrics for Prometheus, such as 127.0.0.1:9464; a port alone is on this computer only.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub metrics_listen: Option<SocketAddr>,
     /// How to show how far it is.
     #[arg(
         long,
@@ -86,6 +90,15 @@ pub enum ProgressMode {
     Lines,
     /// Not at all.
     None,
+}
+
+/// An address with its port, or a port alone.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.trim_start_matches(':').parse::<u16>().ok();
+    let local = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    local
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| "write an address and a port, such as 127.0.0.1:9464".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -136,6 +149,13 @@ mod tests {
     }
 
     #[test]
+    fn a_port_alone_is_on_this_computer_only() {
+        assert!(address("9464").unwrap().ip().is_loopback());
+        assert!(address(":0").unwrap().ip().is_loopback());
+        assert_eq!(address("0.0.0.0:9464").unwrap().to_string(), "0.0.0.0:9464");
+    }
+
+    #[test]
     fn a_run_that_is_resumed_is_told_nothing_of_its_scenario() {
         let typed = run("--resume latest --runs out -j 2 --checkpoint-every 5 --json").unwrap();
         assert_eq!(typed.resume.as_deref(), Some("latest"));
@@ -154,6 +174,7 @@ mod tests {
             "f --device tpu",
             "f --wall-limit 10",
             "f --wall-limit -1s",
+            "f --metrics-listen localhost",
             "f --seed -1",
             "f --seed 9999999999999999999",
             "f --quiet --verbose",

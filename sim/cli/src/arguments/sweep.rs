@@ -1,6 +1,7 @@
 //! What may be typed after `cotune sweep` and `cotune compare`.
 
 use std::env;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -54,6 +55,9 @@ pub struct Sweep {
     /// Where models train: auto, cpu, wgpu or wgpu:N.
     #[arg(long, default_value = "auto", value_parser = device)]
     pub device: DeviceChoice,
+    /// Serve the engine's metrics for Prometheus, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR", value_parser = super::run::address)]
+    pub metrics_listen: Option<SocketAddr>,
     /// Print the table of results as JSON.
     #[arg(long)]
     pub json: bool,

@@ -152,7 +152,7 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
     let (fleet, models, talk) = (plan.record_fleet(), model_lines(&plan), setting.talk);
     let doubts = [plan.warnings(), plan.lab().intake().warnings()].concat();
     directory.write_manifest(&manifest)?;
-    fleet.write_csv(&directory.tables().join("fleet.csv"))?;
+    fleet.write_parquet(&directory.tables())?;
     results::write_models(&directory, &models)?;
     let reserve = Reserve::keep(&directory)?;
 

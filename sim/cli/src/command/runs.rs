@@ -1,9 +1,11 @@
 //! `cotune runs`: which runs there are, and what one came to.
 
-use cotune_record::{Manifest, RunDirectory, Summary, run_id};
+use std::fs;
+
+use cotune_record::{Manifest, RunDirectory, Status, Summary, run_id};
 use serde::Serialize;
 
-use crate::arguments::{RunsLs, RunsShow};
+use crate::arguments::{RunsLs, RunsRm, RunsShow};
 use crate::columns::{columns, row};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -47,6 +49,27 @@ pub fn show(typed: &RunsShow) -> Result<Exit, Failure> {
         let text = cotune_report::terminal(&results.summary);
         let repeat = &results.manifest.command;
         talk::print(format_args!("{text}  folder   {}\n  repeat   {repeat}\n", directory.path().display()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Removes runs, all or none: every name is looked up before the first folder goes.
+pub fn rm(typed: &RunsRm) -> Result<Exit, Failure> {
+    let mut found = Vec::new();
+    for text in &typed.which {
+        let directory = run_id::resolve(&typed.runs, text)?;
+        if directory.manifest()?.status == Status::Running && !typed.force {
+            let failure = Failure::wrong(format!("{} is running, or was killed", directory.id()));
+            return Err(failure.help("stop it first; if nothing runs any more, say --force"));
+        }
+        if !found.contains(&directory) {
+            found.push(directory);
+        }
+    }
+    for directory in found {
+        let path = directory.path();
+        fs::remove_dir_all(path).map_err(|error| Failure::file("remove", path, error))?;
+        talk::Talk::default().say(format_args!("removed {}", path.display()));
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! `cotune sweep`: read, expand, run what is missing, put the results side by side.
 
 mod lock;
+pub mod page;
 mod points;
 mod table;
 
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::stop::Stop;
 use crate::talk::{self, Talk};
+use crate::telemetry;
 
 pub use lock::{Lock, LockedContrast};
 use points::{Planned, State};
@@ -68,15 +70,17 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     }
     fs::create_dir_all(folder.join("tables")).map_err(|error| Failure::file("create", &folder, error))?;
     write(&folder.join("sweep.toml"), text.as_bytes())?;
-    Lock::new(&written, &planned).write(&folder)?;
+    Lock::new(typed, &written, &planned).write(&folder)?;
     let is_cut = run(typed, &written, &missing, talk)?;
 
     let results = table::collect(&written, &planned)?;
     write(&folder.join("tables").join("points.csv"), table::csv(&written, &planned)?.as_bytes())?;
+    let report = page::write_report(&folder, None)?;
     if typed.json {
         talk::print(table::json(&written, &folder, &results))?;
     } else {
         talk::print(table::text(&written, &results))?;
+        talk.say(format_args!("report  {}", report.display()));
         talk::print(format_args!("{}\n", folder.display()))?;
     }
     let states: Vec<State> = planned.iter().filter(chosen).map(Planned::state).collect();
@@ -113,6 +117,9 @@ fn folder(typed: &Sweep, written: &Written) -> PathBuf {
 fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Result<bool, Failure> {
     if missing.is_empty() {
         return Ok(false);
+    }
+    if let Some(address) = typed.metrics_listen {
+        telemetry::listen(address, talk)?;
     }
     let compute = Compute::open(typed.device)?;
     let jobs = typed.jobs.map(usize::from).or(written.limits.jobs).unwrap_or(1).min(missing.len());

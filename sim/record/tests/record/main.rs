@@ -10,5 +10,6 @@ mod checkpoints;
 mod common;
 mod digests;
 mod directories;
+mod export;
 mod log;
 mod tables;

@@ -7,6 +7,9 @@ use cotune_record::{
     TableError, Wall, scores, summarize, tabulate, write_metrics_csv,
 };
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+
 use crate::common::{buffered, run};
 
 fn summary(expectations: &[Expectation]) -> Summary {
@@ -137,6 +140,8 @@ fn the_metrics_have_the_documented_names_and_values() {
             "round.duration.p95_seconds 14.5",
             "rounds 2",
             "steps.skipped 0",
+            "tokens.cloud 1000",
+            "tokens.device 1000",
             "updates.accepted 2",
             "updates.battery 0",
             "updates.crashed 0",
@@ -287,16 +292,52 @@ fn the_tables_become_csv_files_and_the_fleet_reads_back() {
         domains: vec!["med".into(), "law, \"old\"".into()],
         devices: vec![device(0, "phone"), device(1, "phone"), device(4, "gateway")],
     };
-    let path = folder.path().join("fleet.csv");
-    fleet.write_csv(&path).unwrap();
-    assert_eq!(Fleet::read_csv(&path).unwrap(), fleet);
+    fleet.write_csv(folder.path()).unwrap();
+    let csv = fs::read_to_string(folder.path().join("fleet.csv")).unwrap();
+    assert!(csv.starts_with("device,class,") && csv.contains(",\"examples.law, \"\"old\"\"\"\n"), "{csv}");
+    fleet.write_parquet(folder.path()).unwrap();
+    assert_eq!(Fleet::read_parquet(folder.path()).unwrap(), fleet);
     assert_eq!(fleet.device(4).map(|row| &*row.class), Some("gateway"));
 
-    fs::write(
-        &path,
-        "device,class,model,compute_flops,memory_bytes,down_bps,up_bps,rtt_s\n0,a,b,fast,1,1,1,1\n",
-    )
-    .unwrap();
-    let error = Fleet::read_csv(&path).unwrap_err().to_string();
-    assert!(error.ends_with(":2: `fast` in column compute_flops is not a number"), "{error}");
+    fs::write(folder.path().join("fleet.parquet"), "device,class\n").unwrap();
+    let error = Fleet::read_parquet(folder.path()).unwrap_err();
+    assert!(error.to_string().ends_with("fleet.parquet"), "{error}");
+}
+
+#[test]
+fn a_parquet_table_says_what_its_csv_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = tabulate(&run()).unwrap();
+    tables.write_csv(folder.path()).unwrap();
+    tables.write_parquet(folder.path()).unwrap();
+    for name in ["rounds", "reports", "evaluations", "faults"] {
+        let mut csv = csv::Reader::from_path(folder.path().join(name).with_extension("csv")).unwrap();
+        let file = fs::File::open(folder.path().join(name).with_extension("parquet")).unwrap();
+        let parquet = SerializedFileReader::new(file).unwrap();
+        let rows: Vec<_> = parquet.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+        let header: Vec<String> = csv.headers().unwrap().iter().map(str::to_owned).collect();
+        let lines: Vec<_> = csv.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), lines.len(), "{name}");
+        for (row, line) in rows.iter().zip(&lines) {
+            let cells: Vec<(&String, String)> =
+                row.get_column_iter().map(|(name, field)| (name, text(field))).collect();
+            assert_eq!(cells.iter().map(|(name, _)| (*name).clone()).collect::<Vec<_>>(), header, "{name}");
+            assert_eq!(
+                cells.into_iter().map(|(_, cell)| cell).collect::<Vec<_>>(),
+                line.iter().collect::<Vec<_>>()
+            );
+        }
+    }
+}
+
+/// A value as CSV has it.
+fn text(field: &Field) -> String {
+    match field {
+        Field::Null => String::new(),
+        Field::Long(value) => value.to_string(),
+        Field::Double(value) => value.to_string(),
+        Field::Bool(value) => value.to_string(),
+        Field::Str(value) => value.clone(),
+        other => panic!("no table has {other:?}"),
+    }
 }

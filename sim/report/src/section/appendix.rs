@@ -84,7 +84,7 @@ fn rounds(input: &ReportInput) -> Markup {
     html! {
         (table(&["Round", "Opened", "Took", "Accepted", "Down", "Up", "Wasted", "Energy", "Device loss"], &rows))
         @if rounds.len() > MOST_ROUNDS {
-            p.note { "The first " (MOST_ROUNDS) " of " (rounds.len()) "; all are in tables/rounds.csv." }
+            p.note { "The first " (MOST_ROUNDS) " of " (rounds.len()) "; all are in tables/rounds.parquet." }
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
             h3 { "Faults" }
             p.note {
                 (counted.join(", "))
-                @if tables.faults.len() > MOST_FAULTS { "; the first " (MOST_FAULTS) " are listed, all are in tables/faults.csv" }
+                @if tables.faults.len() > MOST_FAULTS { "; the first " (MOST_FAULTS) " are listed, all are in tables/faults.parquet" }
                 "."
             }
             (faults(input))

@@ -121,6 +121,8 @@ pub(super) struct Scheduler {
     /// Events that are not with the recorder yet.
     unwritten: Vec<Event>,
     ended: Option<End>,
+    /// How many entries the queue has, told whenever events are written.
+    length: metrics::Gauge,
 }
 
 impl Scheduler {
@@ -158,6 +160,7 @@ impl Scheduler {
             began: parts.began,
             unwritten: Vec::new(),
             ended: parts.complete.then_some(End::Complete),
+            length: metrics::gauge!("cotune_queue_length"),
         };
         for core in parts.live {
             scheduler.wake(core);
@@ -437,6 +440,7 @@ impl Scheduler {
 
     /// Hands all events that wait to the recorder.
     pub(super) fn write(&mut self) -> Recording {
+        self.length.set(self.queue.len() as f64);
         Box::pin(self.recorder.send(Write(std::mem::take(&mut self.unwritten))))
     }
 

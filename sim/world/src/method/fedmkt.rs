@@ -84,7 +84,7 @@ impl FedMkt {
         let llm = lab.model(&self.table.cloud);
         let values = &cloud[&self.table.cloud].values;
         let set = relay_set(lab, llm, values, relay.0, &digest_of(values));
-        relay::known(llm, values, set.texts().to_vec(), relay)
+        relay::known(lab, llm, values, set.texts().to_vec(), relay)
     }
 
     /// Something of the relay set and K, if there is one.

@@ -75,7 +75,9 @@ impl MixedRanks {
         let by_examples = |update: &Update, _: &LabModel, _: &[f32]| update.examples as f64 * update.discount;
         match self.ranks {
             Ranks::FLoRA => {
-                let merged = cloud.get_mut(leader).expect("the cloud keeps what is merged into every base");
+                let merged = cloud
+                    .get_mut(&merged_into(leader))
+                    .expect("the cloud keeps what is merged into every base");
                 add_stacked(&mut merged.values, &terms(lab, updates, by_examples));
             }
             Ranks::FlexLoRA => {
@@ -119,6 +121,11 @@ impl MixedRanks {
     }
 }
 
+/// Where the cloud keeps what is merged into a base: beside adapters, as one of which it is not to be taken.
+fn merged_into(leader: &str) -> String {
+    format!("{leader}/merged")
+}
+
 /// The adapters of updates with their shares of all weights.
 fn terms<'t>(
     lab: &'t Lab,
@@ -157,7 +164,7 @@ impl Method for MixedRanks {
         for leader in self.heads() {
             let model = lab.model(leader);
             if self.ranks == Ranks::FLoRA {
-                state.insert(leader.to_string(), trained(vec![0.0; model.layout.deltas().total()]));
+                state.insert(merged_into(leader), trained(vec![0.0; model.layout.deltas().total()]));
             } else {
                 self.truncate(lab, &mut state, leader, &model.fresh(lab.scenario().seed).values);
             }
@@ -173,7 +180,8 @@ impl Method for MixedRanks {
     fn broadcast(&self, _lab: &Lab, cloud: &State, model: &str) -> Payload {
         if self.ranks == Ranks::FLoRA {
             let leader = &self.leaders[model];
-            let merged = Part::Merged { model: leader.clone(), values: cloud[leader].values.clone() };
+            let merged =
+                Part::Merged { model: leader.clone(), values: cloud[&merged_into(leader)].values.clone() };
             return Payload { parts: vec![merged] };
         }
         Payload::adapter(model, &cloud[model].values)
@@ -231,7 +239,7 @@ impl Method for MixedRanks {
         if self.ranks == Ranks::FLoRA {
             // An adapter of zeros changes nothing.
             let (values, beneath) =
-                (vec![0.0; self.sizes[model]], cloud[&self.leaders[model]].values.clone());
+                (vec![0.0; self.sizes[model]], cloud[&merged_into(&self.leaders[model])].values.clone());
             return Subject { model: model.to_string(), values, beneath };
         }
         subject(cloud, model)

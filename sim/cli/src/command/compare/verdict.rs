@@ -51,6 +51,11 @@ impl Finding {
         excludes && self.p.is_some_and(|p| p < 1.0 - LEVEL)
     }
 
+    /// Whether every seed came to the same.
+    fn is_equal(&self) -> bool {
+        self.paired.mean == 0.0 && self.paired.interval.is_none_or(|(low, high)| low == high)
+    }
+
     /// For a program.
     pub fn to_json(&self) -> Value {
         json!({
@@ -100,32 +105,59 @@ pub fn finding(metric: String, baseline: &Group, other: &Group) -> Option<Findin
 }
 
 impl Verdict {
-    /// One sentence for every metric that was tested.
+    /// A sentence for every metric that differs, and one each for those that cannot be told apart and those that are
+    /// equal.
     pub fn sentences(&self) -> Vec<String> {
+        let (name, baseline) = (&self.name, &self.baseline);
         if self.findings.is_empty() {
-            let (name, baseline) = (&self.name, &self.baseline);
             return vec![format!("{name} and {baseline} have no seed in common: nothing is paired")];
         }
-        self.findings.iter().map(|finding| self.sentence(finding)).collect()
+        let mut said: Vec<String> = self.findings.iter().filter_map(|finding| self.claim(finding)).collect();
+        let named = |wanted: &dyn Fn(&Finding) -> bool| -> Vec<String> {
+            let found = self.findings.iter().filter(|finding| wanted(finding));
+            found.map(|finding| format::metric_name(&finding.metric)).collect()
+        };
+        let open =
+            |one: &Finding| one.paired.interval.is_some() && !one.is_distinguishable() && !one.is_equal();
+        let (alike, equal) = (named(&open), named(&Finding::is_equal));
+        let seeds = self.findings.iter().map(|finding| finding.paired.n).max().unwrap_or(0);
+        if !alike.is_empty() {
+            let seeds = format::plural(seeds, "seed");
+            said.push(format!(
+                "{name} and {baseline} are not distinguishable on {seeds} in {}",
+                list(&alike)
+            ));
+        }
+        if !equal.is_empty() {
+            said.push(format!("{name} is as {baseline} in {}", list(&equal)));
+        }
+        said
     }
 
-    fn sentence(&self, finding: &Finding) -> String {
+    /// What is claimed of a metric, if anything.
+    fn claim(&self, finding: &Finding) -> Option<String> {
         let (Finding { metric, paired, .. }, Self { name, baseline, .. }) = (finding, self);
-        let size = format::value(metric, paired.mean.abs());
-        let more = if paired.mean > 0.0 { "higher" } else { "lower" };
+        if finding.is_equal() {
+            return None;
+        }
+        let (size, what) = (format::value(metric, paired.mean.abs()), format::metric_name(metric));
         match paired.interval {
-            _ if paired.mean == 0.0 && paired.interval.is_none_or(|(low, high)| low == high) => {
-                format!("{metric}: {name} is as {baseline}")
+            None => {
+                let more = if paired.mean > 0.0 { "higher" } else { "lower" };
+                Some(format!("{name} is {size} {more} than {baseline} in {what}, on one seed: no interval"))
             }
-            None => format!("{metric}: {name} is {size} {more} than {baseline}, on one seed: no interval"),
             Some((low, high)) if finding.is_distinguishable() => {
                 let half = format::value(metric, (high - low) / 2.0);
                 let word = word(metric, paired.mean);
-                format!("{metric}: {name} is {word} than {baseline} by {size} ± {half} on {} seeds", paired.n)
+                let seeds = format::plural(paired.n, "seed");
+                Some(match Family::of(metric) {
+                    Some(Family::Cost) => {
+                        format!("{name} takes {word} {what} than {baseline}: {size} ± {half} on {seeds}")
+                    }
+                    _ => format!("{name} is {word} than {baseline} by {size} ± {half} in {what} on {seeds}"),
+                })
             }
-            Some(_) => {
-                format!("{metric}: {name} and {baseline} are not distinguishable on {} seeds", paired.n)
-            }
+            Some(_) => None,
         }
     }
 
@@ -133,6 +165,14 @@ impl Verdict {
     pub fn to_json(&self) -> Value {
         let metrics: Vec<_> = self.findings.iter().map(Finding::to_json).collect();
         json!({ "name": self.name, "baseline": self.baseline, "metrics": metrics })
+    }
+}
+
+/// `a, b and c`.
+fn list(words: &[String]) -> String {
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }
 
@@ -160,7 +200,10 @@ mod tests {
     fn a_sentence_claims_no_more_than_interval_and_test_do() {
         let clear = [3.0, 3.2, 2.8, 3.1, 2.9];
         let sentence = said("edge.rouge-l.mean", &clear, Some(0.001));
-        assert!(sentence.starts_with("edge.rouge-l.mean: b is better than a by 3.00 ± 0.1"), "{sentence}");
+        assert!(sentence.starts_with("b is better than a by 3.00 ± 0.1"), "{sentence}");
+        assert!(sentence.ends_with(" in edge Rouge-L on 5 seeds"), "{sentence}");
+        let bytes = said("uplink.total_bytes", &clear.map(|one| one * 1e6), Some(0.001));
+        assert!(bytes.starts_with("b takes more uplink than a: 3.00 MB ± "), "{bytes}");
         assert!(said("edge.loss.mean", &clear, Some(0.001)).contains("worse"));
         assert!(said("edge.rouge-l.mean", &clear, Some(0.2)).contains("not distinguishable on 5 seeds"));
         assert!(said("edge.rouge-l.mean", &[1.0, -1.0], Some(0.001)).contains("not distinguishable"));

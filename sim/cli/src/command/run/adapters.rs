@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use cotune_models::adapter::Layout;
 use cotune_models::peft;
 use cotune_world::method::State;
 use cotune_world::{Lab, Plan, Snapshot};
@@ -35,7 +36,9 @@ pub fn write(folder: &Path, plan: &Plan, last: &Snapshot) -> Result<(), Failure>
 fn write_state(folder: &Path, lab: &Lab, state: &State) -> Result<(), Failure> {
     for model in lab.models() {
         if let Some((lora, trained)) = model.lora.as_ref().zip(state.get(&model.name)) {
-            peft::write(&folder.join(&model.name), model.base.spec(), lora, &trained.values)?;
+            let whole = Layout::lora(model.base.spec(), lora);
+            let values = model.layout.unfrozen(&whole, &trained.values);
+            peft::write(&folder.join(&model.name), model.base.spec(), lora, &values)?;
         }
     }
     Ok(())

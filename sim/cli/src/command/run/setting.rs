@@ -14,6 +14,7 @@ use crate::machine;
 use crate::ranks::Ranks;
 use crate::stop::Stop;
 use crate::talk::Talk;
+use crate::telemetry;
 
 /// What is needed to carry out what was typed.
 pub struct Setting {
@@ -44,6 +45,9 @@ impl Setting {
     /// There is no such device.
     pub fn new(typed: &Run) -> Result<Self, Failure> {
         let talk = Talk::from(typed.talk);
+        if let Some(address) = typed.metrics_listen {
+            telemetry::listen(address, talk)?;
+        }
         let compute = Compute::open(typed.device)?;
         let threads = compute.jobs(typed.threads.map_or_else(machine::cores, usize::from));
         talk.detail(format_args!("jobs compute on {}, {threads} at once", compute.describe()));

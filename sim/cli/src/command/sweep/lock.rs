@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use cotune_scenario::Sweep as Written;
+use cotune_scenario::sweep::Goal;
 use serde::{Deserialize, Serialize};
 
 use super::points::Planned;
+use crate::arguments::Sweep;
 use crate::failure::Failure;
+use crate::repeat::quoted;
 
 /// The file's name in the sweep's folder.
 const FILE: &str = "sweep.lock.json";
@@ -16,6 +19,15 @@ const FILE: &str = "sweep.lock.json";
 pub struct Lock {
     /// What it is called.
     pub name: String,
+    /// The command that makes it again.
+    #[serde(default)]
+    pub command: String,
+    /// The metric that it is about, if it says so.
+    #[serde(default)]
+    pub goal: Option<String>,
+    /// Whether the goal is a small value.
+    #[serde(default)]
+    pub minimize: bool,
     /// The dotted paths that vary.
     pub axes: Vec<String>,
     /// Every run, in the order of the file.
@@ -48,7 +60,11 @@ pub struct LockedContrast {
 
 impl Lock {
     /// Of a sweep and its points.
-    pub fn new(written: &Written, planned: &[Planned]) -> Self {
+    pub fn new(typed: &Sweep, written: &Written, planned: &[Planned]) -> Self {
+        let mut command = format!("cotune sweep {}", quoted(&typed.file.display().to_string()));
+        for (said, flag) in [(typed.smoke, " --smoke"), (typed.no_train, " --no-train")] {
+            command.push_str(if said { flag } else { "" });
+        }
         let point = |point: &Planned| LockedPoint {
             id: point.id(),
             labels: point.point.axes.iter().map(|axis| axis.label.clone()).collect(),
@@ -61,6 +77,9 @@ impl Lock {
         };
         Self {
             name: written.name.clone(),
+            command,
+            goal: written.goal.as_ref().map(|goal| goal.metric().to_owned()),
+            minimize: matches!(written.goal, Some(Goal::Minimize(_))),
             axes: written.axis_keys().into_iter().map(str::to_owned).collect(),
             points: planned.iter().map(point).collect(),
             contrasts: written.contrasts.iter().map(contrast).collect(),

@@ -20,7 +20,7 @@ pub(super) struct ControlVariates {
     devices: BTreeMap<String, u64>,
 }
 
-/// Where the cloud keeps c of a model; a device keeps its c_k under the model's own name.
+/// Where the cloud keeps c of a model, and a device its c_k: beside adapters, as which they are not to be taken.
 fn key(model: &str) -> String {
     format!("{model}/control")
 }
@@ -47,7 +47,7 @@ impl ControlVariates {
     }
 
     pub(super) fn start_device(&self, lab: &Lab, model: &str) -> (String, Trained) {
-        (model.to_string(), zeros(lab, model))
+        (key(model), zeros(lab, model))
     }
 
     pub(super) fn broadcast(&self, cloud: &State, model: &str) -> Part {
@@ -74,7 +74,7 @@ fn zeros(lab: &Lab, model: &str) -> Trained {
 /// c − c_k
 pub(super) fn correction(device: &State, received: &Payload, model: &str) -> Vec<f32> {
     let c = received.control(model).expect("the broadcast carries the control variate");
-    c.iter().zip(&device[model].values).map(|(c, own)| c - own).collect()
+    c.iter().zip(&device[&key(model)].values).map(|(c, own)| c - own).collect()
 }
 
 /// Moves c_k to c_k⁺ after `descended` = Kη of descent to `theta`, and says by how much.
@@ -87,7 +87,7 @@ pub(super) fn changed(
 ) -> Part {
     let c = received.control(model).expect("the broadcast carries the control variate");
     let start = received.values(model).expect("the broadcast carries the model that is tuned");
-    let own = &mut device.get_mut(model).expect("a device has a control variate").values;
+    let own = &mut device.get_mut(&key(model)).expect("a device has a control variate").values;
     let mut change = vec![0.0; own.len()];
     if descended > 0.0 {
         for i in 0..own.len() {
@@ -115,8 +115,7 @@ mod tests {
         let control = ControlVariates { devices: BTreeMap::from([("m".to_owned(), DEVICES as u64)]) };
         let zeros = || Trained { values: vec![0.0; VALUES], ..Trained::default() };
         let mut cloud = State::from([(key("m"), zeros())]);
-        let mut devices: Vec<State> =
-            (0..DEVICES).map(|_| State::from([("m".to_owned(), zeros())])).collect();
+        let mut devices: Vec<State> = (0..DEVICES).map(|_| State::from([(key("m"), zeros())])).collect();
         for _ in 0..20 {
             let theta: Vec<f32> = (0..VALUES).map(|_| stream.normal() as f32).collect();
             let mut received = Payload::adapter("m", &theta);
@@ -140,7 +139,7 @@ mod tests {
             }
             control.fold(&mut cloud, &updates, "m");
             for i in 0..VALUES {
-                let sum: f64 = devices.iter().map(|device| f64::from(device["m"].values[i])).sum();
+                let sum: f64 = devices.iter().map(|device| f64::from(device[&key("m")].values[i])).sum();
                 let c = f64::from(cloud[&key("m")].values[i]);
                 assert!((sum / DEVICES as f64 - c).abs() < 1e-5, "{} and {c}", sum / DEVICES as f64);
             }
@@ -152,11 +151,11 @@ mod tests {
     fn a_devices_variate_becomes_the_mean_of_its_own_gradients() {
         // Two steps at rate 0.5 with gradients 3 and 1, corrected by c − c_k = 0.25 − 1 = −0.75.
         let theta = 2.0 - 0.5 * (3.0 - 0.75) - 0.5 * (1.0 - 0.75);
-        let mut device = State::from([("m".to_owned(), Trained { values: vec![1.0], ..Trained::default() })]);
+        let mut device = State::from([(key("m"), Trained { values: vec![1.0], ..Trained::default() })]);
         let mut received = Payload::adapter("m", &[2.0]);
         received.parts.push(part("m", vec![0.25]));
         assert_eq!(correction(&device, &received, "m"), [-0.75]);
         assert_eq!(changed(&mut device, &received, "m", &[theta], 1.0), part("m", vec![1.0]));
-        assert_eq!(device["m"].values, [2.0]);
+        assert_eq!(device[&key("m")].values, [2.0]);
     }
 }

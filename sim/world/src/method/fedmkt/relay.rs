@@ -15,7 +15,7 @@
 
 use super::knowledge::{Listening, blank, heard, spoken};
 use crate::lab::{Lab, LabModel};
-use crate::method::relay::{SENT_PROMPT_BYTES, answers};
+use crate::method::relay::{SENT_PROMPT_BYTES, answers, digest_of};
 use crate::method::training::{Batches, all, pick};
 use crate::payload::{Part, Payload};
 use cotune_models::batch::Sequence;
@@ -47,11 +47,12 @@ pub(super) fn answered(
 ) -> Vec<Answered> {
     let given = answers(lab, model, values, prompts, relay.max_tokens);
     let texts = prompts.iter().zip(given).filter_map(|(prompt, answer)| Some((prompt.clone(), answer?)));
-    known(model, values, texts.collect(), (relay, top_k))
+    known(lab, model, values, texts.collect(), (relay, top_k))
 }
 
-/// What a model with these values knows of answers, as far as they can be sent.
+/// What a model with these values knows of answers, as far as they can be sent. The same is asked for by every broadcast.
 pub(super) fn known(
+    lab: &Lab,
     model: &LabModel,
     values: &[f32],
     texts: Vec<(String, String)>,
@@ -67,10 +68,18 @@ pub(super) fn known(
             Some((prompt, answer, sequence)).filter(|(.., s)| s.answer.len() <= longest(relay))
         })
         .collect();
-    let sequences: Vec<&Sequence> = encoded.iter().map(|(.., sequence)| sequence).collect();
-    let known = knowledge(&model.base, &[(&model.layout, values)], &sequences, top_k as usize);
-    let one = |((prompt, answer, _), known)| Answered { prompt, answer, known };
-    encoded.iter().cloned().zip(known).map(one).collect()
+    let mut texts = blake3::Hasher::new();
+    encoded.iter().for_each(|(prompt, answer, _)| {
+        texts.update(format!("{prompt}\0{answer}\0").as_bytes());
+    });
+    let key = format!("{}/{}/{}", of(model), digest_of(values), texts.finalize());
+    let known = lab.knowledge.get(&key, || {
+        let sequences: Vec<&Sequence> = encoded.iter().map(|(.., sequence)| sequence).collect();
+        knowledge(&model.base, &[(&model.layout, values)], &sequences, top_k as usize)
+    });
+    let one =
+        |((prompt, answer, _), known): (_, &Knowledge)| Answered { prompt, answer, known: known.clone() };
+    encoded.into_iter().zip(known.iter()).map(one).collect()
 }
 
 /// Answers as they travel, with room for as many as there are prompts.

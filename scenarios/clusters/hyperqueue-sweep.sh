@@ -1,7 +1,7 @@
 #!/bin/bash
 # One task of HyperQueue runs one point of a sweep, on whatever workers there are:
 #
-#   clusters/hyperqueue-sweep.sh my-sweep.toml
+#   scenarios/clusters/hyperqueue-sweep.sh my-sweep.toml
 #
 # Running it again submits all points and runs what is missing; a point that was cut goes on from its last checkpoint.
 set -euo pipefail
