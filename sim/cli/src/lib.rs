@@ -50,6 +50,7 @@ mod load;
 mod machine;
 mod place;
 mod progress;
+mod ranks;
 mod recording;
 mod repeat;
 mod results;

@@ -22,6 +22,7 @@ mod snapshot;
 use crate::device::DeviceMemory;
 use crate::effect::{Effect, Message};
 use crate::plan::Plan;
+use crate::pool::Remote;
 use actix::prelude::*;
 use cotune_kernel::VirtualTime;
 use cotune_record::Event;
@@ -49,6 +50,8 @@ struct Answer {
 pub struct Options {
     /// Threads that compute jobs.
     pub threads: usize,
+    /// Computers that train beside these threads.
+    pub remote: Option<Arc<dyn Remote>>,
     /// Whether anything is learned; sizes and durations are the same without.
     pub train: bool,
     /// Set from outside to end the run after the current event.
@@ -64,7 +67,7 @@ pub struct Options {
 impl Default for Options {
     /// One thread, learning, nothing to stop it.
     fn default() -> Self {
-        Self { threads: 1, train: true, stop: Arc::default(), keep_every: None, delays: None }
+        Self { threads: 1, remote: None, train: true, stop: Arc::default(), keep_every: None, delays: None }
     }
 }
 

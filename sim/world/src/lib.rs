@@ -40,6 +40,8 @@ pub mod payload;
 pub mod plan;
 pub mod pool;
 pub mod privacy;
+#[cfg(feature = "mpi")]
+pub mod ranks;
 pub mod score;
 pub mod select;
 mod shared;

@@ -10,6 +10,7 @@ use cotune_kernel::Stream;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,6 +19,24 @@ use std::time::Duration;
 /// Names a submitted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ticket(u64);
+
+impl Ticket {
+    /// Its number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The ticket of a number.
+    pub fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Computers beside this one. They take jobs from the same queue as the threads here.
+pub trait Remote: Debug + Send + Sync {
+    /// Computes `jobs` until there will be no more, and reports every job that was taken.
+    fn compute(&self, jobs: &Receiver<(Ticket, Job)>, report: &Sender<(Ticket, Outcome)>);
+}
 
 /// Threads that compute jobs.
 #[derive(Debug)]
@@ -38,13 +57,26 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` threads; none if `train` is false. With `delays` every job waits before and after it is computed
-    /// for a time drawn from this seed, so that jobs end in another order.
-    pub fn start(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Self {
+    /// Starts `threads` threads, and has `remote` work beside them; nobody if `train` is false. With `delays` every job waits
+    /// before and after it is computed here for a time drawn from this seed, so that jobs end in another order.
+    pub fn start(
+        plan: &Arc<Plan>,
+        threads: usize,
+        train: bool,
+        delays: Option<u64>,
+        remote: Option<Arc<dyn Remote>>,
+    ) -> Self {
         let (submit, jobs) = unbounded::<(Ticket, Job)>();
         let (report, done) = unbounded();
         let cores = plan.lab().cores();
         let count = if train { threads.max(1) } else { 0 };
+        let remote = remote.filter(|_| train).map(|remote| {
+            let (jobs, report) = (jobs.clone(), report.clone());
+            std::thread::Builder::new()
+                .name("ranks".to_string())
+                .spawn(move || remote.compute(&jobs, &report))
+                .expect("the system has room for a thread")
+        });
         metrics::gauge!("cotune_pool_threads").set(count as f64);
         let threads = (0..count)
             .map(|i| {
@@ -70,6 +102,7 @@ impl Pool {
                     })
                     .expect("the system has room for a thread")
             })
+            .chain(remote)
             .collect();
         Self {
             submit: Some(submit),
@@ -113,6 +146,15 @@ impl Pool {
             submit.send((ticket, job)).expect("the pool's threads outlive its sender");
             self.length.set(self.waiting.len() as f64);
         }
+    }
+
+    /// The outcomes that are there, without waiting for any.
+    pub fn done(&mut self) -> Vec<(Ticket, Outcome)> {
+        let done: Vec<_> = self.done.try_iter().collect();
+        for (ticket, _) in &done {
+            self.pending.remove(ticket);
+        }
+        done
     }
 
     /// Waits for a job and takes its outcome. A ticket is joined once.

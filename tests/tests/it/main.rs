@@ -19,6 +19,7 @@
 //! | `cost.rs`         | work costs what the models of time, energy and carbon say, other simulators' among them |
 //! | `fleets.rs`       | the fleets that ship are what was measured, and are drawn as asked |
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
+//! | `mpi.rs`          | on any number of ranks the digest is that of one process |
 //! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
@@ -58,6 +59,7 @@ mod fleets;
 mod fuzz;
 mod methods;
 mod model;
+mod mpi;
 mod optimizer;
 mod oracles;
 mod plain;

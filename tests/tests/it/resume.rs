@@ -1,6 +1,7 @@
 //! A run that is cut and goes on is the run that was never cut: from every snapshot in memory, and by the command after
 //! kills, interruptions and damage to its files.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -8,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use cotune_kernel::codec;
+use cotune_kernel::{Stream, codec};
 use cotune_record::checkpoint::Header;
 use cotune_record::{Digest, Event, EventDigest, RunDirectory};
 use cotune_tests::{
@@ -297,4 +298,37 @@ fn an_interrupted_run_goes_on_from_the_event_it_was_interrupted_at() {
     assert_eq!(finished.status.code(), Some(0), "{}", said(&finished));
     assert!(!said(&finished).contains("begins again"), "{}", said(&finished));
     assert_eq!(summary(&only_run(&runs)), *WHOLE);
+}
+
+/// Kills at random moments of the wall clock, hundreds of them, of runs that learn and of runs that do not.
+#[test]
+#[ignore = "takes half an hour: COTUNE_KILLS says how many kills, 200 if it does not"]
+fn hundreds_of_kills_lose_nothing() {
+    let wanted: u32 =
+        std::env::var("COTUNE_KILLS").map_or(200, |text| text.parse().expect("a number of kills"));
+    let folder = TempDir::new().unwrap();
+    let mut stream = Stream::keyed(7, "kills");
+    let (mut kills, mut runs_done) = (0, 0);
+    while kills < wanted {
+        let runs = folder.path().join(runs_done.to_string());
+        let is_begun = || {
+            fs::read_dir(&runs)
+                .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("run.json").exists()))
+        };
+        loop {
+            let mut command = if is_begun() { resume(&runs) } else { run(folder.path(), &runs) };
+            let looks = Cell::new(20 + stream.below(2_500));
+            let is_enough = || looks.replace(looks.get().saturating_sub(1)) == 0;
+            if !kill_when(&mut command, is_enough) {
+                break;
+            }
+            kills += 1;
+            if !is_begun() {
+                fs::remove_dir_all(&runs).unwrap_or_default();
+            }
+        }
+        assert_eq!(summary(&only_run(&runs)), *WHOLE, "run {runs_done}, after {kills} kills in all");
+        runs_done += 1;
+    }
+    println!("{kills} kills of {runs_done} runs, and every digest is the same");
 }

@@ -4,6 +4,7 @@ mod adapters;
 mod points;
 mod resume;
 mod setting;
+mod work;
 
 use std::any::Any;
 use std::fs;
@@ -23,6 +24,7 @@ use crate::exit::{Exit, latest_panic};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::progress::Progress;
+use crate::ranks::{self, Ranks};
 use crate::recording::{Recorded, Recorder, Recording};
 use crate::repeat::quoted;
 use crate::results::{self, Reserve, Results};
@@ -46,11 +48,32 @@ pub struct Played {
 
 /// Runs a scenario, once or once for each combination of `--vary`; or goes on with a run that was cut.
 pub fn run(typed: &Run) -> Result<Exit, Failure> {
+    match ranks::join()? {
+        None => run_as(typed, None),
+        Some(ranks) if !ranks.is_first() => work::work(typed, &ranks),
+        Some(ranks) => {
+            let ranks = Arc::new(ranks);
+            let outcome = run_as(typed, Some(Arc::clone(&ranks)));
+            // The others may be waiting for a run that will never begin.
+            let exit = outcome.as_ref().map_or_else(Failure::exit, |exit| *exit);
+            if matches!(exit, Exit::Done | Exit::Missed) {
+                return outcome;
+            }
+            if let Err(failure) = &outcome {
+                talk::error(failure);
+            }
+            ranks.abort(exit.code())
+        }
+    }
+}
+
+/// The same as the process that simulates, alone or as the first rank of an MPI job.
+fn run_as(typed: &Run, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
     if let Some(text) = &typed.resume {
-        return resume::resume(typed, text);
+        return resume::resume(typed, text, ranks);
     }
     let points = points(typed)?;
-    let setting = Setting::new(typed)?;
+    let setting = Setting { ranks, ..Setting::new(typed)? };
     let (mut summaries, mut directories) = (Vec::new(), Vec::new());
     let mut trouble = None;
     for point in points {
@@ -135,8 +158,9 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
 
     let (method, devices, seed) = (scenario.method.name(), scenario.fleet.devices, scenario.seed);
     talk.say(format_args!("{}  {method}, {devices} devices, seed {seed}\n", scenario.name));
+    let options = setting.options(&scenario)?;
     let recorder = Recorder::begin(recording, setting.train)?;
-    let (options, sink, keeper) = (setting.options(), recorder.sink(), recorder.keeper());
+    let (sink, keeper) = (recorder.sink(), recorder.keeper());
     let end = panic::catch_unwind(AssertUnwindSafe(|| {
         simulate_from(snapshot, Arc::clone(&plan), options, sink, Some(keeper))
     }));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cotune_record::checkpoint::{self, Header};
 use cotune_record::{Checkpoint, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id};
@@ -15,10 +16,11 @@ use crate::failure::Failure;
 use crate::load;
 use crate::machine;
 use crate::progress::Progress;
+use crate::ranks::Ranks;
 use crate::recording::Recording;
 
 /// Goes on with the run that was named; prints its folder, also if there is nothing left to do.
-pub fn resume(typed: &Run, text: &str) -> Result<Exit, Failure> {
+pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
     let directory = run_id::resolve(&typed.runs, text)?;
     let manifest = directory.manifest()?;
     if manifest.status == Status::Complete {
@@ -27,7 +29,7 @@ pub fn resume(typed: &Run, text: &str) -> Result<Exit, Failure> {
         }
         return conclude(typed, &[directory.summary()?], None);
     }
-    let setting = Setting { train: manifest.train, ..Setting::new(typed)? };
+    let setting = Setting { train: manifest.train, ranks, ..Setting::new(typed)? };
     let claim = directory.claim()?;
     let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
     if !typed.json {

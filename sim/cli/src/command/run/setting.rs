@@ -1,6 +1,7 @@
 //! What all runs of one command share: this computer's side of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cotune_models::device::Compute;
 use cotune_record::{FORMAT, Manifest, Status, Wall};
@@ -10,6 +11,7 @@ use cotune_world::{Options, Site};
 use crate::arguments::{ProgressMode, Run};
 use crate::failure::Failure;
 use crate::machine;
+use crate::ranks::Ranks;
 use crate::stop::Stop;
 use crate::talk::Talk;
 use crate::telemetry;
@@ -22,6 +24,8 @@ pub struct Setting {
     pub checkpoint_every: Option<u32>,
     /// Jobs at once.
     pub threads: usize,
+    /// The MPI job that this process is the first of.
+    pub ranks: Option<Arc<Ranks>>,
     /// Whether anything is learned.
     pub train: bool,
     /// Where models train.
@@ -55,6 +59,7 @@ impl Setting {
             runs: typed.runs.clone(),
             checkpoint_every: typed.checkpoint_every.map(u32::from),
             threads,
+            ranks: None,
             train: !typed.no_train,
             compute,
             progress: typed.progress,
@@ -63,15 +68,20 @@ impl Setting {
         })
     }
 
-    /// How the simulation is carried out.
-    pub fn options(&self) -> Options {
-        Options {
+    /// How the simulation is carried out. Other ranks are ready when this returns.
+    ///
+    /// # Errors
+    /// One of them is not what this process is.
+    pub fn options(&self, scenario: &Scenario) -> Result<Options, Failure> {
+        let ranks = self.ranks.as_ref().filter(|_| self.train);
+        Ok(Options {
+            remote: ranks.map(|ranks| ranks.gather(scenario)).transpose()?,
             threads: self.threads,
             train: self.train,
             stop: self.stop.flag(),
             keep_every: self.checkpoint_every,
             ..Options::default()
-        }
+        })
     }
 
     /// The manifest of a run that begins now; the scenario's paths lead to places of `site`.

@@ -1,0 +1,124 @@
+//! One run on the ranks of an MPI job has the digest of one process, and a rank that dies costs nothing but time.
+//!
+//! `COTUNE_MPI` names a cotune that was built with `--features mpi`, in a target folder of its own:
+//! `cargo build --release --features mpi --target-dir target/mpi`. Without it, or without `mpirun`, these tests say so and pass.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use cotune_tests::{co_plms, cotune, tiny_text};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary with MPI, if it and `mpirun` are there.
+fn binary() -> Option<PathBuf> {
+    let binary = std::env::var_os("COTUNE_MPI").map(PathBuf::from).filter(|path| path.is_file());
+    let starter = Command::new("mpirun").arg("--version").output();
+    if binary.is_none() || starter.is_err() {
+        println!("skipped: COTUNE_MPI names no cotune with MPI, or there is no mpirun");
+        return None;
+    }
+    binary
+}
+
+/// `cotune run …` on so many ranks of one thread each.
+fn on(binary: &Path, ranks: usize) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]);
+    command.arg(binary).args(["run", "-q", "-j", "1"]);
+    command
+}
+
+fn scenario(folder: &Path) -> PathBuf {
+    let path = folder.join("tiny.toml");
+    let text = tiny_text(&format!("{}[coordination.buffered]\nconcurrency = 3\nbuffer = 2\n", co_plms("")));
+    fs::write(&path, text.replace("[budget]\nrounds = 2", "[budget]\nrounds = 8")).unwrap();
+    path
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn only_run(runs: &Path) -> PathBuf {
+    fs::read_dir(runs).unwrap().next().expect("there is a run").unwrap().path()
+}
+
+fn digest(runs: &Path) -> Value {
+    let summary: Value =
+        serde_json::from_slice(&fs::read(only_run(runs).join("summary.json")).unwrap()).unwrap();
+    summary["digest"].clone()
+}
+
+#[test]
+fn the_digest_is_that_of_one_process_on_any_number_of_ranks() {
+    let Some(binary) = binary() else { return };
+    let folder = TempDir::new().unwrap();
+    let file = scenario(folder.path());
+    let mut digests = Vec::new();
+    for ranks in 1..=3 {
+        let runs = folder.path().join(ranks.to_string());
+        let output = on(&binary, ranks).arg(&file).arg("--runs").arg(&runs).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{ranks} ranks: {}", said(&output));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).lines().count(),
+            1,
+            "only rank 0 says where the run is"
+        );
+        digests.push(digest(&runs));
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:#?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_rank_that_dies_ends_a_run_that_goes_on_from_its_last_checkpoint() {
+    let Some(binary) = binary() else { return };
+    let folder = TempDir::new().unwrap();
+    let (file, runs, whole) =
+        (scenario(folder.path()), folder.path().join("runs"), folder.path().join("whole"));
+    let mut child = on(&binary, 2).arg(&file).arg("--runs").arg(&runs).stderr(Stdio::null()).spawn().unwrap();
+    let has_checkpoint = || {
+        fs::read_dir(&runs)
+            .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("checkpoints").is_dir()))
+    };
+    while !has_checkpoint() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let worker = processes_with("OMPI_COMM_WORLD_RANK=1", &runs).expect("rank 1 is a process");
+    assert!(Command::new("kill").args(["-KILL", &worker]).status().unwrap().success());
+    assert_ne!(child.wait().unwrap().code(), Some(0), "mpirun says that a rank died, and does not hang");
+
+    let output = on(&binary, 3).args(["--resume", "latest", "--runs"]).arg(&runs).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let alone =
+        Command::new(&binary).arg("run").arg(&file).args(["-q", "--runs"]).arg(&whole).output().unwrap();
+    assert_eq!(alone.status.code(), Some(0), "{}", said(&alone));
+    assert_eq!(digest(&runs), digest(&whole));
+}
+
+/// The process with a variable in its environment and these runs on its command line.
+#[cfg(target_os = "linux")]
+fn processes_with(variable: &str, runs: &Path) -> Option<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let has = |path: PathBuf, what: &str| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).any(|word| word == what.as_bytes())
+    };
+    let mut found = processes.filter(|process| {
+        has(process.join("environ"), variable) && has(process.join("cmdline"), runs.to_str().unwrap())
+    });
+    Some(found.next()?.file_name()?.to_str()?.to_owned())
+}
+
+#[test]
+fn a_build_without_mpi_refuses_to_run_everything_on_every_rank() {
+    let output = cotune().args(["run", "any.toml"]).env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap();
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("built without MPI") && told.contains("--features mpi"), "{told}");
+}
