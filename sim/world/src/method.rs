@@ -2,7 +2,7 @@
 //!
 //! A method is a set of pure functions over explicit state: what a device does with what it received, how the cloud
 //! folds what came back, what it does with that. It never sees a clock, a link or another device. Adding a method is
-//! one file here and one line in [`of`]; it inherits the conformance suite.
+//! one file here and one line in `made`; it inherits the conformance suite.
 //!
 //! | file           | method |
 //! |----------------|--------|

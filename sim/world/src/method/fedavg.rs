@@ -5,8 +5,8 @@
 //! devices that share an architecture (`on = "edge"`).
 //!
 //! Its family are switches: `local.prox` is FedProx (Li et al. 2020, arXiv 1812.06127), `local = "scaffold"` is
-//! `fedavg/scaffold.rs`, `server` are the optimizers of [`crate::aggregate::server`], `nova` is
-//! [`crate::aggregate::nova`].
+//! `fedavg/scaffold.rs`, `server` are the optimizers of `aggregate::server`, `nova` is
+//! `aggregate::nova`.
 
 mod scaffold;
 
