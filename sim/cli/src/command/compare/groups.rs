@@ -108,7 +108,8 @@ fn read_sweep(folder: &Path, lock: &Lock, groups: &mut Vec<Group>) -> Result<usi
     let (begin, mut count) = (groups.len(), 0);
     for point in &lock.points {
         let directory = RunDirectory::at(folder.join("points").join(&point.id));
-        if !directory.path().exists() {
+        // Not begun yet, or just being begun by another process.
+        if !directory.manifest_path().is_file() {
             continue;
         }
         for run in complete(vec![directory])? {
