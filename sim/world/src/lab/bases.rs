@@ -10,7 +10,9 @@ use cotune_scenario::Scenario;
 use cotune_scenario::data::{Corpus, Template};
 use cotune_scenario::models::{Base as Written, Init};
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Opens every base of the scenario.
 pub(super) fn open(
@@ -78,23 +80,26 @@ fn made(
         Ok(place)
     };
     let key = recipe.digest_with_files(&resolve)?;
-    let directory = site.cache_dir.join(format!("{}-{}", recipe.name, &key[..16]));
-    if !directory.join("card.json").is_file() {
+    let name = format!("{}-{}", recipe.name, &key[..16]);
+    let directory = site.cache_dir.join(&name);
+    let is_there = || directory.join("card.json").is_file();
+    let _alone = if is_there() { None } else { alone(&site.cache_dir, &name) };
+    if !is_there() {
         let started =
             format!("making the base {} ({} steps; kept for later runs)", recipe.name, recipe.training.steps);
         talk(&started);
-        // Another process may be making the same base: each has a folder of its own, and only a whole checkpoint gets
-        // the final name. Whoever is second finds the same bytes there.
-        let partial = directory.with_extension(format!("partial-{}", std::process::id()));
+        // Only a whole checkpoint gets the final name. Where there are no locks, whoever is second finds the same bytes.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let partial = site.cache_dir.join(format!("{name}.partial-{}-{number}", std::process::id()));
         pretrain::pretrain(recipe, &partial, compute, &resolve, &mut |step, loss| {
             if step % 200 == 0 {
                 talk(&format!("  {}: step {step} of {}, loss {loss:.3}", recipe.name, recipe.training.steps));
             }
         })?;
-        let renamed = std::fs::rename(&partial, &directory);
+        let renamed = fs::rename(&partial, &directory);
         if let Err(source) = renamed {
-            drop(std::fs::remove_dir_all(&partial));
-            if !directory.join("card.json").is_file() {
+            drop(fs::remove_dir_all(&partial));
+            if !is_there() {
                 return Err(PretrainError::Base(BaseError::Checkpoint(CheckpointError::Io {
                     path: directory,
                     source,
@@ -103,6 +108,18 @@ fn made(
         }
     }
     Ok(Base::load(&directory, compute)?)
+}
+
+/// Bases that this process has begun to make.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
+/// Waits until nobody makes the base of this name, in this process or another; the lock ends with what is returned. A
+/// file system without locks lets everybody make one.
+fn alone(cache: &Path, name: &str) -> Option<File> {
+    fs::create_dir_all(cache).ok()?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(cache.join(format!("{name}.lock")));
+    file.ok().filter(|file| file.lock().is_ok())
 }
 
 /// Distils the bases that ask for it from another model's, on the public examples.
