@@ -124,6 +124,7 @@ pub fn methods() -> Vec<(&'static str, String)> {
             "co-plms with confident relay answers",
             co_plms(&relay(", guard = \"confidence\", confidence = 0.2")),
         ),
+        ("co-plms with a relay set of own domains", co_plms(&relay(", focus = 0.5"))),
         ("co-plms with relay prompts sent", co_plms(&relay(", delivery = \"send\""))),
         ("proxy-relay", proxy_relay("")),
         ("proxy-relay with a guard", proxy_relay(", guard = \"dual-min-ce\"")),

@@ -217,6 +217,10 @@ pub struct Relay {
     /// (chosen).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
+    /// Share of a device's relay examples that is drawn from the domains of its own data, in proportion to them; the rest
+    /// comes from all. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub focus: Option<f64>,
 }
 
 /// The first round with a relay set, from 1.

@@ -1,6 +1,6 @@
 //! `[method.fedcollm]`.
 
-use super::read::{Models, aggregate, alignment, optimizer, relay, steps, two_models};
+use super::read::{Models, aggregate, alignment, optimizer, relay_for_all, steps, two_models};
 use super::{Aggregate, Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
 use crate::reader::{Bound, View};
 use schemars::JsonSchema;
@@ -102,7 +102,7 @@ pub(super) fn read(view: View, models: &Models) -> Option<FedCoLlm> {
     let temperature = view.number("temperature", Bound::Positive).or(1.0);
     let Alignment { align, fallback, vocab } = alignment(&view, Align::Bytes);
     let aggregate = if view.has("aggregate") { aggregate(&view) } else { Aggregate::Uniform };
-    let relay = view.table("relay").optional().map(relay);
+    let relay = view.table("relay").optional().map(relay_for_all);
     view.finish();
     Some(FedCoLlm {
         cloud: cloud?,

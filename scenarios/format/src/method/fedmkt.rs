@@ -1,6 +1,6 @@
 //! `[method.fedmkt]`.
 
-use super::read::{Models, alignment, optimizer, relay, steps};
+use super::read::{Models, alignment, optimizer, relay_for_all, steps};
 use super::{Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
 use crate::reader::{Bound, View};
 use schemars::JsonSchema;
@@ -111,7 +111,7 @@ pub(super) fn read(view: View, models: &Models) -> Option<FedMkt> {
     let top_k = view.count("top_k", 1).or(16);
     let temperature = view.number("temperature", Bound::Positive).or(1.0);
     let Alignment { align, fallback, vocab } = alignment(&view, Align::Dtw);
-    let relay = view.table("relay").optional().map(relay);
+    let relay = view.table("relay").optional().map(relay_for_all);
     view.finish();
     Some(FedMkt {
         cloud: cloud?,

@@ -154,7 +154,14 @@ pub(super) fn alignment(view: &View, default: Align) -> Alignment {
 /// Least confidence of a relay answer under `guard = "confidence"`.
 const CONFIDENCE: f64 = 0.9;
 
+/// The relay set of a method whose devices keep models of their own, which may learn it in proportion to their domains.
 pub(super) fn relay(view: View) -> Relay {
+    let focus = view.number("focus", Bound::Fraction).optional();
+    Relay { focus, ..relay_for_all(view) }
+}
+
+/// The relay set of a method whose devices do not learn from it, or all from the same.
+pub(super) fn relay_for_all(view: View) -> Relay {
     let start = view.table_or_empty("from_round");
     let from_round =
         RelayStart { device: start.count("device", 1).or(3), cloud: start.count("cloud", 1).or(2) };
@@ -180,6 +187,7 @@ pub(super) fn relay(view: View) -> Relay {
         weight: view.number("weight", Bound::NonNegative).or(1.0),
         ce: view.number("ce", Bound::NonNegative).or(1.0),
         confidence: (guard == Guard::Confidence).then_some(confidence.unwrap_or(CONFIDENCE)),
+        focus: None,
     };
     view.finish();
     relay

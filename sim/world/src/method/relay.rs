@@ -5,6 +5,14 @@
 //! pseudo-answers and from the proxy's cached top-K rows. Everyone who holds the same proxy samples the same set, so
 //! it is made once and shared between jobs.
 
+mod focus;
+mod guard;
+mod nearest;
+
+pub(crate) use guard::held_for_guard;
+
+use self::focus::Focus;
+use self::guard::{GUARD_SHARE, Labelled, passing};
 use super::training::{Batches, all, pick};
 use super::{Evaluated, EvaluationLoad, GenerationLoad, Load};
 use crate::effect::Party;
@@ -12,14 +20,13 @@ use crate::lab::{Lab, LabModel};
 use crate::payload::Part;
 use cotune_kernel::Stream;
 use cotune_models::batch::Sequence;
-use cotune_models::corpus::Example;
 use cotune_models::generate::{Generated, Sampling, generate};
 use cotune_models::kernels::head::SoftTargets;
 use cotune_models::learner::Trained;
 use cotune_models::mutual::{Extra, Pooling};
 use cotune_models::score::{answer_losses, soft_labels};
 use cotune_scenario::method::{Delivery, Guard, Relay};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest prompt that is sampled, in the proxy's tokens (chosen: beyond every prompt of the builtin corpus).
@@ -27,10 +34,6 @@ const PROMPT_TOKENS: usize = 48;
 
 /// Bytes charged for one relay prompt that the cloud sends (chosen: the longest prompt of the builtin corpus).
 pub(crate) const SENT_PROMPT_BYTES: u32 = 96;
-
-/// One labelled example in this many is kept for the guard instead of being trained on (chosen): a model's loss on what
-/// it was trained on says nothing.
-const GUARD_SHARE: usize = 6;
 
 /// What the proxy made.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ pub(crate) struct RelayLessons {
     pub sequences: Vec<Sequence>,
     /// What the proxy thinks of each answer.
     pub soft: Vec<SoftTargets>,
-    /// The prompts, for the guard.
+    /// The prompts, from which the guard and the focus tell what they are about.
     pub prompts: Vec<String>,
     /// How sure the proxy is of each answer: the geometric mean of the probabilities of its tokens, the
     /// length-normalised log-probability by which translations are ranked (Wu et al. 2016, arXiv 1609.08144, §7). Empty
@@ -221,6 +224,8 @@ pub(crate) struct RelaySource<'l> {
     relay: &'l Relay,
     lessons: Arc<RelayLessons>,
     batches: Batches,
+    /// Where a part of each batch comes from the device's own domains, these.
+    focus: Option<(f64, Focus)>,
     kept: u32,
 }
 
@@ -256,8 +261,15 @@ impl<'l> RelaySource<'l> {
                 passing(&lessons, &Labelled::new(lab, relay, ask), (proxy, theta), receiver)
             }
         };
-        let batches = Batches::new(&usable, lab.scenario().seed, &format!("{}/relay", ask.path()));
-        Some(Self { relay, lessons, batches, kept: set.len() })
+        let path = format!("{}/relay", ask.path());
+        let batches = Batches::new(&usable, lab.scenario().seed, &path);
+        let focus = match (ask.party, relay.focus) {
+            (Party::Device(device), Some(share)) => {
+                Some((share, Focus::new(lab, device, &lessons, &usable, &format!("{path}/focus"))))
+            }
+            _ => None,
+        };
+        Some(Self { relay, lessons, batches, focus, kept: set.len() })
     }
 
     /// Prompts that were sampled, and those of them that were kept, before the guard.
@@ -267,7 +279,12 @@ impl<'l> RelaySource<'l> {
 
     /// The examples of the next step; none if nothing can be used.
     pub(crate) fn next(&mut self) -> Option<Extra<'_>> {
-        let chosen = self.batches.next(self.relay.batch);
+        let batch = self.relay.batch;
+        let mut chosen = match &mut self.focus {
+            Some((share, focus)) => focus.next((*share * f64::from(batch)).round() as u32),
+            None => Vec::new(),
+        };
+        chosen.extend(self.batches.next(batch - chosen.len() as u32));
         (!chosen.is_empty()).then(|| Extra {
             sequences: pick(&self.lessons.sequences, &chosen),
             soft: chosen.iter().map(|i| &self.lessons.soft[*i as usize]).collect(),
@@ -313,89 +330,4 @@ pub(crate) fn sent_prompts(relay: &Relay) -> Option<Part> {
         let blank = " ".repeat(SENT_PROMPT_BYTES as usize);
         Part::Prompts { texts: vec![blank; relay.prompts as usize], padded: SENT_PROMPT_BYTES }
     })
-}
-
-/// Of `n` labelled examples, those kept for the guard and those trained on; the former are spread evenly, since
-/// examples are in the order of their domains. They are the same in every round.
-pub(crate) fn held_for_guard(relay: Option<&Relay>, n: usize) -> (Vec<u32>, Vec<u32>) {
-    let guarded = relay.is_some_and(|relay| relay.guard == Guard::DualMinCe);
-    (0..n as u32).partition(|i| guarded && (*i as usize).is_multiple_of(GUARD_SHARE))
-}
-
-/// One party's labelled examples, in the tokens of the two models that are compared.
-pub(crate) struct Labelled<'l> {
-    /// The examples themselves.
-    pub examples: Vec<&'l Example>,
-    /// In the proxy's tokens.
-    pub proxy: Vec<&'l Sequence>,
-    /// In the receiver's tokens.
-    pub receiver: Vec<&'l Sequence>,
-}
-
-impl<'l> Labelled<'l> {
-    /// What a party keeps for the guard.
-    fn new(lab: &'l Lab, relay: &Relay, ask: &RelayAsk<'l>) -> Self {
-        let (examples, text): (_, fn(&LabModel) -> &[Sequence]) = match ask.party {
-            Party::Cloud => (lab.public(), |model| &model.text.public),
-            Party::Device(_) => (lab.private(), |model| &model.text.private),
-        };
-        let held: Vec<u32> = match ask.party {
-            Party::Cloud => held_for_guard(Some(relay), examples.len()).0,
-            Party::Device(device) => {
-                let mine = lab.examples_of(device);
-                held_for_guard(Some(relay), mine.len()).0.iter().map(|i| mine[*i as usize]).collect()
-            }
-        };
-        Self {
-            examples: held.iter().map(|i| &examples[*i as usize]).collect(),
-            proxy: pick(text(ask.proxy), &held),
-            receiver: pick(text(ask.student), &held),
-        }
-    }
-}
-
-/// Shared words over all words of two prompts below which they are about different things (chosen: prompts of one domain
-/// share a third of their words or more, of two domains hardly more than the opening and an article).
-const UNLIKE: f64 = 0.2;
-
-/// The relay examples that pass the guard `dual-min-ce` (after FedMKT's DualMinCE, arXiv 2406.02224, on labelled
-/// data): a prompt belongs to the domain of the nearest labelled prompt, and a domain passes where the proxy's mean
-/// loss is below the receiver's. A prompt that is like none of the receiver's passes: about such a thing the receiver
-/// knows nothing that the proxy could spoil. Losses are compared by answer, not by token, since tokenizers differ.
-fn passing(
-    lessons: &RelayLessons,
-    labelled: &Labelled<'_>,
-    proxy: (&LabModel, &[f32]),
-    receiver: (&LabModel, &[f32]),
-) -> Vec<u32> {
-    let losses = |(model, values): (&LabModel, &[f32]), text: &[&Sequence]| -> Vec<f64> {
-        let mean = answer_losses(&model.base, &[(&model.layout, values)], text);
-        mean.iter().zip(text).map(|(loss, sequence)| loss * sequence.answer.len() as f64).collect()
-    };
-    let (of_proxy, of_receiver) = (losses(proxy, &labelled.proxy), losses(receiver, &labelled.receiver));
-    let mut difference: BTreeMap<u16, f64> = BTreeMap::new();
-    for ((example, p), r) in labelled.examples.iter().zip(&of_proxy).zip(&of_receiver) {
-        *difference.entry(example.domain).or_default() += p - r;
-    }
-    let words = |text: &str| -> BTreeSet<String> { text.split_whitespace().map(str::to_owned).collect() };
-    let known: Vec<(u16, BTreeSet<String>)> =
-        labelled.examples.iter().map(|example| (example.domain, words(&example.prompt))).collect();
-    let nearest = |prompt: &str| {
-        let own = words(prompt);
-        let likeness = |other: &BTreeSet<String>| {
-            let both = own.intersection(other).count();
-            both as f64 / (own.len() + other.len() - both).max(1) as f64
-        };
-        // The first of the nearest, so that ties do not depend on anything but the order of the examples.
-        known.iter().map(|(domain, words)| (likeness(words), domain)).fold(None, |best, next| match best {
-            Some((most, _)) if most >= next.0 => best,
-            _ => Some(next),
-        })
-    };
-    (0..lessons.prompts.len() as u32)
-        .filter(|i| {
-            nearest(&lessons.prompts[*i as usize])
-                .is_none_or(|(likeness, domain)| likeness < UNLIKE || difference[domain] < 0.0)
-        })
-        .collect()
 }
