@@ -15,8 +15,9 @@ use cotune_models::corpus::Example;
 use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::Divergence;
+use cotune_models::kernels::timed::{Passes, Sizes, Work, operations};
 use cotune_models::learner::{Distillation, Learner, Trained};
-use cotune_models::metrics::rouge_l;
+use cotune_models::metrics::Scorer;
 use cotune_models::mutual::{Combine, MutualRule, Pooling, Side, Update, mutual_step};
 use cotune_models::optimizer::AdamW;
 use cotune_models::spec::{DecoderSpec, Family};
@@ -48,25 +49,37 @@ fn main() {
         ["mutual", ..] => mutual(repeats(8)),
         ["dtw", ..] => warping(),
         ["rouge", ..] => rouge(),
+        ["texts"] => rouge_texts().iter().for_each(|text| println!("{text}")),
+        ["head", ..] => head(repeats(30)),
         ["vocabulary", teacher, student] => vocabulary(teacher, student),
         ["generate", batch, ..] => write(batch.parse().expect("a number of texts"), repeats(5)),
         _ => println!(
-            "steps full|lora|stacked d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N] | dtw | rouge | \
-             vocabulary TEACHER.json STUDENT.json"
+            "steps full|lora|stacked d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N] | head d128 [N] | dtw | rouge | \
+             texts | vocabulary TEACHER.json STUDENT.json"
         ),
     }
 }
 
-/// A LLaMA of one of the three sizes with random weights; nothing makes it end a text.
-fn model(size: &str, vocab: Option<usize>, tokenizer: Tokenizer) -> Base {
-    let (usual, width, layers, heads) = match size {
+/// Vocabulary, width, layers and heads of one of the three sizes.
+fn shape(size: &str) -> (usize, usize, usize, usize) {
+    match size {
         "d64" => (512, 64, 2, 4),
         "d128" => (2048, 128, 4, 4),
         "d256" => (4096, 256, 6, 8),
         other => panic!("`{other}` is none of d64, d128, d256"),
-    };
-    let (vocab, mlp) = (vocab.unwrap_or(usual), width * 8 / 3 / 16 * 16);
-    let spec = DecoderSpec::of(Family::Llama, vocab, width, layers, heads, mlp, TIME + 64);
+    }
+}
+
+/// Inner width of an MLP.
+fn mlp(width: usize) -> usize {
+    width * 8 / 3 / 16 * 16
+}
+
+/// A LLaMA of one of the three sizes with random weights; nothing makes it end a text.
+fn model(size: &str, vocab: Option<usize>, tokenizer: Tokenizer) -> Base {
+    let (usual, width, layers, heads) = shape(size);
+    let vocab = vocab.unwrap_or(usual);
+    let spec = DecoderSpec::of(Family::Llama, vocab, width, layers, heads, mlp(width), TIME + 64);
     let end = tokenizer.eos() as usize;
     let host: HostWeights = spec
         .tensors()
@@ -235,15 +248,40 @@ fn warping() {
     });
 }
 
-/// Rouge-L with stems, of texts of some eighty words.
+/// Texts of some eighty words.
+fn rouge_texts() -> Vec<String> {
+    let words = |text: &String| text.split_whitespace().take(82).collect::<Vec<_>>().join(" ");
+    texts().iter().map(words).collect()
+}
+
+/// Rouge-L with stems, of every text against every other.
 fn rouge() {
-    let texts = texts();
-    let words = |text: &str| text.split(' ').take(82).collect::<Vec<_>>().join(" ");
-    let texts: Vec<String> = texts.iter().map(|text| words(text)).collect();
-    measure("rouge-l with stems (pairs)", 10, (texts.len() * texts.len()) as u64, || {
-        for a in &texts {
-            black_box(texts.iter().map(|b| rouge_l(a, b, true)).sum::<f64>());
+    let texts = rouge_texts();
+    measure("rouge (pairs)", 20, (texts.len() * texts.len()) as u64, || {
+        let mut scorer = Scorer::new(true);
+        for prediction in &texts {
+            let scores = texts.iter().map(|reference| scorer.rouge_l(prediction, &[reference]));
+            black_box(scores.sum::<f64>());
         }
+    });
+}
+
+/// Cross-entropy and divergence of `d128`'s logits with their gradient; and reading and writing as many values once.
+fn head(steps: usize) {
+    let (vocab, width, _, heads) = shape("d128");
+    let sizes = Sizes { sequences: BATCH, time: TIME, width, heads, mlp: mlp(width), vocab, rank: 8 };
+    let operations = operations(sizes);
+    let name = "head, cross-entropy and top-16 divergence";
+    let head = operations.iter().find(|timed| timed.operation == name).expect("it is one of them");
+    let rows = (BATCH * TIME) as u64;
+    measure_prepared("head, forward", steps, rows, || head.prepare(Passes::Forward));
+    measure_prepared("head, forward and backward", steps, rows, || head.prepare(Passes::Both));
+    measure_prepared("logits read and written", steps, rows, || {
+        let mut logits = vec![1.0_f32; BATCH * TIME * vocab];
+        Box::new(move || {
+            logits.iter_mut().for_each(|z| *z *= 0.5);
+            drop(black_box(logits));
+        })
     });
 }
 
@@ -257,14 +295,25 @@ fn vocabulary(teacher: &str, student: &str) {
     });
 }
 
-/// Runs `step` and prints the median processor time of one, and the memory that the steps added.
+/// Runs `step` and prints the median processor time of one, and the memory that the steps added at most.
 fn measure(case: &str, steps: usize, tokens: u64, mut step: impl FnMut()) {
+    timed(case, steps, tokens, || (), |()| step());
+}
+
+/// The same of work that is prepared anew for every step, untimed.
+fn measure_prepared(case: &str, steps: usize, tokens: u64, prepare: impl FnMut() -> Work) {
+    timed(case, steps, tokens, prepare, |work| work());
+}
+
+fn timed<P>(case: &str, steps: usize, tokens: u64, mut prepare: impl FnMut() -> P, mut step: impl FnMut(P)) {
+    forget_peak();
     let before = resident_mib();
-    (0..WARM).for_each(|_| step());
+    (0..WARM).for_each(|_| step(prepare()));
     let mut seconds: Vec<f64> = (0..steps)
         .map(|_| {
+            let prepared = prepare();
             let begun = processor_seconds();
-            step();
+            step(prepared);
             processor_seconds() - begun
         })
         .collect();
@@ -278,8 +327,16 @@ fn measure(case: &str, steps: usize, tokens: u64, mut step: impl FnMut()) {
     );
 }
 
+/// Has the kernel count the peak of memory from here: what it took to make a model is no part of a step.
+fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5")
+        .expect("a Linux kernel that lets a process reset its own peak");
+}
+
 /// Processor time of this thread \[s\]; the other work of a machine does not count.
 fn processor_seconds() -> f64 {
+    // The kernel brings its account up to date when a thread gives way, or else at its next tick, milliseconds later.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a Linux kernel with schedstat");
     let nanoseconds = text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok());
     nanoseconds.expect("its first number is the time on a processor") / 1e9

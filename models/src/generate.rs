@@ -1,14 +1,19 @@
 //! Text from a model, many prompts at once, with a cache of keys and values.
 //!
-//! Prompts are read in one pass, padded on the right; from then on every sequence gains one token a pass.
+//! Prompts are read a few at a time, padded on the right; from then on every sequence gains one token a pass.
 
 use crate::base::Base;
 use crate::kernels::attention::Reading;
 use crate::learner::{AdapterRef, host, int_tensor, reader};
+use burn::tensor::Tensor;
 use cotune_kernel::stream::Stream;
 
 /// Sequences that are computed together. Fixed, so that results do not depend on the machine.
 const ROWS: usize = 64;
+
+/// Tokens of prompts that are read in one pass on the CPU, padding included, or one prompt that has more (chosen: what lies
+/// between the layers of a small decoder then stays in a core's cache, and in memory beside the keys there is little).
+const PROMPT_TOKENS: usize = 256;
 
 /// How the next token is chosen.
 pub enum Sampling<'s> {
@@ -92,16 +97,24 @@ fn generate_chunk(
     let time = active.iter().map(|(_, length)| *length).max().expect("a chunk has a prompt");
     assert!(active.iter().all(|(_, length)| *length > 0), "a prompt has at least one token");
 
-    let pad = base.pad();
-    let ids: Vec<u32> =
-        chunk.iter().flat_map(|i| cut(i).iter().copied().chain(std::iter::repeat(pad)).take(time)).collect();
     let mut cache = decoder.cache(active.len(), time + max_tokens, device);
-    let lengths = active.iter().map(|(_, length)| *length).collect();
-    let mut reading = Reading { lengths, padded: time, more: 0 };
-    let hidden = decoder.advance(int_tensor(&ids, device), &reading, &mut cache);
-    let ends: Vec<u32> =
-        active.iter().enumerate().map(|(row, (_, length))| (row * time + length - 1) as u32).collect();
-    let mut logits = host(decoder.logits(hidden.select(0, int_tensor(&ends, device))));
+    let lengths: Vec<usize> = active.iter().map(|(_, length)| *length).collect();
+    // Prompts are in order of their lengths, so a few at a time also have less padding.
+    let at_once = if base.compute().is_cpu() { (PROMPT_TOKENS / time).max(1) } else { chunk.len() };
+    let read = (0..chunk.len()).step_by(at_once).map(|first| {
+        let prompts = &chunk[first..(first + at_once).min(chunk.len())];
+        let lengths = lengths[first..first + prompts.len()].to_vec();
+        let time = *lengths.iter().max().expect("a pass reads a prompt");
+        let padded = |i: &usize| cut(i).iter().copied().chain(std::iter::repeat(base.pad())).take(time);
+        let ids: Vec<u32> = prompts.iter().flat_map(padded).collect();
+        let ends = lengths.iter().enumerate().map(|(row, length)| (row * time + length - 1) as u32);
+        let ends = int_tensor(&ends.collect::<Vec<_>>(), device);
+        let reading = Reading { first, lengths, padded: time, more: 0 };
+        decoder.advance(int_tensor(&ids, device), &reading, &mut cache).select(0, ends)
+    });
+    let hidden = Tensor::cat(read.collect(), 0);
+    let mut reading = Reading { first: 0, lengths, padded: time, more: 0 };
+    let mut logits = host(decoder.logits(hidden));
 
     for step in 0..max_tokens {
         let mut next = Vec::with_capacity(active.len());

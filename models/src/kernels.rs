@@ -14,7 +14,7 @@
 //! Each file holds a reference written with burn's own operations, which runs on every device and is
 //! what the others are tested against, and one operation that fuses it: a trait of the backend, its implementation on the
 //! CPU with the loops in `cpu/`, and one backward pass for every backend that has the trait. `self_test.rs` compares another
-//! device with the CPU, operation by operation.
+//! device with the CPU, operation by operation; `timed.rs` has inputs for benches.
 
 pub mod activation;
 pub mod adamw;
@@ -33,6 +33,7 @@ pub mod head;
 pub mod low_rank;
 pub mod norm;
 pub mod self_test;
+pub mod timed;
 
 /// The instructions that the loops of the CPU use here.
 pub(crate) fn instruction_set() -> &'static str {

@@ -9,11 +9,13 @@ mod lcs;
 mod porter;
 mod rouge_l;
 mod weighted;
+mod words;
 
 pub use exact_match::exact_match;
 pub use porter::stem;
-pub use rouge_l::rouge_l;
 pub use weighted::Weighted;
+
+use rouge_l::RougeL;
 
 /// The scores of one prediction, each the maximum over its references.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -24,18 +26,31 @@ pub struct Score {
     pub exact_match: f64,
 }
 
-/// Scores a prediction against its references; `stem` as in `rouge-score`'s `use_stemmer` (the scorer's
-/// default is true). Without references both scores are 0.
-pub fn score<R: AsRef<str>>(prediction: &str, references: &[R], stem: bool) -> Score {
-    let mut best = Score::default();
-    for reference in references {
-        let reference = reference.as_ref();
-        best.rouge_l = best.rouge_l.max(rouge_l(prediction, reference, stem));
-        if exact_match(prediction, reference) {
-            best.exact_match = 1.0;
-        }
+/// Scores texts. It remembers the words that it has met, so one scorer for many texts is faster than many scorers; what it
+/// says of a text does not depend on those before.
+#[derive(Clone, Debug)]
+pub struct Scorer {
+    rouge_l: RougeL,
+}
+
+impl Scorer {
+    /// `stem` as in `rouge-score`'s `use_stemmer` (the scorer's default is true).
+    pub fn new(stem: bool) -> Self {
+        Self { rouge_l: RougeL::new(stem) }
     }
-    best
+
+    /// Scores a prediction against its references. Without references both scores are 0.
+    pub fn score<R: AsRef<str>>(&mut self, prediction: &str, references: &[R]) -> Score {
+        let exact = references.iter().any(|reference| exact_match(prediction, reference.as_ref()));
+        Score { rouge_l: self.rouge_l(prediction, references), exact_match: f64::from(u8::from(exact)) }
+    }
+
+    /// Rouge-L alone: the best over the references of the F-measure of the longest common subsequence of words, 0..1; 0
+    /// where either text has no words.
+    pub fn rouge_l<R: AsRef<str>>(&mut self, prediction: &str, references: &[R]) -> f64 {
+        self.rouge_l.predicted(prediction);
+        references.iter().fold(0.0, |best, reference| best.max(self.rouge_l.against(reference.as_ref())))
+    }
 }
 
 #[cfg(test)]

@@ -1,31 +1,53 @@
-//! The length of a longest common subsequence.
+//! The length of a longest common subsequence of words that are numbers.
 //!
-//! [`length`] keeps a row of the dynamic program in bits: Hyyrö, "Bit-parallel LCS-length computation
-//! revisited", AWOCA 2004. [`reference_length`] is the dynamic program itself (Wagner & Fischer 1974).
+//! [`Lengths`] keeps a row of the dynamic program in bits: Hyyrö, "Bit-parallel LCS-length computation revisited", AWOCA
+//! 2004. [`reference_length`] is the dynamic program itself (Wagner & Fischer 1974).
 
-use std::collections::BTreeMap;
+/// Computes lengths one after the other in memory that it keeps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lengths {
+    /// For every word, which of the masks is its own, from 1; 0 for words that the first text has not.
+    numbers: Vec<u32>,
+    /// Where each word of the first text stands in it, a bit a place.
+    masks: Vec<u64>,
+    /// Bit i is 0 where the dynamic program's row rises between columns i and i+1.
+    row: Vec<u64>,
+}
 
-/// Length of a longest common subsequence of `a` and `b`; |a|/64 words of work per element of `b`.
-pub(super) fn length<T: Ord>(a: &[T], b: &[T]) -> usize {
-    let blocks = a.len().div_ceil(64);
-    let mut positions: BTreeMap<&T, Vec<u64>> = BTreeMap::new();
-    for (index, item) in a.iter().enumerate() {
-        positions.entry(item).or_insert_with(|| vec![0; blocks])[index / 64] |= 1 << (index % 64);
-    }
-    // Bit i of `row` is 0 where the dynamic program's row rises between columns i and i+1.
-    let mut row = vec![u64::MAX; blocks];
-    for item in b {
-        let Some(here) = positions.get(item) else { continue };
-        let mut carry = false;
-        for (word, here) in row.iter_mut().zip(here) {
-            let matched = *word & here;
-            let (sum, first) = word.overflowing_add(matched);
-            let (sum, second) = sum.overflowing_add(u64::from(carry));
-            carry = first || second;
-            *word = sum | (*word & !matched);
+impl Lengths {
+    /// Length of a longest common subsequence of `a` and `b`, whose words are below `words`; |a|/64 steps for each word
+    /// of `b`.
+    pub(super) fn length(&mut self, a: &[u32], b: &[u32], words: usize) -> usize {
+        let blocks = a.len().div_ceil(64);
+        self.numbers.resize(self.numbers.len().max(words), 0);
+        self.masks.clear();
+        for (place, word) in a.iter().enumerate() {
+            let number = &mut self.numbers[*word as usize];
+            if *number == 0 {
+                self.masks.resize(self.masks.len() + blocks, 0);
+                *number = (self.masks.len() / blocks) as u32;
+            }
+            self.masks[(*number as usize - 1) * blocks + place / 64] |= 1 << (place % 64);
         }
+        self.row.clear();
+        self.row.resize(blocks, u64::MAX);
+        for word in b {
+            let Some(number) = (self.numbers[*word as usize] as usize).checked_sub(1) else { continue };
+            let mut carry = false;
+            for (row, here) in self.row.iter_mut().zip(&self.masks[number * blocks..]) {
+                let matched = *row & here;
+                let (sum, first) = row.overflowing_add(matched);
+                let (sum, second) = sum.overflowing_add(u64::from(carry));
+                carry = first || second;
+                *row = sum | (*row & !matched);
+            }
+        }
+        for word in a {
+            self.numbers[*word as usize] = 0;
+        }
+        // No word stands behind the end of `a`, so those bits stay 1.
+        self.row.iter().map(|row| row.count_zeros() as usize).sum()
     }
-    (0..a.len()).filter(|index| row[index / 64] >> (index % 64) & 1 == 0).count()
 }
 
 /// The same by the quadratic dynamic program.
@@ -51,20 +73,27 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+        /// Also where the memory still holds what the pair before left.
         #[test]
         fn the_bit_parallel_length_is_the_dynamic_programs(
-            a in proptest::collection::vec(0u8..6, 0..200),
-            b in proptest::collection::vec(0u8..6, 0..200),
+            pairs in proptest::collection::vec(
+                (proptest::collection::vec(0_u32..6, 0..200), proptest::collection::vec(0_u32..6, 0..200)),
+                1..4,
+            ),
         ) {
-            prop_assert_eq!(length(&a, &b), reference_length(&a, &b));
+            let mut lengths = Lengths::default();
+            for (a, b) in &pairs {
+                prop_assert_eq!(lengths.length(a, b, 6), reference_length(a, b));
+            }
         }
     }
 
     #[test]
     fn carries_cross_words() {
         let a: Vec<u32> = (0..130).collect();
-        assert_eq!(length(&a, &a), 130);
-        assert_eq!(length(&a, &[129, 0, 64, 128]), 3);
-        assert_eq!(length::<u32>(&[], &[1]), 0);
+        let mut lengths = Lengths::default();
+        assert_eq!(lengths.length(&a, &a, 130), 130);
+        assert_eq!(lengths.length(&a, &[129, 0, 64, 128], 130), 3);
+        assert_eq!(lengths.length(&[], &[1], 2), 0);
     }
 }

@@ -5,7 +5,7 @@ use super::{PretrainError, Recipe};
 use crate::base::{Base, BaseError};
 use crate::checkpoint::CheckpointError;
 use crate::generate::{Sampling, generate};
-use crate::metrics::score;
+use crate::metrics::exact_match;
 use cotune_kernel::stream::Stream;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub(super) fn examine(
             .iter()
             .zip(&questions)
             .map(|(answer, (_, wanted))| {
-                score(&base.tokenizer().decode(&answer.tokens), &[wanted], true).exact_match
+                f64::from(u8::from(exact_match(&base.tokenizer().decode(&answer.tokens), wanted)))
             })
             .sum();
         out.insert(domain, (1000.0 * right / questions.len() as f64).round() / 10.0);

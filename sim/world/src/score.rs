@@ -5,7 +5,7 @@ use crate::job::Outcome;
 use crate::lab::Lab;
 use crate::method::Subject;
 use cotune_models::generate::{Sampling, generate};
-use cotune_models::metrics::{self, Weighted};
+use cotune_models::metrics::{Score, Scorer, Weighted};
 use cotune_models::score::answer_losses;
 use cotune_scenario::evaluation::Metric;
 use serde::{Deserialize, Serialize};
@@ -76,10 +76,11 @@ fn score_anew(lab: &Lab, subject: &Subject) -> DomainScores {
         let prompts: Vec<_> = model.text.held_out.iter().map(|sequence| sequence.prompt.clone()).collect();
         let tokens = evaluation.max_tokens as usize;
         let texts = generate(&model.base, &adapters, &prompts, tokens, &Sampling::Greedy, &|_| false);
+        let mut scorer = Scorer::new(true);
         let scored = texts.iter().zip(held_out).map(|(text, example)| {
-            metrics::score(&model.base.tokenizer().decode(&text.tokens), &example.answers, true)
+            scorer.score(&model.base.tokenizer().decode(&text.tokens), &example.answers)
         });
-        scored.collect::<Vec<metrics::Score>>()
+        scored.collect::<Vec<Score>>()
     });
     let value = |name: &str, i: usize| match name {
         "loss" => losses[i],

@@ -84,7 +84,7 @@ impl CachedKeys {
                 let (device, qkv) = (qkv.device(), host(qkv));
                 let mut out = vec![0.0; shape.batch * shape.time * shape.width()];
                 match reading.more {
-                    0 => cache.read(&qkv, shape.time, &tables.host, &mut out),
+                    0 => cache.read(&qkv, reading, &tables.host, &mut out),
                     _ => cache.go_on(&qkv, reading, &tables.host, &mut out),
                 }
                 Tensor::from_data(TensorData::new(out, [shape.batch * shape.time, shape.width()]), &device)
@@ -106,6 +106,7 @@ impl KeyTensors {
         tables: &PositionTables,
         reading: &Reading,
     ) -> Tensor<2> {
+        assert_eq!(reading.first, 0, "here all sequences of a batch are read at once");
         let device = qkv.device();
         let [q, k, v] = split(qkv, shape);
         let positions = Positions::Each(Box::new(int_tensor(&reading.positions(), &device)));
@@ -135,6 +136,35 @@ mod tests {
     use crate::kernels::check::drawn;
     use crate::spec::{DecoderSpec, Family, Position, Rotary};
 
+    /// A cache that reads its prompts one or two at a time, each pass as long as its longest, goes on as one that reads all
+    /// of them at once.
+    #[test]
+    fn prompts_that_are_read_a_few_at_a_time_give_the_same_cache() {
+        let device = Device::flex();
+        let spec = DecoderSpec::of(Family::Llama, 8, 40, 1, 2, 8, 100);
+        let tables = PositionTables::new(&spec, &device);
+        let at = |batch, time| AttentionShape { batch, time, heads: 2, kv_heads: 2, head_width: 20 };
+        let lengths = vec![5, 2, 7];
+        let qkv = drawn("qkv", [3 * 7, at(3, 7).qkv_width()], 1.5);
+        let mut whole = CachedKeys::with_capacity(at(3, 1), 9, &device);
+        let all = Reading { first: 0, lengths: lengths.clone(), padded: 7, more: 0 };
+        whole.attend(qkv.clone(), at(3, 7), &tables, &all);
+        let mut parts = CachedKeys::with_capacity(at(3, 1), 9, &device);
+        for rows in [0..2, 2..3] {
+            let lengths = lengths[rows.clone()].to_vec();
+            let padded = *lengths.iter().max().unwrap();
+            let own: Vec<Tensor<2>> =
+                rows.clone().map(|row| qkv.clone().narrow(0, row * 7, padded)).collect();
+            let reading = Reading { first: rows.start, lengths, padded, more: 0 };
+            parts.attend(Tensor::cat(own, 0), at(rows.len(), padded), &tables, &reading);
+        }
+        let next = drawn("next", [3, at(3, 1).qkv_width()], 1.5);
+        let reading = Reading { more: 1, ..all };
+        let [whole, parts] = [&mut whole, &mut parts]
+            .map(|cache| host(cache.attend(next.clone(), at(3, 1), &tables, &reading)));
+        assert_eq!(whole, parts);
+    }
+
     /// Three prompts of different lengths, then tokens one by one, then the same without the middle sequence.
     #[test]
     fn the_cache_on_the_host_gives_what_the_one_of_tensors_gives() {
@@ -152,7 +182,7 @@ mod tests {
             let mut device_cache =
                 CachedKeys::Device(Box::new(KeyTensors::with_capacity(at(3, 1), 20, &device)));
             assert!(matches!(host_cache, CachedKeys::Host(_)));
-            let mut reading = Reading { lengths: vec![5, 2, 7], padded: 7, more: 0 };
+            let mut reading = Reading { first: 0, lengths: vec![5, 2, 7], padded: 7, more: 0 };
             for pass in 0..6 {
                 let (batch, time) = reading.size();
                 let shape = at(batch, time);

@@ -6,9 +6,11 @@ use super::simd::{exp, largest, mul_add, replace_and_sum, vectorised};
 /// Where the sequences of a batch stand.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    /// Tokens of each prompt.
+    /// The first sequence of the cache that this pass reads: prompts may be read a few at a time.
+    pub first: usize,
+    /// Tokens of the prompt of each sequence that is read.
     pub lengths: Vec<usize>,
-    /// Tokens of the longest prompt of the batch as it began.
+    /// Tokens of the longest prompt: while prompts are read, of those of this pass; then, of the batch as it began.
     pub padded: usize,
     /// Tokens read since, of every sequence; 0 while the prompts themselves are read.
     pub more: usize,
@@ -59,8 +61,9 @@ pub(crate) struct KeyValues {
 impl KeyValues {
     /// An empty cache.
     pub(crate) fn with_capacity(shape: AttentionShape, capacity: usize) -> Self {
-        let empty = vec![0.0; shape.batch * shape.kv_heads * shape.head_width * capacity];
-        Self { shape, capacity, keys: empty.clone(), values: empty }
+        // Both come zeroed from the system, so that room which is never used is never touched either.
+        let empty = || vec![0.0; shape.batch * shape.kv_heads * shape.head_width * capacity];
+        Self { shape, capacity, keys: empty(), values: empty() }
     }
 
     /// Values of one sequence.
@@ -80,12 +83,20 @@ impl KeyValues {
         self.shape.batch = rows.len();
     }
 
-    /// Reads whole prompts, `[batch · time, qkv] -> [batch · time, width]`, into an empty cache.
-    pub(crate) fn read(&mut self, qkv: &[f32], time: usize, positioning: &Positioning, out: &mut [f32]) {
-        let shape = AttentionShape { time, ..self.shape };
+    /// Reads whole prompts into the cache, those of the sequences from `reading.first` on,
+    /// `[sequences · time, qkv] -> [sequences · time, width]`.
+    pub(crate) fn read(
+        &mut self,
+        qkv: &[f32],
+        reading: &Reading,
+        positioning: &Positioning,
+        out: &mut [f32],
+    ) {
+        let (batch, time) = reading.size();
+        let shape = AttentionShape { batch, time, ..self.shape };
         causal(qkv, shape, positioning, out);
         for (row, qkv) in qkv.chunks_exact(shape.qkv_width()).enumerate() {
-            self.store(row / time, row % time, row % time, qkv, positioning);
+            self.store(reading.first + row / time, row % time, row % time, qkv, positioning);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The loss over rows of logits and its gradient: one pass over the vocabulary forward, one backward. Between them only
-//! two numbers a row are kept.
+//! The loss over rows of logits and its gradient: a pass over the vocabulary for the log-sums of a row, and one that turns
+//! logits into softmaxes.
 
 use super::simd::{LANES, exp, largest, total, vectorised};
 
@@ -67,6 +67,15 @@ vectorised! {
                     *z = plain + share.tempered * exp::<FMA>(*z * tilt - sums.tempered);
                 }
             }
+        }
+    }
+}
+
+vectorised! {
+    /// Multiplies every value.
+    pub(crate) fn scale(values: &mut [f32], factor: f32) {
+        for value in values {
+            *value *= factor;
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The loss over rows of logits as one operation: the vocabulary is passed over once forward and once backward, and only
-//! the log-sums of a row are kept, beside the slope of each teacher entry.
+//! The loss over rows of logits as one operation. While a tape is kept, each row becomes its gradient as soon as its loss is
+//! known, so logits come from memory once and gradients go there once; nothing else of the forward pass is kept.
 
 use super::{Divergence, Lesson};
-use crate::kernels::cpu::head::{LogSums, Shares, log_sums, softmaxes};
+use crate::kernels::cpu::head::{LogSums, Shares, log_sums, scale, softmaxes};
 use crate::kernels::flex;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -10,6 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The operation on the CPU; [`super::loss`] says what it computes.
@@ -26,88 +27,169 @@ pub trait HeadOps: Backend {
 
 /// What a training step needs of a backend beside [`HeadOps`].
 pub trait HeadGradient: Backend {
-    /// The loss, and what the backward pass needs beside the logits.
-    fn head_loss_kept(logits: &FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Kept);
-    /// The gradient of the logits, in their place where nobody else reads them.
-    fn head_loss_back(
-        logits: FloatTensor<Self>,
-        lesson: &Lesson,
-        kept: &Kept,
-        grad: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
-}
+    /// What the forward pass leaves for the backward one.
+    type Kept: Clone + std::fmt::Debug + Send + 'static;
 
-/// What is kept of a forward pass.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    /// One a row.
-    log_sums: Vec<LogSums>,
-    /// Slope of the loss in the log-probability of every entry of every soft target, `[targets, k]`.
-    slopes: Vec<f32>,
+    /// The loss, and what the backward pass needs; the logits are written over where nobody else reads them.
+    fn head_loss_kept(logits: FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Self::Kept);
+    /// The gradient of the logits.
+    fn head_loss_back(kept: Self::Kept, lesson: &Lesson, grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl HeadOps for Flex {
     fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self> {
-        Self::head_loss_kept(&logits, &lesson).0
+        let logits = flex::close(logits);
+        let vocab = flex::size(&logits)[1];
+        let mut rows = Rows::new(&lesson);
+        for block in flex::values(&logits).chunks(block_of(vocab)) {
+            rows.read(block, vocab);
+        }
+        flex::tensor(vec![rows.loss()], [1])
     }
 }
 
 impl HeadGradient for Flex {
-    fn head_loss_kept(logits: &FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Kept) {
-        let logits = flex::close(logits.clone());
-        let [rows, vocab] = flex::size(&logits);
-        let (z, soft) = (flex::values(&logits), &lesson.soft);
-        let tilt = (1.0 / lesson.temperature) as f32;
-        let mut tempered = vec![false; rows];
-        soft.rows.iter().for_each(|row| tempered[*row as usize] = true);
-        let mut sums = vec![LogSums::default(); rows];
-        log_sums(z, vocab, tilt, &tempered, &mut sums);
-        let mut loss = 0.0;
-        for (row, (target, weight)) in lesson.targets.iter().zip(&lesson.weights).enumerate() {
-            loss += f64::from(*weight) * f64::from(sums[row].plain - z[row * vocab + *target as usize]);
+    /// The gradient of the logits where that of the loss is 1.
+    type Kept = FloatTensor<Self>;
+
+    fn head_loss_kept(logits: FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Self::Kept) {
+        let mut logits = flex::own(logits);
+        let vocab = flex::size(&logits)[1];
+        let mut rows = Rows::new(lesson);
+        for block in logits.storage_mut::<f32>().chunks_mut(block_of(vocab)) {
+            let read = rows.read(block, vocab);
+            rows.differentiate(read, block, vocab);
         }
-        let mut slopes = vec![0.0; soft.ids.len()];
-        let mut entries = Entries::default();
-        for n in 0..soft.rows.len() {
-            let row = soft.rows[n] as usize;
-            let span = n * soft.k..(n + 1) * soft.k;
-            let z = &z[row * vocab..(row + 1) * vocab];
-            let log_q = soft.ids[span.clone()].iter().map(|id| z[*id as usize] * tilt - sums[row].tempered);
-            let rest = soft.with_rest.then(|| soft.rest[n]);
-            let weight = f64::from(soft.weights[n]) * lesson.temperature * lesson.temperature;
-            entries.fill(&soft.probabilities[span.clone()], log_q, rest);
-            loss += weight * entries.divergence(lesson.kind, weight, &mut slopes[span]);
-        }
-        (flex::tensor(vec![loss as f32], [1]), Kept { log_sums: sums, slopes })
+        (flex::tensor(vec![rows.loss()], [1]), logits)
     }
 
     fn head_loss_back(
-        logits: FloatTensor<Self>,
-        lesson: &Lesson,
-        kept: &Kept,
+        mut gradient: Self::Kept,
+        _lesson: &Lesson,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         let grad = flex::values(&flex::close(grad))[0];
-        let mut logits = flex::own(logits);
-        let vocab = flex::size(&logits)[1];
-        let (soft, tilt) = (&lesson.soft, (1.0 / lesson.temperature) as f32);
-        let mut shares: Vec<Shares> =
-            lesson.weights.iter().map(|w| Shares { plain: w * grad, tempered: 0.0 }).collect();
-        for (row, slopes) in soft.rows.iter().zip(kept.slopes.chunks_exact(soft.k.max(1))) {
-            shares[*row as usize].tempered -= grad * tilt * slopes.iter().sum::<f32>();
+        if grad != 1.0 {
+            gradient = flex::own(gradient);
+            scale(gradient.storage_mut(), grad);
         }
-        let z = logits.storage_mut::<f32>();
-        softmaxes(z, vocab, tilt, &kept.log_sums, &shares);
-        for (row, (target, weight)) in lesson.targets.iter().zip(&lesson.weights).enumerate() {
-            z[row * vocab + *target as usize] -= weight * grad;
+        gradient
+    }
+}
+
+/// Values of a block of rows: it is read twice, the second time from a cache of 256 KiB (chosen: any core's second level).
+const BLOCK: usize = 1 << 15;
+
+/// Values of as many rows as fit in a block, at least one.
+fn block_of(vocab: usize) -> usize {
+    (BLOCK / vocab).max(1) * vocab
+}
+
+/// A lesson on its way through the rows, which come in order.
+struct Rows<'l> {
+    lesson: &'l Lesson,
+    /// 1/τ.
+    tilt: f32,
+    /// The soft targets by row, those of one row in their own order; and how many rows and targets are done.
+    order: Vec<usize>,
+    done: (usize, usize),
+    /// Cross-entropy of the rows so far.
+    entropy: f64,
+    /// Divergence of every soft target.
+    divergences: Vec<f64>,
+    /// Slope of the loss in the log-probability of every entry of every soft target, `[targets, k]`.
+    slopes: Vec<f32>,
+    /// Of the rows of a block.
+    sums: Vec<LogSums>,
+    tempered: Vec<bool>,
+    shares: Vec<Shares>,
+    entries: Entries,
+}
+
+/// The rows and the soft targets of a block, among all rows and in the order of the soft targets.
+struct Read {
+    rows: Range<usize>,
+    targets: Range<usize>,
+}
+
+impl<'l> Rows<'l> {
+    fn new(lesson: &'l Lesson) -> Self {
+        let soft = &lesson.soft;
+        let mut order: Vec<usize> = (0..soft.rows.len()).collect();
+        order.sort_by_key(|n| soft.rows[*n]);
+        Self {
+            lesson,
+            tilt: (1.0 / lesson.temperature) as f32,
+            divergences: vec![0.0; order.len()],
+            order,
+            done: (0, 0),
+            entropy: 0.0,
+            slopes: vec![0.0; soft.ids.len()],
+            sums: Vec::new(),
+            tempered: Vec::new(),
+            shares: Vec::new(),
+            entries: Entries::default(),
         }
-        let entries = soft.ids.chunks_exact(soft.k.max(1)).zip(kept.slopes.chunks_exact(soft.k.max(1)));
-        for (row, (ids, slopes)) in soft.rows.iter().zip(entries) {
-            for (id, slope) in ids.iter().zip(slopes) {
-                z[*row as usize * vocab + *id as usize] += grad * tilt * slope;
+    }
+
+    /// Log-sums, losses and slopes of the next rows.
+    fn read(&mut self, block: &[f32], vocab: usize) -> Read {
+        let (Lesson { targets, weights, soft, kind, temperature }, tilt) = (self.lesson, self.tilt);
+        let (first, next) = self.done;
+        let rows = first..first + block.len() / vocab;
+        let own = self.order[next..].iter().take_while(|n| (soft.rows[**n] as usize) < rows.end).count();
+        self.done = (rows.end, next + own);
+        let read = Read { targets: next..next + own, rows };
+        let row_of = |n: usize| soft.rows[n] as usize - first;
+        self.tempered.clear();
+        self.tempered.resize(read.rows.len(), false);
+        for n in &self.order[read.targets.clone()] {
+            self.tempered[row_of(*n)] = true;
+        }
+        self.sums.resize(read.rows.len(), LogSums::default());
+        log_sums(block, vocab, tilt, &self.tempered, &mut self.sums);
+        let answers = targets[read.rows.clone()].iter().zip(&weights[read.rows.clone()]);
+        for ((z, sums), (target, weight)) in block.chunks_exact(vocab).zip(&self.sums).zip(answers) {
+            self.entropy += f64::from(*weight) * f64::from(sums.plain - z[*target as usize]);
+        }
+        for n in &self.order[read.targets.clone()] {
+            let (n, row) = (*n, row_of(*n));
+            let span = n * soft.k..(n + 1) * soft.k;
+            let (z, sum) = (&block[row * vocab..(row + 1) * vocab], self.sums[row].tempered);
+            let log_q = soft.ids[span.clone()].iter().map(|id| z[*id as usize] * tilt - sum);
+            let rest = soft.with_rest.then(|| soft.rest[n]);
+            let weight = f64::from(soft.weights[n]) * temperature * temperature;
+            self.entries.fill(&soft.probabilities[span.clone()], log_q, rest);
+            self.divergences[n] = weight * self.entries.divergence(*kind, weight, &mut self.slopes[span]);
+        }
+        read
+    }
+
+    /// Turns the rows of a block that has just been read into their gradients.
+    fn differentiate(&mut self, Read { rows, targets }: Read, block: &mut [f32], vocab: usize) {
+        let (Lesson { targets: answers, weights, soft, .. }, tilt) = (self.lesson, self.tilt);
+        let (answers, weights) = (&answers[rows.clone()], &weights[rows.clone()]);
+        let of = |n: &usize| (soft.rows[*n] as usize - rows.start, *n * soft.k..(*n + 1) * soft.k);
+        let soft_rows = || self.order[targets.clone()].iter().map(of);
+        self.shares.clear();
+        self.shares.extend(weights.iter().map(|weight| Shares { plain: *weight, tempered: 0.0 }));
+        for (row, span) in soft_rows() {
+            self.shares[row].tempered -= tilt * self.slopes[span].iter().sum::<f32>();
+        }
+        softmaxes(block, vocab, tilt, &self.sums, &self.shares);
+        for (row, (answer, weight)) in answers.iter().zip(weights).enumerate() {
+            block[row * vocab + *answer as usize] -= weight;
+        }
+        for (row, span) in soft_rows() {
+            for (id, slope) in soft.ids[span.clone()].iter().zip(&self.slopes[span]) {
+                block[row * vocab + *id as usize] += tilt * slope;
             }
         }
-        logits
+    }
+
+    /// The loss of all rows.
+    fn loss(&self) -> f32 {
+        self.divergences.iter().fold(self.entropy, |loss, divergence| loss + divergence) as f32
     }
 }
 
@@ -212,13 +294,13 @@ impl Entries {
 struct HeadLoss;
 
 impl<B: HeadGradient> Backward<B, 1> for HeadLoss {
-    type State = (FloatTensor<B>, Arc<Lesson>, Kept);
+    type State = (B::Kept, Arc<Lesson>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (logits, lesson, kept) = ops.state;
+        let (kept, lesson) = ops.state;
         if let [Some(parent)] = ops.parents {
-            grads.register::<B>(parent.id, B::head_loss_back(logits, &lesson, &kept, grad));
+            grads.register::<B>(parent.id, B::head_loss_back(kept, &lesson, grad));
         }
     }
 }
@@ -227,10 +309,12 @@ impl<B: HeadOps + HeadGradient, C: CheckpointStrategy> HeadOps for Autodiff<B, C
     fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self> {
         let node = logits.node();
         let logits = logits.into_primitive();
-        let (loss, kept) = B::head_loss_kept(&logits, &lesson);
         match HeadLoss.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((logits, lesson, kept), loss),
-            OpsKind::UnTracked(prep) => prep.finish(loss),
+            OpsKind::Tracked(prep) => {
+                let (loss, kept) = B::head_loss_kept(logits, &lesson);
+                prep.finish((kept, lesson), loss)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::head_loss(logits, lesson)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cotune_models::metrics::{Score, Weighted, score};
+use cotune_models::metrics::{Score, Scorer, Weighted};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Metrics;
@@ -61,13 +61,14 @@ pub fn metrics(typed: &Metrics) -> Result<Exit, Failure> {
 
 /// The scores of every line that is not blank; the number of the first line that cannot be read, from 1, and why.
 fn items(text: &str, stem: bool) -> Result<Vec<Scores>, (usize, String)> {
+    let mut scorer = Scorer::new(stem);
     let item = |(index, line): (usize, &str)| {
         let Line { prediction, references } =
             serde_json::from_str(line).map_err(|error| (index + 1, in_line(&error)))?;
         if references.is_empty() {
             return Err((index + 1, "there is no reference to compare with".to_owned()));
         }
-        let Score { rouge_l, exact_match } = score(&prediction, &references, stem);
+        let Score { rouge_l, exact_match } = scorer.score(&prediction, &references);
         Ok(Scores { rouge_l: 100.0 * rouge_l, exact_match: 100.0 * exact_match })
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(item).collect()

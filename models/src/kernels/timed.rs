@@ -1,0 +1,224 @@
+//! Every operation of a decoder on drawn inputs on the CPU, to be timed; no tensor is in its interface.
+
+use super::activation::{gelu, gelu_erf, relu, swiglu};
+use super::adamw::{Moved, Step, adamw};
+use super::attention::{AttentionShape, CachedKeys, PositionTables, Reading, causal_attention};
+use super::dropout::{Dropout, dropout};
+use super::frozen::frozen_matmul;
+use super::head::{self, Divergence, Lesson, SoftTargets};
+use super::low_rank::{Update, add_low_ranks};
+use super::norm::{layer_norm, rms_norm};
+use crate::optimizer::AdamW;
+use crate::spec::{DecoderSpec, Family};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use cotune_kernel::stream::Stream;
+
+/// Sizes of a batch and of a decoder.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Sequences of a batch.
+    pub sequences: usize,
+    /// Tokens of each.
+    pub time: usize,
+    /// Width of the decoder.
+    pub width: usize,
+    /// Heads of attention.
+    pub heads: usize,
+    /// Inner width of an MLP.
+    pub mlp: usize,
+    /// Tokens of the vocabulary.
+    pub vocab: usize,
+    /// Rank of low-rank updates.
+    pub rank: usize,
+}
+
+/// An operation, and inputs for it.
+pub struct Timed {
+    /// Its name.
+    pub operation: &'static str,
+    /// Whether it has a backward pass.
+    pub learns: bool,
+    /// Values that go in.
+    pub values: u64,
+    prepare: Box<dyn Fn(Passes) -> Work>,
+}
+
+/// What remains to be done once inputs are in place.
+pub type Work = Box<dyn FnOnce()>;
+
+/// What is timed of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    /// Without a tape.
+    Forward,
+    /// Forward with a tape, and the gradients of all inputs.
+    Both,
+}
+
+impl Timed {
+    /// Puts inputs of their own in place, so that only the operation itself is timed.
+    pub fn prepare(&self, passes: Passes) -> Work {
+        (self.prepare)(passes)
+    }
+
+    /// `of` on normal values of the given shapes.
+    fn new(
+        operation: &'static str,
+        shapes: &[[usize; 2]],
+        of: impl Fn(Vec<Tensor<2>>) -> Tensor<2> + Clone + 'static,
+    ) -> Self {
+        let inputs: Vec<TensorData> = shapes.iter().map(|shape| drawn(operation, *shape)).collect();
+        let prepare = move |passes| -> Work {
+            let input = |data: &TensorData| {
+                let tensor = Tensor::from_data(data.clone(), &Device::flex());
+                if passes == Passes::Both { tensor.autodiff().require_grad() } else { tensor }
+            };
+            let (of, inputs): (_, Vec<Tensor<2>>) = (of.clone(), inputs.iter().map(input).collect());
+            Box::new(move || {
+                let out = of(inputs);
+                if passes == Passes::Both {
+                    drop(out.backward());
+                }
+            })
+        };
+        let values = shapes.iter().map(|[rows, columns]| (rows * columns) as u64).sum();
+        Self { operation, learns: true, values, prepare: Box::new(prepare) }
+    }
+
+    /// Work that keeps no tape.
+    fn untracked(operation: &'static str, values: usize, prepare: impl Fn() -> Work + 'static) -> Self {
+        Self { operation, learns: false, values: values as u64, prepare: Box::new(move |_| prepare()) }
+    }
+}
+
+fn drawn(name: &str, shape: [usize; 2]) -> TensorData {
+    let mut stream = Stream::keyed(1, name);
+    let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal() as f32).collect();
+    TensorData::new(values, shape)
+}
+
+/// Every operation at these sizes.
+pub fn operations(sizes: Sizes) -> Vec<Timed> {
+    let Sizes { sequences, time, width, heads, mlp, vocab, rank } = sizes;
+    let rows = sequences * time;
+    let (hidden, inner) = ([rows, width], [rows, mlp]);
+    let attention = |family| {
+        let spec = DecoderSpec::of(family, vocab, width, 1, heads, mlp, 2 * time);
+        let shape =
+            AttentionShape { batch: sequences, time, heads, kv_heads: heads, head_width: width / heads };
+        (PositionTables::new(&spec, &Device::flex()), shape)
+    };
+    let causal = |operation, family| {
+        let (tables, shape) = attention(family);
+        Timed::new(operation, &[[rows, shape.qkv_width()]], move |x| {
+            causal_attention(x[0].clone(), shape, &tables)
+        })
+    };
+    let half = |operation, format: DType| {
+        let w = Tensor::<2>::from_data(drawn("weights", [width, mlp]), &Device::flex()).cast(format);
+        Timed::new(operation, &[hidden], move |x| frozen_matmul(x[0].clone(), w.clone()))
+    };
+    let learn = |operation, soft| {
+        let targets = (0..rows).map(|row| (row * 7919 % vocab) as u32).collect();
+        let weights = vec![1.0 / rows as f32; rows];
+        let lesson = Lesson { targets, weights, soft, kind: Divergence::Forward, temperature: 1.0 };
+        Timed::new(operation, &[[rows, vocab]], move |mut x| {
+            head::loss(x.remove(0), lesson.clone(), &Device::flex()).reshape([1, 1])
+        })
+    };
+    let (tables, shape) = attention(Family::Llama);
+    vec![
+        Timed::new("RMSNorm", &[hidden, [1, width]], |x| rms_norm(x[0].clone(), x[1].clone(), 1e-5)),
+        Timed::new("LayerNorm", &[hidden, [1, width], [1, width]], |x| {
+            layer_norm(x[0].clone(), x[1].clone(), x[2].clone(), 1e-5)
+        }),
+        Timed::new("SwiGLU", &[inner, inner], |x| swiglu(x[0].clone(), x[1].clone())),
+        Timed::new("GELU, tanh", &[inner], |x| gelu(x[0].clone())),
+        Timed::new("GELU, erf", &[inner], |x| gelu_erf(x[0].clone())),
+        Timed::new("ReLU", &[inner], |x| relu(x[0].clone())),
+        causal("attention, rotary", Family::Llama),
+        causal("attention, ALiBi", Family::Bloom),
+        Timed::untracked("attention, one token with a cache", rows * width, move || {
+            one_token(shape, tables.clone())
+        }),
+        Timed::new("product, f32 weights", &[hidden, [width, mlp]], |x| {
+            frozen_matmul(x[0].clone(), x[1].clone())
+        }),
+        half("product, f16 weights", DType::F16),
+        Timed::new(
+            "low-rank updates of q, k, v",
+            &[[rows, 3 * width], hidden, [width, 3 * rank], [rank, 3 * width]],
+            move |x| {
+                let update = |i: usize| Update {
+                    a: Some(x[2].clone().narrow(1, i * rank, rank)),
+                    b: x[3].clone().narrow(1, i * width, width),
+                    scale: 2.0,
+                    columns: i * width..(i + 1) * width,
+                };
+                add_low_ranks(x[0].clone(), x[1].clone(), &[0, 1, 2].map(update))
+            },
+        ),
+        Timed::new("dropout", &[hidden], |x| {
+            dropout(x[0].clone(), &Dropout { rate: 0.1, seed: 1, path: "timed".to_owned() })
+        }),
+        learn("head, cross-entropy", SoftTargets::default()),
+        learn("head, cross-entropy and top-16 divergence", soft_targets(rows, vocab)),
+        Timed::untracked("AdamW", vocab * width, move || adamw_step(vocab * width)),
+    ]
+}
+
+/// Sixteen entries for each row.
+fn soft_targets(rows: usize, vocab: usize) -> SoftTargets {
+    let k = 16.min(vocab);
+    SoftTargets {
+        rows: (0..rows as u32).collect(),
+        ids: (0..rows * k).map(|i| (i * 104_729 % vocab) as u32).collect(),
+        probabilities: vec![1.0 / k as f32; rows * k],
+        rest: vec![0.0; rows],
+        weights: vec![1.0 / rows as f32; rows],
+        k,
+        with_rest: false,
+    }
+}
+
+/// The next token of every sequence, after `time` tokens of each were read.
+fn one_token(shape: AttentionShape, tables: PositionTables) -> Work {
+    let AttentionShape { batch, time, .. } = shape;
+    let mut cache = CachedKeys::with_capacity(shape, 2 * time, &Device::flex());
+    let mut reading = Reading { first: 0, lengths: vec![time; batch], padded: time, more: 0 };
+    let qkv = |rows| Tensor::from_data(drawn("qkv", [rows, shape.qkv_width()]), &Device::flex());
+    cache.attend(qkv(batch * time), shape, &tables, &reading);
+    reading.more = 1;
+    let (next, shape) = (qkv(batch), AttentionShape { time: 1, ..shape });
+    Box::new(move || drop(cache.attend(next, shape, &tables, &reading)))
+}
+
+/// One step over `n` values, with decay and clipping.
+fn adamw_step(n: usize) -> Work {
+    let vector = |name| Tensor::<2>::from_data(drawn(name, [1, n]), &Device::flex()).reshape([n]);
+    let zeros = || Tensor::zeros([n], &Device::flex());
+    let mut state = Moved { values: vector("values"), first: zeros(), second: zeros() };
+    let (gradient, mask, loss) = (vector("gradient"), vector("mask"), Tensor::ones([1], &Device::flex()));
+    Box::new(move || {
+        let rule = AdamW::default();
+        let how = Step { number: 1, lr: 1e-3, rule: &rule, decay: Some(&mask) };
+        drop(adamw(&mut state, &loss, gradient, &how));
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_can_be_timed_with_and_without_its_gradients() {
+        let sizes = Sizes { sequences: 2, time: 5, width: 8, heads: 2, mlp: 12, vocab: 20, rank: 2 };
+        let operations = operations(sizes);
+        for timed in &operations {
+            timed.prepare(Passes::Forward)();
+            timed.prepare(Passes::Both)();
+            assert!(timed.values > 0);
+        }
+        assert!(operations.iter().any(|timed| !timed.learns) && operations.iter().any(|timed| timed.learns));
+    }
+}
