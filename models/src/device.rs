@@ -134,6 +134,11 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    #[cfg(test)]
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// How far it and the CPU are apart in each operation of a decoder; [`TOLERANCE`] is fine.
     pub fn self_test(&self) -> Vec<Disagreement> {
         self_test::compare(&self.device)

@@ -12,13 +12,13 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
-/// The operation on the CPU; [`super::loss`] says what it computes.
+/// The operation; [`super::loss`] says what it computes.
 pub(super) fn loss(logits: Tensor<2>, lesson: Arc<Lesson>) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as HeadOps>::head_loss(logits.into_dispatch(), lesson))
 }
 
 /// The loss of a head as one operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "wgpu"))]
 pub trait HeadOps: Backend {
     /// `[rows, vocab] -> [1]`.
     fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self>;
@@ -26,18 +26,21 @@ pub trait HeadOps: Backend {
 
 /// What a training step needs of a backend beside [`HeadOps`].
 pub trait HeadGradient: Backend {
+    /// What is kept of a forward pass.
+    type Kept: Clone + std::fmt::Debug + Send + 'static;
+
     /// The loss, and what the backward pass needs beside the logits.
-    fn head_loss_kept(logits: &FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Kept);
+    fn head_loss_kept(logits: &FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Self::Kept);
     /// The gradient of the logits, in their place where nobody else reads them.
     fn head_loss_back(
         logits: FloatTensor<Self>,
         lesson: &Lesson,
-        kept: &Kept,
+        kept: &Self::Kept,
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 }
 
-/// What is kept of a forward pass.
+/// What the CPU keeps of a forward pass.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// One a row.
@@ -53,6 +56,8 @@ impl HeadOps for Flex {
 }
 
 impl HeadGradient for Flex {
+    type Kept = Kept;
+
     fn head_loss_kept(logits: &FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Kept) {
         let logits = flex::close(logits.clone());
         let [rows, vocab] = flex::size(&logits);
@@ -212,7 +217,7 @@ impl Entries {
 struct HeadLoss;
 
 impl<B: HeadGradient> Backward<B, 1> for HeadLoss {
-    type State = (FloatTensor<B>, Arc<Lesson>, Kept);
+    type State = (FloatTensor<B>, Arc<Lesson>, B::Kept);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
