@@ -24,7 +24,7 @@ pub(crate) struct Place {
 pub(crate) fn places() -> Vec<Place> {
     static ADAPTER: OnceLock<Option<Device>> = OnceLock::new();
     let adapter = ADAPTER.get_or_init(|| {
-        let found = crate::device::adapters().into_iter().next().map(|adapter| adapter.device().clone());
+        let found = crate::device::adapters().first().map(|adapter| adapter.device().clone());
         if found.is_none() {
             let required = std::env::var_os("COTUNE_REQUIRE_WGPU").is_some_and(|value| value == "1");
             assert!(!required, "COTUNE_REQUIRE_WGPU=1, but there is no WebGPU adapter");

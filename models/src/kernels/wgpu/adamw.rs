@@ -87,7 +87,7 @@ fn squares(x: &[f32], parts: &mut [f32], #[comptime] share: usize, #[comptime] t
         sum += x[i] * x[i];
         i += threads;
     }
-    let sum = total(sum, &mut shared, threads);
+    let sum = total(sum, &mut shared);
     if UNIT_POS == 0 {
         parts[CUBE_POS] = sum;
     }
@@ -111,7 +111,7 @@ fn verdict(
         sum += parts[i];
         i += threads;
     }
-    let squared = total(sum, &mut shared, threads);
+    let squared = total(sum, &mut shared);
     if UNIT_POS == 0 {
         let factor = clip / (squared.sqrt() + 1e-6f32);
         shrink[0] = select(factor < 1.0f32, factor, 1.0f32);

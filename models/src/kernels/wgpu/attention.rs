@@ -169,7 +169,7 @@ fn causal_softmax(
         most = select(score > most, score, most);
         j += threads;
     }
-    let most = largest(most, &mut shared, threads);
+    let most = largest(most, &mut shared);
     let mut sum = 0.0f32;
     let mut j = UNIT_POS as usize;
     while j <= query {
@@ -178,7 +178,7 @@ fn causal_softmax(
         sum += weight;
         j += threads;
     }
-    let inverse = 1.0f32 / total(sum, &mut shared, threads);
+    let inverse = 1.0f32 / total(sum, &mut shared);
     let mut j = UNIT_POS as usize;
     while j < time {
         let mut weight = 0.0f32;
@@ -206,7 +206,7 @@ fn causal_softmax_back(weights: &[f32], to: &mut [f32], time: u32, scale: f32, #
         sum += weights[start + j] * to[start + j];
         j += threads;
     }
-    let mean = total(sum, &mut shared, threads);
+    let mean = total(sum, &mut shared);
     let mut j = UNIT_POS as usize;
     while j < time {
         let mut slope = 0.0f32;

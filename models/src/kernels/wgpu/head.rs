@@ -195,7 +195,9 @@ fn rows_forward(
     let mut plain = Shared::new_slice(threads);
     let mut tempered = Shared::new_slice(threads);
     // The sums are of e^(z − most) and e^((z − most)/τ): when a larger logit comes, they shrink.
-    let (mut top, mut sum, mut sum_tempered) = (f32::new(LOWEST), 0.0f32, 0.0f32);
+    let mut top = f32::new(LOWEST);
+    let mut sum = 0.0f32;
+    let mut sum_tempered = 0.0f32;
     let mut v = unit;
     while v < vocab {
         let z = logits[row * vocab + v];
@@ -213,7 +215,7 @@ fn rows_forward(
     plain[unit] = sum;
     tempered[unit] = sum_tempered;
     sync_cube();
-    let mut half = threads / 2;
+    let mut half = CUBE_DIM as usize / 2;
     while half > 0 {
         if unit < half {
             let (a, b) = (most[unit], most[unit + half]);
@@ -295,7 +297,8 @@ fn targets_forward(
         log_all = all.ln();
     }
 
-    let (mut loss, mut mean) = (0.0f32, 0.0f32);
+    let mut loss = 0.0f32;
+    let mut mean = 0.0f32;
     if with_rest {
         let log_q = log_rest - log_all;
         loss += part(teacher_rest, log_q, kind);
@@ -380,7 +383,7 @@ fn sum(values: &[f32], out: &mut [f32], #[comptime] threads: usize) {
         sum += values[i];
         i += threads;
     }
-    let sum = total(sum, &mut shared, threads);
+    let sum = total(sum, &mut shared);
     if UNIT_POS == 0 {
         out[0] = sum;
     }
@@ -417,7 +420,7 @@ fn rows_back(
         sum += slopes[i];
         i += threads;
     }
-    let tempered = -grad[0] * tilt * total(sum, &mut shared, threads);
+    let tempered = -grad[0] * tilt * total(sum, &mut shared);
     let plain = grad[0] * shares[row];
     let (log_sum, log_sum_tempered) = (log_sums[2 * row], log_sums[2 * row + 1]);
     let mut v = unit;

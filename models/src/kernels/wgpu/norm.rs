@@ -132,7 +132,7 @@ fn mean(
         sum += x[start + i];
         i += threads;
     }
-    total(sum, shared, threads) / width as f32
+    total(sum, shared) / width as f32
 }
 
 /// `1 / √(mean((x − mean)²) + ε)` of a row.
@@ -153,7 +153,7 @@ fn inverse_deviation(
         sum += apart * apart;
         i += threads;
     }
-    1.0f32 / (total(sum, shared, threads) / width as f32 + epsilon).sqrt()
+    1.0f32 / (total(sum, shared) / width as f32 + epsilon).sqrt()
 }
 
 #[cube(launch)]
@@ -211,7 +211,8 @@ fn normalise_back(
         middle = mean(x, start, width, &mut shared, threads);
     }
     let scale = inverse_deviation(x, start, width, middle, epsilon, &mut shared, threads);
-    let (mut push, mut pull) = (0.0f32, 0.0f32);
+    let mut push = 0.0f32;
+    let mut pull = 0.0f32;
     let mut i = UNIT_POS as usize;
     while i < width {
         let slope = grad[start + i] * gain[i];
@@ -219,10 +220,10 @@ fn normalise_back(
         pull += slope * (x[start + i] - middle) * scale;
         i += threads;
     }
-    let pull = total(pull, &mut shared, threads) / width as f32;
+    let pull = total(pull, &mut shared) / width as f32;
     let mut shift = 0.0f32;
     if centred {
-        shift = total(push, &mut shared, threads) / width as f32;
+        shift = total(push, &mut shared) / width as f32;
     }
     let mut i = UNIT_POS as usize;
     while i < width {
@@ -253,7 +254,8 @@ fn parameters_back(
     let column = CUBE_POS % blocks * CUBE_DIM as usize + UNIT_POS as usize;
     let at = part * width + column;
     if column < width && at < to_gain.len() {
-        let (mut gain, mut bias) = (0.0f32, 0.0f32);
+        let mut gain = 0.0f32;
+        let mut bias = 0.0f32;
         let mut row = part * rows;
         while row < (part + 1) * rows && row * width < x.len() {
             let slope = grad[row * width + column];

@@ -2,14 +2,14 @@
 
 use cubecl::prelude::*;
 
-/// The sum of one value a thread, known to all of them; `threads` is a power of two. Halves are folded onto each other, so
+/// The sum of one value a thread, known to all of them, whose number is a power of two. Halves are folded onto each other, so
 /// the order is always the same.
 #[cube]
-pub(super) fn total(value: f32, shared: &mut Shared<[f32]>, #[comptime] threads: usize) -> f32 {
+pub(super) fn total(value: f32, shared: &mut Shared<[f32]>) -> f32 {
     let unit = UNIT_POS as usize;
     shared[unit] = value;
     sync_cube();
-    let mut half = threads / 2;
+    let mut half = CUBE_DIM as usize / 2;
     while half > 0 {
         if unit < half {
             let other = shared[unit + half];
@@ -24,13 +24,13 @@ pub(super) fn total(value: f32, shared: &mut Shared<[f32]>, #[comptime] threads:
     sum
 }
 
-/// The largest of one value a thread, known to all of them; `threads` is a power of two.
+/// The largest of one value a thread, known to all of them, whose number is a power of two.
 #[cube]
-pub(super) fn largest(value: f32, shared: &mut Shared<[f32]>, #[comptime] threads: usize) -> f32 {
+pub(super) fn largest(value: f32, shared: &mut Shared<[f32]>) -> f32 {
     let unit = UNIT_POS as usize;
     shared[unit] = value;
     sync_cube();
-    let mut half = threads / 2;
+    let mut half = CUBE_DIM as usize / 2;
     while half > 0 {
         if unit < half {
             let other = shared[unit + half];
