@@ -1,23 +1,29 @@
 //! Where tensors live: the CPU through burn-flex, or a WebGPU adapter through burn-wgpu.
 
+mod adapter;
+
 use crate::cores::Cores;
 use crate::kernels::self_test::{self, Disagreement};
+pub use adapter::{Adapter, adapters};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// What `--device` may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceChoice {
+    /// The first adapter that is a card and is reached by more than OpenGL, or the CPU where there is none.
+    Auto,
     /// One core a job, bit-reproducible.
     Cpu,
-    /// The WebGPU adapter with this number, in the order in which the driver lists them.
+    /// The WebGPU adapter with this number, in the order in which the driver lists them, be it a card or a program.
     Wgpu(usize),
 }
 
 /// A place to compute on. Cheap to clone; shared by every model on it.
 #[derive(Clone, Debug)]
 pub struct Compute {
-    choice: DeviceChoice,
+    /// None on the CPU.
+    adapter: Option<Adapter>,
     device: Device,
     cores: Cores,
     warning: Option<String>,
@@ -42,15 +48,18 @@ pub enum DeviceError {
         /// How many adapters there are.
         found: usize,
     },
+    /// What something was computed on before is not here.
+    #[error("`{0}` is not among the adapters of this computer: `cotune doctor` lists them")]
+    Gone(String),
 }
 
 impl std::str::FromStr for DeviceChoice {
     type Err = DeviceError;
 
-    /// `auto` is the CPU: no kernel here is yet faster on a hardware adapter at these sizes.
     fn from_str(text: &str) -> Result<Self, DeviceError> {
         match text {
-            "auto" | "cpu" => Ok(Self::Cpu),
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
             "wgpu" => Ok(Self::Wgpu(0)),
             _ => text
                 .strip_prefix("wgpu:")
@@ -61,10 +70,13 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
+/// How the CPU is described.
+const CPU: &str = "cpu (burn-flex)";
+
 impl Compute {
     /// The CPU.
     pub fn cpu() -> Self {
-        Self { choice: DeviceChoice::Cpu, device: Device::flex(), cores: Cores::new(0), warning: None }
+        Self { adapter: None, device: Device::flex(), cores: Cores::new(0), warning: None }
     }
 
     /// Opens what was chosen. An adapter first carries out every operation of a decoder; if one of them is not what the CPU
@@ -75,8 +87,40 @@ impl Compute {
     pub fn open(choice: DeviceChoice) -> Result<Self, DeviceError> {
         match choice {
             DeviceChoice::Cpu => Ok(Self::cpu()),
-            DeviceChoice::Wgpu(index) => open_wgpu(index),
+            DeviceChoice::Auto => Ok(adapter::card().map_or_else(Self::cpu, Self::on)),
+            DeviceChoice::Wgpu(_) if cfg!(not(feature = "wgpu")) => Err(DeviceError::NotBuilt),
+            DeviceChoice::Wgpu(index) => adapters()
+                .get(index)
+                .map(Self::on)
+                .ok_or(DeviceError::NoAdapter { wanted: index, found: adapters().len() }),
         }
+    }
+
+    /// Opens the device whose [`describe`](Self::describe) was kept, be its number or its driver another by now.
+    ///
+    /// # Errors
+    /// The machine lacks the adapter.
+    pub fn again(description: &str) -> Result<Self, DeviceError> {
+        if description == CPU {
+            return Ok(Self::cpu());
+        }
+        let exactly = adapters().iter().find(|adapter| adapter.to_string() == description);
+        exactly
+            .or_else(|| adapters().iter().find(|adapter| adapter.is_described_by(description)))
+            .map(Self::on)
+            .ok_or_else(|| DeviceError::Gone(description.to_owned()))
+    }
+
+    fn on(adapter: &Adapter) -> Self {
+        let wrong = adapter.self_test().into_iter().find(|one| one.difference > TOLERANCE);
+        if let Some(Disagreement { operation, difference }) = wrong {
+            let warning = format!(
+                "{adapter} differs from the CPU by {difference:.1e} in the operation `{operation}`: computing on the CPU \
+                 instead"
+            );
+            return Self { warning: Some(warning), ..Self::cpu() };
+        }
+        Self { adapter: Some(adapter.clone()), device: adapter.device().clone(), ..Self::cpu() }
     }
 
     /// What to know before a result is trusted.
@@ -96,17 +140,19 @@ impl Compute {
         &self.cores
     }
 
-    /// Whether this is the CPU, where the fused slice kernels apply.
+    /// Whether this is the CPU, whose results repeat bit by bit.
     pub fn is_cpu(&self) -> bool {
-        self.choice == DeviceChoice::Cpu
+        self.adapter.is_none()
     }
 
-    /// What was opened, for the manifest and the report.
+    /// What was opened, for the manifest and the report: an adapter with its number, name, driver and graphics API.
     pub fn describe(&self) -> String {
-        match self.choice {
-            DeviceChoice::Cpu => "cpu (burn-flex)".to_string(),
-            DeviceChoice::Wgpu(index) => format!("wgpu:{index} ({})", adapter_name(index)),
-        }
+        self.adapter.as_ref().map_or_else(|| CPU.to_string(), Adapter::to_string)
+    }
+
+    /// Whether `description` is of this device, be its number or its driver another by now.
+    pub fn is_described_by(&self, description: &str) -> bool {
+        self.adapter.as_ref().map_or(description == CPU, |adapter| adapter.is_described_by(description))
     }
 
     /// Jobs that may run on it at once, given the threads asked for: a WebGPU queue takes one.
@@ -121,42 +167,11 @@ impl Compute {
 
 pub use crate::kernels::self_test::TOLERANCE;
 
-/// A WebGPU adapter of this computer.
-#[derive(Clone, Debug)]
-pub struct Adapter {
-    /// Its number, as in `wgpu:N`.
-    pub index: usize,
-    /// As it names itself.
-    pub name: String,
-    /// Whether it is no card but a program.
-    pub software: bool,
-    device: Device,
-}
-
 impl Adapter {
     /// How far it and the CPU are apart in each operation of a decoder; [`TOLERANCE`] is fine.
     pub fn self_test(&self) -> Vec<Disagreement> {
-        self_test::compare(&self.device)
+        self_test::compare(self.device())
     }
-}
-
-/// The WebGPU adapters of this computer, in the order in which the driver lists them.
-#[cfg(feature = "wgpu")]
-pub fn adapters() -> Vec<Adapter> {
-    let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
-    let adapter = |(index, device): (usize, Device)| {
-        let identity = device.identity();
-        let software = identity.as_ref().is_some_and(|identity| identity.physical.is_none());
-        let name = identity.map_or_else(|| "unknown adapter".to_string(), |identity| identity.name);
-        Adapter { index, name, software, device }
-    };
-    found.into_iter().enumerate().map(adapter).collect()
-}
-
-/// The WebGPU adapters of this computer: this build knows none.
-#[cfg(not(feature = "wgpu"))]
-pub fn adapters() -> Vec<Adapter> {
-    Vec::new()
 }
 
 /// The instructions that the loops of the CPU use here.
@@ -164,40 +179,33 @@ pub fn instruction_set() -> &'static str {
     crate::kernels::instruction_set()
 }
 
-#[cfg(feature = "wgpu")]
-fn open_wgpu(index: usize) -> Result<Compute, DeviceError> {
-    let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
-    match found.get(index) {
-        Some(device) => {
-            let wrong = self_test::compare(device).into_iter().find(|one| one.difference > TOLERANCE);
-            if let Some(Disagreement { operation, difference }) = wrong {
-                let name = adapter_name(index);
-                let warning = format!(
-                    "{name} differs from the CPU by {difference:.1e} in the operation `{operation}`: \
-                     computing on the CPU instead"
-                );
-                return Ok(Compute { warning: Some(warning), ..Compute::cpu() });
-            }
-            let (choice, device) = (DeviceChoice::Wgpu(index), device.clone());
-            Ok(Compute { choice, device, cores: Cores::new(0), warning: None })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_found_again_by_its_description() {
+        let cpu = Compute::cpu();
+        assert!(Compute::again(&cpu.describe()).unwrap().is_cpu());
+        assert!(cpu.is_described_by(&cpu.describe()) && !cpu.is_described_by("wgpu:0 (a card)"));
+        let gone = Compute::again("wgpu:0 (a card that nobody has, a driver 1.0, Vulkan)").unwrap_err();
+        assert!(gone.to_string().contains("a card that nobody has"), "{gone}");
+        for adapter in adapters() {
+            let (name, index) = (&adapter.name, adapter.index);
+            assert!(adapter.is_described_by(&adapter.to_string()));
+            assert!(
+                adapter.is_described_by(&format!("wgpu:{} ({name}, an older driver, Vulkan)", index + 1))
+            );
+            assert!(!adapter.is_described_by(&format!("wgpu:{index} (not {name}, a driver, Vulkan)")));
+            assert!(!adapter.is_described_by(&cpu.describe()));
         }
-        None => Err(DeviceError::NoAdapter { wanted: index, found: found.len() }),
     }
-}
 
-#[cfg(not(feature = "wgpu"))]
-fn open_wgpu(_index: usize) -> Result<Compute, DeviceError> {
-    Err(DeviceError::NotBuilt)
-}
-
-#[cfg(feature = "wgpu")]
-fn adapter_name(index: usize) -> String {
-    let found = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
-    let identity = found.get(index).and_then(Device::identity);
-    identity.map_or_else(|| "unknown adapter".to_string(), |identity| identity.name)
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn adapter_name(_index: usize) -> String {
-    "not built".to_string()
+    #[test]
+    fn a_program_is_taken_only_where_it_is_named() {
+        let auto = Compute::open(DeviceChoice::Auto).unwrap();
+        assert!(auto.adapter.is_none_or(|adapter| !adapter.software));
+        let beyond = Compute::open(DeviceChoice::Wgpu(adapters().len())).unwrap_err();
+        assert!(matches!(beyond, DeviceError::NoAdapter { .. } | DeviceError::NotBuilt), "{beyond}");
+    }
 }

@@ -13,8 +13,9 @@
 //!
 //! Each file holds a reference written with burn's own operations, which runs on every device and is
 //! what the others are tested against, and one operation that fuses it: a trait of the backend, its implementation on the
-//! CPU with the loops in `cpu/`, and one backward pass for every backend that has the trait. `self_test.rs` compares another
-//! device with the CPU, operation by operation; `timed.rs` has inputs for benches.
+//! CPU with the loops in `cpu/`, that on WebGPU in `wgpu/`, and one backward pass for every backend that has the trait.
+//! `low_rank.rs`, `frozen.rs` and `dropout.rs` are made of burn's operations on WebGPU. `self_test.rs` compares another device
+//! with the CPU, operation by operation; `timed.rs` has inputs for benches.
 
 pub mod activation;
 pub mod adamw;
@@ -34,6 +35,8 @@ pub mod low_rank;
 pub mod norm;
 pub mod self_test;
 pub mod timed;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 /// The instructions that the loops of the CPU use here.
 pub(crate) fn instruction_set() -> &'static str {

@@ -294,7 +294,7 @@ impl<'a> Learner<'a> {
             kind: how.kind,
             temperature: how.temperature,
         };
-        let loss = head::loss(logits, taught, device);
+        let loss = head::loss(logits, taught);
         let mut gradients = loss.backward();
         let parts = pass.leaves.into_iter().map(|leaf| {
             let [rows, columns] = leaf.dims();

@@ -11,9 +11,6 @@ use burn::tensor::{Tensor, activation};
 
 /// `silu(gate) · up` (Shazeer 2020, arXiv 2002.05202).
 pub(crate) fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    if !flex::on_cpu(&gate) {
-        return swiglu_reference(gate, up);
-    }
     Tensor::from_dispatch(<Dispatch as ActivationOps>::swiglu(gate.into_dispatch(), up.into_dispatch()))
 }
 
@@ -46,16 +43,15 @@ pub enum Curve {
 }
 
 fn unary(x: Tensor<2>, curve: Curve) -> Tensor<2> {
-    if !flex::on_cpu(&x) {
-        return unary_reference(x, curve);
-    }
     Tensor::from_dispatch(<Dispatch as ActivationOps>::curve(x.into_dispatch(), curve))
 }
 
+#[cfg(test)]
 fn swiglu_reference(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     activation::silu(gate) * up
 }
 
+#[cfg(test)]
 fn unary_reference(x: Tensor<2>, curve: Curve) -> Tensor<2> {
     const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     match curve {
@@ -69,7 +65,7 @@ fn unary_reference(x: Tensor<2>, curve: Curve) -> Tensor<2> {
 }
 
 /// The non-linearities as one operation each.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "wgpu"))]
 pub trait ActivationOps: Backend {
     /// `silu(gate) · up`.
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;

@@ -1,7 +1,8 @@
 //! One step of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2) over flat buffers, with clipping by the
 //! global norm.
 
-use crate::kernels::cpu::adamw::{Factors, squared_norm, step};
+pub use crate::kernels::cpu::adamw::Factors;
+use crate::kernels::cpu::adamw::{squared_norm, step};
 use crate::kernels::flex;
 use crate::optimizer::AdamW;
 use burn::backend::tensor::FloatTensor;
@@ -34,9 +35,6 @@ pub(crate) struct Step<'s> {
 /// One step along `gradient`; a loss or a gradient that is not finite moves nothing. Returns 1 where the step was taken
 /// and 0 where it was not, on the device.
 pub(crate) fn adamw(state: &mut Moved, loss: &Tensor<1>, gradient: Tensor<1>, how: &Step<'_>) -> Tensor<1> {
-    if !flex::on_cpu(&gradient) {
-        return adamw_reference(state, loss, gradient, how);
-    }
     let nothing = Tensor::zeros([0], &gradient.device());
     let taken = |x: &mut Tensor<1>| std::mem::replace(x, nothing.clone()).into_dispatch();
     let rule = how.rule;
@@ -69,7 +67,8 @@ pub(crate) fn adamw(state: &mut Moved, loss: &Tensor<1>, gradient: Tensor<1>, ho
     Tensor::from_dispatch(finite)
 }
 
-/// The same with tensor operations, so that nothing is read back from the device between steps.
+/// The same with burn's own operations.
+#[cfg(test)]
 fn adamw_reference(state: &mut Moved, loss: &Tensor<1>, gradient: Tensor<1>, how: &Step<'_>) -> Tensor<1> {
     let (rule, lr, t) = (how.rule, how.lr, how.number as i32);
     let norm = gradient.clone().square().sum().sqrt();
@@ -99,7 +98,7 @@ fn adamw_reference(state: &mut Moved, loss: &Tensor<1>, gradient: Tensor<1>, how
 }
 
 /// The optimizer's step as one operation, without a tape.
-#[backend_extension(Flex)]
+#[backend_extension(Flex, Cube: cfg(feature = "wgpu"))]
 pub trait AdamWOps: Backend {
     /// Values and moments after the step, and 1 where it was taken or 0; `factors.clip` is the largest norm.
     fn adamw_step(
@@ -140,40 +139,47 @@ impl AdamWOps for Flex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::check::{SIZES, drawn};
+    use crate::kernels::check::{Place, SIZES, drawn, places};
     use crate::learner::host;
+    use burn::tensor::Device;
 
     #[test]
     fn three_fused_steps_are_three_of_the_reference_with_and_without_decay_and_clipping() {
-        for n in SIZES.into_iter().chain([1000]) {
-            for (clip, weight_decay) in [(1e9, 0.0), (0.5, 0.1)] {
-                let rule = AdamW { clip, weight_decay, ..AdamW::default() };
-                let start = || Moved {
-                    values: drawn("values", [n], 1.0),
-                    first: Tensor::zeros([n], &burn::tensor::Device::flex()),
-                    second: Tensor::zeros([n], &burn::tensor::Device::flex()),
-                };
-                let (mut fused, mut reference) = (start(), start());
-                let mask = Tensor::ones([n], &burn::tensor::Device::flex());
-                let loss = drawn("loss", [1], 1.0);
-                for number in 1..=3 {
-                    let how =
-                        Step { number, lr: 0.1, rule: &rule, decay: (weight_decay > 0.0).then_some(&mask) };
-                    let gradient = drawn(&format!("gradient {number}"), [n], 1.0);
-                    let taken = adamw(&mut fused, &loss, gradient.clone(), &how);
-                    assert_eq!(host(taken), [1.0]);
-                    adamw_reference(&mut reference, &loss, gradient, &how);
-                }
-                for (a, b) in [
-                    (&fused.values, &reference.values),
-                    (&fused.first, &reference.first),
-                    (&fused.second, &reference.second),
-                ] {
-                    for (a, b) in host(a.clone()).into_iter().zip(host(b.clone())) {
-                        assert!(
-                            (a - b).abs() < 1e-5 * (1.0 + b.abs()),
-                            "{n} values: {a}, by the reference {b}"
-                        );
+        let cpu = Device::flex();
+        for Place { device, tolerance } in places() {
+            for n in SIZES.into_iter().chain([1000, 10_000]) {
+                for (clip, weight_decay) in [(1e9, 0.0), (0.5, 0.1)] {
+                    let rule = AdamW { clip, weight_decay, ..AdamW::default() };
+                    let start = |device: &Device| Moved {
+                        values: drawn("values", [n], 1.0).to_device(device),
+                        first: Tensor::zeros([n], device),
+                        second: Tensor::zeros([n], device),
+                    };
+                    let (mut fused, mut reference) = (start(&device), start(&cpu));
+                    let mask = |device: &Device| (weight_decay > 0.0).then(|| Tensor::ones([n], device));
+                    let (there, here) = (mask(&device), mask(&cpu));
+                    let loss = drawn("loss", [1], 1.0);
+                    for number in 1..=3 {
+                        let how = Step { number, lr: 0.1, rule: &rule, decay: there.as_ref() };
+                        let gradient = drawn(&format!("gradient {number}"), [n], 1.0);
+                        let (loss_there, gradient_there) =
+                            (loss.clone().to_device(&device), gradient.clone().to_device(&device));
+                        let taken = adamw(&mut fused, &loss_there, gradient_there, &how);
+                        assert_eq!(host(taken), [1.0]);
+                        let how = Step { decay: here.as_ref(), ..how };
+                        adamw_reference(&mut reference, &loss, gradient, &how);
+                    }
+                    for (a, b) in [
+                        (&fused.values, &reference.values),
+                        (&fused.first, &reference.first),
+                        (&fused.second, &reference.second),
+                    ] {
+                        for (a, b) in host(a.clone()).into_iter().zip(host(b.clone())) {
+                            assert!(
+                                (a - b).abs() < tolerance * (1.0 + b.abs()),
+                                "{device:?}, {n} values: {a}, by the reference {b}"
+                            );
+                        }
                     }
                 }
             }
@@ -182,21 +188,24 @@ mod tests {
 
     #[test]
     fn a_gradient_or_a_loss_that_is_no_number_moves_nothing() {
-        let start = Moved {
-            values: drawn("values", [20], 1.0),
-            first: drawn("first", [20], 1.0),
-            second: drawn("second", [20], 1.0).abs(),
-        };
-        let rule = AdamW::default();
-        let how = Step { number: 1, lr: 0.1, rule: &rule, decay: None };
-        let (fine, odd) = (drawn("fine", [20], 1.0), drawn("odd", [20], 1.0) / 0.0);
-        for (loss, gradient) in
-            [(fine.clone().narrow(0, 0, 1), odd.clone()), (odd.narrow(0, 0, 1) * 0.0, fine)]
-        {
-            let mut state = start.clone();
-            assert_eq!(host(adamw(&mut state, &loss, gradient, &how)), [0.0]);
-            assert_eq!(host(state.values), host(start.values.clone()));
-            assert_eq!(host(state.second), host(start.second.clone()));
+        for Place { device, .. } in places() {
+            let start = Moved {
+                values: drawn("values", [20], 1.0).to_device(&device),
+                first: drawn("first", [20], 1.0).to_device(&device),
+                second: drawn("second", [20], 1.0).abs().to_device(&device),
+            };
+            let rule = AdamW::default();
+            let how = Step { number: 1, lr: 0.1, rule: &rule, decay: None };
+            let (fine, odd) = (drawn("fine", [20], 1.0), drawn("odd", [20], 1.0) / 0.0);
+            for (loss, gradient) in
+                [(fine.clone().narrow(0, 0, 1), odd.clone()), (odd.narrow(0, 0, 1) * 0.0, fine)]
+            {
+                let mut state = start.clone();
+                let (loss, gradient) = (loss.to_device(&device), gradient.to_device(&device));
+                assert_eq!(host(adamw(&mut state, &loss, gradient, &how)), [0.0]);
+                assert_eq!(host(state.values), host(start.values.clone()));
+                assert_eq!(host(state.second), host(start.second.clone()));
+            }
         }
     }
 }

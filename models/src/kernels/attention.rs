@@ -3,13 +3,14 @@
 mod cached;
 mod fused;
 
-pub use crate::kernels::cpu::attention::AttentionShape;
-use crate::kernels::cpu::attention::{Angles, Positioning};
-use crate::kernels::flex;
+use crate::kernels::cpu::attention::Angles;
+pub use crate::kernels::cpu::attention::{AttentionShape, Positioning};
 use crate::kernels::frozen::{count_product, product};
 use crate::spec::{DecoderSpec, Position, Rotary, Scaling};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 pub(crate) use cached::{CachedKeys, Reading};
+#[cfg(feature = "wgpu")]
+pub(crate) use fused::{AttentionGradient, AttentionOps};
 use std::sync::Arc;
 
 /// Added to the scores of what may not be looked at.
@@ -19,6 +20,8 @@ const MASKED: f32 = -1e9;
 #[derive(Clone, Debug)]
 pub(crate) struct PositionTables {
     rotary: Option<RotaryTables>,
+    /// All of `host` in one tensor on the device, for its kernels; empty on the CPU.
+    table: Tensor<1>,
     /// The same angles on the host, and ALiBi's slopes, one a head.
     host: Arc<Positioning>,
 }
@@ -39,7 +42,10 @@ impl PositionTables {
         };
         let slopes = if spec.position == Position::Alibi { alibi_slopes(spec.heads) } else { Vec::new() };
         let rotary = angles.as_ref().map(|angles| RotaryTables::new(angles, spec.max_positions, device));
-        Self { rotary, host: Arc::new(Positioning { angles, slopes }) }
+        let host = Positioning { angles, slopes };
+        let table = if *device == Device::flex() { Vec::new() } else { host.table() };
+        let size = [table.len()];
+        Self { rotary, table: Tensor::from_data(TensorData::new(table, size), device), host: Arc::new(host) }
     }
 
     /// ALiBi's slopes, or a slope of 0 for all heads.
@@ -48,7 +54,7 @@ impl PositionTables {
     }
 
     /// Rotates query or key `[batch, heads, time, head_width]` by its positions, where positions are rotary.
-    fn rotate(&self, x: Tensor<4>, positions: &Positions) -> Tensor<4> {
+    fn rotate(&self, x: Tensor<4>, positions: &Tensor<1, Int>) -> Tensor<4> {
         match &self.rotary {
             Some(rotary) => rotary.rotate(x, positions),
             None => x,
@@ -65,18 +71,13 @@ impl RotaryTables {
     }
 
     /// Rotates the first values of every head and leaves the others; `positions` has one entry for each of
-    /// `[batch, time]`, or all sequences start at zero.
-    fn rotate(&self, x: Tensor<4>, positions: &Positions) -> Tensor<4> {
+    /// `[batch, time]`.
+    fn rotate(&self, x: Tensor<4>, positions: &Tensor<1, Int>) -> Tensor<4> {
         let [batch, heads, time, head_width] = x.dims();
         let half = self.cos.dims()[1];
         let width = 2 * half;
         let pick = |table: &Tensor<2>| -> Tensor<4> {
-            match positions {
-                Positions::FromZero => table.clone().slice([0..time, 0..half]).reshape([1, 1, time, half]),
-                Positions::Each(index) => {
-                    table.clone().select(0, (**index).clone()).reshape([batch, 1, time, half])
-                }
-            }
+            table.clone().select(0, positions.clone()).reshape([batch, 1, time, half])
         };
         let (cos, sin) = (pick(&self.cos), pick(&self.sin));
         let cut = |from: usize, to: usize| x.clone().slice([0..batch, 0..heads, 0..time, from..to]);
@@ -123,15 +124,6 @@ fn rotary_frequencies(rotary: Rotary) -> Vec<f64> {
             })
             .collect(),
     }
-}
-
-/// Where the tokens of a call stand in their sequences.
-#[derive(Clone, Debug)]
-enum Positions {
-    /// Every row of the batch is 0, 1, 2, …
-    FromZero,
-    /// One position a token, `[batch · time]`.
-    Each(Box<Tensor<1, Int>>),
 }
 
 /// The slopes of ALiBi for `heads` heads (Press et al. 2022, section 3, and BLOOM's rule for head counts
@@ -181,24 +173,24 @@ fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Tensor<4>) -> Tensor<4
 /// Self-attention of whole sequences that start at position zero, `[batch · time, (heads + 2 kv_heads) · head_width]
 /// -> [batch · time, heads · head_width]` (Vaswani et al. 2017, equation 1, with a causal mask).
 pub(crate) fn causal_attention(qkv: Tensor<2>, shape: AttentionShape, tables: &PositionTables) -> Tensor<2> {
-    if flex::on_cpu(&qkv) {
-        let AttentionShape { batch, time, heads, head_width, .. } = shape;
-        (0..2).for_each(|_| count_product(batch * heads * time, head_width, time));
-        fused::causal(qkv, shape, tables.host.clone())
-    } else {
-        causal_reference(qkv, shape, tables)
-    }
+    let AttentionShape { batch, time, heads, head_width, .. } = shape;
+    (0..2).for_each(|_| count_product(batch * heads * time, head_width, time));
+    fused::causal(qkv, tables.table.clone(), shape, tables.host.clone())
 }
 
+#[cfg(test)]
 fn causal_reference(qkv: Tensor<2>, shape: AttentionShape, tables: &PositionTables) -> Tensor<2> {
     let device = qkv.device().inner();
     let [q, k, v] = split(qkv, shape);
     let bias = causal_bias(shape.time, tables, &device);
-    let (q, k) = (tables.rotate(q, &Positions::FromZero), tables.rotate(k, &Positions::FromZero));
+    let positions: Vec<i32> = (0..shape.batch).flat_map(|_| 0..shape.time as i32).collect();
+    let positions = Tensor::from_data(positions.as_slice(), &device);
+    let (q, k) = (tables.rotate(q, &positions), tables.rotate(k, &positions));
     merge(attend(q, k, v, bias))
 }
 
 /// The causal mask and the ALiBi penalty, `[1, heads or 1, time, time]`.
+#[cfg(test)]
 fn causal_bias(time: usize, tables: &PositionTables, device: &Device) -> Tensor<4> {
     let slopes = tables.slopes();
     let mut values = Vec::with_capacity(slopes.len() * time * time);
@@ -236,14 +228,15 @@ mod tests {
                 ([6, 2, 9], turned(4, false)),
                 ([2, 2, 16], Position::Learned { offset: 0 }),
             ] {
-                let tables = PositionTables::new(&spec(heads, position), &Device::flex());
+                let spec = spec(heads, position);
+                let tables = |x: &Tensor<2>| PositionTables::new(&spec, &x.device().inner());
                 let [heads, kv_heads, head_width] = heads;
                 let shape = AttentionShape { batch: 2, time, heads, kv_heads, head_width };
                 let qkv = drawn("qkv", [2 * time, shape.qkv_width()], 1.5);
                 agree(
                     &[qkv],
-                    |[qkv]| causal_attention(qkv, shape, &tables),
-                    |[qkv]| causal_reference(qkv, shape, &tables),
+                    |[qkv]| causal_attention(qkv.clone(), shape, &tables(&qkv)),
+                    |[qkv]| causal_reference(qkv.clone(), shape, &tables(&qkv)),
                 );
             }
         }

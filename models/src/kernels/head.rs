@@ -2,8 +2,11 @@
 
 mod fused;
 
-use crate::kernels::flex;
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use burn::tensor::Tensor;
+#[cfg(test)]
+use burn::tensor::{Device, Int, TensorData, activation::log_softmax};
+#[cfg(feature = "wgpu")]
+pub(crate) use fused::{HeadGradient, HeadOps};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -77,14 +80,11 @@ pub struct Lesson {
 }
 
 /// The weighted cross-entropy and the divergence of a lesson on `logits`, `[rows, vocab]`; a scalar.
-pub(crate) fn loss(logits: Tensor<2>, lesson: Lesson, device: &Device) -> Tensor<1> {
-    if flex::on_cpu(&logits) {
-        fused::loss(logits, Arc::new(lesson))
-    } else {
-        reference(logits, &lesson, device)
-    }
+pub(crate) fn loss(logits: Tensor<2>, lesson: Lesson) -> Tensor<1> {
+    fused::loss(logits, Arc::new(lesson))
 }
 
+#[cfg(test)]
 fn reference(logits: Tensor<2>, lesson: &Lesson, device: &Device) -> Tensor<1> {
     let entropy = cross_entropy(logits.clone(), &lesson.targets, &lesson.weights, device);
     match lesson.soft.is_empty() {
@@ -94,6 +94,7 @@ fn reference(logits: Tensor<2>, lesson: &Lesson, device: &Device) -> Tensor<1> {
 }
 
 /// `Σ_r weight_r · (−log p_r(target_r))` over rows of `logits [rows, vocab]`; a scalar.
+#[cfg(test)]
 fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &Device) -> Tensor<1> {
     let rows = targets.len();
     let picked = log_softmax(logits, 1).gather(1, ints(targets, device).reshape([rows, 1]));
@@ -104,6 +105,7 @@ fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &D
 ///
 /// METHODS "pooling": without a rest bucket, forward KL is `Σ_k p_k (log p_k − z_k/τ + lse)` with the student
 /// normalised over its whole vocabulary; with one, there are K+1 buckets.
+#[cfg(test)]
 fn divergence(
     logits: Tensor<2>,
     soft: &SoftTargets,
@@ -156,16 +158,19 @@ fn divergence(
 }
 
 /// `Σ f(p)` over the positive entries of each row.
+#[cfg(test)]
 fn rows_of(values: &[f32], width: usize, f: impl Fn(f32) -> f32) -> Vec<f32> {
     values.chunks(width).map(|row| row.iter().filter(|p| **p > 0.0).map(|p| f(*p)).sum()).collect()
 }
 
+#[cfg(test)]
 fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
     let values: Vec<i32> = values.iter().map(|v| *v as i32).collect();
     let n = values.len();
     Tensor::from_data(TensorData::new(values, [n]), device)
 }
 
+#[cfg(test)]
 fn floats<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
@@ -199,13 +204,13 @@ mod tests {
                 let logits = drawn("logits", [3, vocab], 2.0);
                 agree(
                     std::array::from_ref(&logits),
-                    |[z]| loss(z, lesson.clone(), &device),
+                    |[z]| loss(z, lesson.clone()),
                     |[z]| reference(z, &lesson, &device),
                 );
                 let only_answers = Lesson { soft: SoftTargets::default(), ..lesson.clone() };
                 agree(
                     &[logits],
-                    |[z]| loss(z, only_answers.clone(), &device),
+                    |[z]| loss(z, only_answers.clone()),
                     |[z]| reference(z, &only_answers, &device),
                 );
             }

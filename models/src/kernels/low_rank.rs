@@ -279,7 +279,8 @@ mod tests {
                     for (i, b) in b.iter().enumerate() {
                         let columns = start..start + widths[i];
                         start = columns.end;
-                        let b = if i == 0 { first.clone() } else { b.clone() };
+                        let b =
+                            if i == 0 { first.clone() } else { b.clone().to_device(&first.device().inner()) };
                         updates.push(Update { a: Some(a.clone()), b, scale: 0.5 + i as f32, columns });
                     }
                     updates

@@ -1,11 +1,13 @@
-//! Whether a device computes what the CPU computes: the operations of a decoder on small inputs, forward and backward.
+//! Whether a device computes what the CPU computes: the operations of a decoder on small inputs, forward and backward, and a
+//! step of the optimizer.
 
-use super::activation::{gelu, swiglu};
+use super::activation::{gelu, gelu_erf, swiglu};
+use super::adamw::{Moved, Step, adamw};
 use super::attention::{AttentionShape, PositionTables, causal_attention};
 use super::frozen::product;
 use super::head::{self, Divergence, Lesson, SoftTargets};
 use super::norm::{layer_norm, rms_norm};
-use crate::learner::host;
+use crate::optimizer::AdamW;
 use crate::spec::{DecoderSpec, Family};
 use burn::tensor::{Device, Tensor, TensorData};
 use cotune_kernel::stream::Stream;
@@ -38,27 +40,32 @@ fn operations() -> Vec<(&'static str, Vec<[usize; 2]>, Operation)> {
         }),
         ("SwiGLU", vec![[rows, 33], [rows, 33]], |x, _| swiglu(x[0].clone(), x[1].clone())),
         ("GELU", vec![[rows, 33]], |x, _| gelu(x[0].clone())),
+        ("GELU with the error function", vec![[rows, 33]], |x, _| gelu_erf(x[0].clone())),
         ("attention with rotary positions", vec![[rows, SHAPE.qkv_width()]], |x, device| {
             attention(Family::Llama, x, device)
         }),
         ("attention with ALiBi", vec![[rows, SHAPE.qkv_width()]], |x, device| {
             attention(Family::Bloom, x, device)
         }),
-        ("loss of the head", vec![[3, 70]], |x, device| {
-            let soft = SoftTargets {
-                rows: vec![2, 0],
-                ids: vec![1, 40, 66, 3, 0, 3],
-                probabilities: vec![0.4, 0.3, 0.1, 0.7, 0.1, 0.0],
-                rest: vec![0.2; 2],
-                weights: vec![0.25, 0.75],
-                k: 3,
-                with_rest: true,
-            };
-            let (targets, weights) = (vec![3, 0, 69], vec![0.5, 0.2, 0.3]);
-            let lesson = Lesson { targets, weights, soft, kind: Divergence::Forward, temperature: 2.0 };
-            head::loss(x[0].clone(), lesson, device).reshape([1, 1])
-        }),
+        ("cross-entropy and forward divergence", vec![[3, 70]], |x, _| head_loss(x, Divergence::Forward)),
+        ("cross-entropy and reverse divergence", vec![[3, 70]], |x, _| head_loss(x, Divergence::Reverse)),
+        ("cross-entropy and Jensen-Shannon", vec![[3, 70]], |x, _| head_loss(x, Divergence::Jsd)),
     ]
+}
+
+fn head_loss(x: Vec<Tensor<2>>, kind: Divergence) -> Tensor<2> {
+    let soft = SoftTargets {
+        rows: vec![2, 0],
+        ids: vec![1, 40, 66, 3, 0, 3],
+        probabilities: vec![0.4, 0.3, 0.1, 0.7, 0.1, 0.0],
+        rest: vec![0.2; 2],
+        weights: vec![0.25, 0.75],
+        k: 3,
+        with_rest: true,
+    };
+    let (targets, weights) = (vec![3, 0, 69], vec![0.5, 0.2, 0.3]);
+    let lesson = Lesson { targets, weights, soft, kind, temperature: 2.0 };
+    head::loss(x[0].clone(), lesson).reshape([1, 1])
 }
 
 fn attention(family: Family, x: Vec<Tensor<2>>, device: &Device) -> Tensor<2> {
@@ -70,31 +77,63 @@ fn attention(family: Family, x: Vec<Tensor<2>>, device: &Device) -> Tensor<2> {
 
 /// Every operation on `device` and on the CPU.
 pub fn compare(device: &Device) -> Vec<Disagreement> {
-    operations()
-        .into_iter()
-        .map(|(operation, shapes, of)| {
-            let (there, here) =
-                (run(device, operation, &shapes, of), run(&Device::flex(), operation, &shapes, of));
-            let mut difference = 0.0_f32;
-            for (there, here) in there.iter().zip(&here) {
-                let largest = here.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
-                for (there, here) in there.iter().zip(here) {
-                    let apart = (there - here).abs() / largest;
-                    difference = if apart.is_nan() { f32::INFINITY } else { difference.max(apart) };
-                }
-            }
-            Disagreement { operation, difference }
-        })
-        .collect()
+    let cpu = Device::flex();
+    let of = |(operation, shapes, of): (&'static str, Vec<[usize; 2]>, Operation)| {
+        let difference = apart(&run(device, operation, &shapes, of), &run(&cpu, operation, &shapes, of));
+        Disagreement { operation, difference }
+    };
+    let step = Disagreement { operation: "AdamW", difference: apart(&optimize(device), &optimize(&cpu)) };
+    operations().into_iter().map(of).chain([step]).collect()
+}
+
+/// Largest difference of any two values, as a share of the largest of their kind.
+fn apart(there: &[Vec<f32>], here: &[Vec<f32>]) -> f32 {
+    let mut difference = 0.0_f32;
+    for (there, here) in there.iter().zip(here) {
+        let largest = here.iter().fold(f32::MIN_POSITIVE, |most, x| most.max(x.abs()));
+        for (there, here) in there.iter().zip(here) {
+            let apart = (there - here).abs() / largest;
+            difference = difference.max(if apart.is_nan() { f32::INFINITY } else { apart });
+        }
+    }
+    difference
+}
+
+/// Normal values.
+fn drawn<const D: usize>(device: &Device, name: &str, shape: [usize; D]) -> Tensor<D> {
+    let mut stream = Stream::keyed(1, name);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// The values of a tensor; no number where a kernel could not be compiled or carried out.
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let read = tensor.try_into_data().ok().and_then(|data| data.try_into_vec().ok());
+    read.unwrap_or_else(|| vec![f32::NAN])
+}
+
+/// Values and moments after two steps, the second of them clipped, and whether the steps were taken.
+fn optimize(device: &Device) -> Vec<Vec<f32>> {
+    const N: usize = 300;
+    let mut moved = Moved {
+        values: drawn(device, "AdamW/values", [N]),
+        first: Tensor::zeros([N], device),
+        second: Tensor::zeros([N], device),
+    };
+    let rule = AdamW { clip: 1.0, weight_decay: 0.1, ..AdamW::default() };
+    let (decay, loss) = (Tensor::ones([N], device), Tensor::zeros([1], device));
+    let mut taken = Vec::new();
+    for number in [1, 2] {
+        let gradient = drawn(device, "AdamW/gradient", [N]).mul_scalar(0.05 * (number * number) as f64);
+        let how = Step { number, lr: 0.1, rule: &rule, decay: Some(&decay) };
+        taken.push(values(adamw(&mut moved, &loss, gradient, &how))[0]);
+    }
+    vec![values(moved.values), values(moved.first), values(moved.second), taken]
 }
 
 /// The output, and the gradients of the inputs under a random weighting of it.
 fn run(device: &Device, name: &str, shapes: &[[usize; 2]], of: Operation) -> Vec<Vec<f32>> {
-    let drawn = |what: &str, shape: [usize; 2]| -> Tensor<2> {
-        let mut stream = Stream::keyed(1, &format!("{name}/{what}"));
-        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal() as f32).collect();
-        Tensor::from_data(TensorData::new(values, shape), device)
-    };
+    let drawn = |what: &str, shape: [usize; 2]| drawn(device, &format!("{name}/{what}"), shape);
     let leaves: Vec<Tensor<2>> = shapes
         .iter()
         .enumerate()
@@ -103,8 +142,8 @@ fn run(device: &Device, name: &str, shapes: &[[usize; 2]], of: Operation) -> Vec
     let out = of(leaves.clone(), device);
     let weights = drawn("weights", out.dims());
     let gradients = (out.clone() * weights).sum().backward();
-    let gradients = leaves.iter().filter_map(|leaf| leaf.grad(&gradients)).map(host);
-    [host(out.inner())].into_iter().chain(gradients).collect()
+    let gradients = leaves.iter().filter_map(|leaf| leaf.grad(&gradients)).map(values);
+    [values(out.inner())].into_iter().chain(gradients).collect()
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub fn operations(sizes: Sizes) -> Vec<Timed> {
         let weights = vec![1.0 / rows as f32; rows];
         let lesson = Lesson { targets, weights, soft, kind: Divergence::Forward, temperature: 1.0 };
         Timed::new(operation, &[[rows, vocab]], move |mut x| {
-            head::loss(x.remove(0), lesson.clone(), &Device::flex()).reshape([1, 1])
+            head::loss(x.remove(0), lesson.clone()).reshape([1, 1])
         })
     };
     let (tables, shape) = attention(Family::Llama);

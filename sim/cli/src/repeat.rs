@@ -1,5 +1,6 @@
 //! The command line that repeats a run.
 
+use cotune_models::device::DeviceChoice;
 use cotune_scenario::Override;
 
 use crate::arguments::Run;
@@ -25,8 +26,10 @@ pub fn command(typed: &Run, point: &[Override]) -> String {
     if let Some(data) = &changes.data {
         flag("--data", data.display().to_string());
     }
-    if let cotune_models::device::DeviceChoice::Wgpu(index) = typed.device {
-        flag("--device", format!("wgpu:{index}"));
+    match typed.device {
+        DeviceChoice::Auto => {}
+        DeviceChoice::Cpu => flag("--device", "cpu".to_owned()),
+        DeviceChoice::Wgpu(index) => flag("--device", format!("wgpu:{index}")),
     }
     for folder in place::allowed() {
         words.extend(["--allow-path".to_owned(), folder.display().to_string()]);

@@ -260,6 +260,16 @@ fn what_cannot_be_resumed_says_why() {
     refuses("not the scenario that the run began with");
     fs::write(run.join("scenario.lock.json"), &lock).unwrap();
 
+    // Weights of another device would make a run that neither device makes.
+    let manifest = fs::read_to_string(run.join("run.json")).unwrap();
+    let elsewhere = "wgpu:0 (a card that is nowhere, its driver 1.0, Vulkan)";
+    fs::write(run.join("run.json"), manifest.replacen("cpu (burn-flex)", elsewhere, 1)).unwrap();
+    refuses("a card that is nowhere");
+    let named = resume(&runs).args(["--device", "cpu"]).output().unwrap();
+    assert_eq!(named.status.code(), Some(2), "{}", said(&named));
+    assert!(said(&named).contains("leave --device out"), "{}", said(&named));
+    fs::write(run.join("run.json"), &manifest).unwrap();
+
     // Written by another version: its header says so, whatever follows.
     let path = checkpoints(&runs).pop().unwrap();
     let whole = fs::read(&path).unwrap();

@@ -2,9 +2,13 @@
 //! (`mesa-vulkan-drivers`). Without any adapter these tests say that they were skipped, unless
 //! `COTUNE_REQUIRE_WGPU=1` says that there has to be one.
 
+use std::fs;
+use std::path::PathBuf;
+
 use cotune_models::device::{Compute, DeviceChoice};
-use cotune_record::EventKind;
-use cotune_tests::{Played, plan_on, play, shipped};
+use cotune_record::{EventKind, RunDirectory};
+use cotune_tests::{Played, cotune, fedavg, plan_on, play, shipped, tiny_text};
+use tempfile::TempDir;
 
 /// How far a loss may be from the CPU's, relative to it. Sums are taken in another order there, and AdamW's first
 /// steps make a whole step of a tiny gradient's sign. Measured on Mesa's software adapter: 1e-5 with ten devices a
@@ -72,4 +76,36 @@ fn on_webgpu_the_schedule_is_exact_and_losses_are_within_tolerance() {
         cpu.len()
     );
     assert!(apart(worst) < TOLERANCE, "{worst:?}");
+}
+
+#[test]
+fn a_run_on_webgpu_names_its_adapter_and_is_verified_there() {
+    let Some(compute) = adapter() else { return };
+    let folder = TempDir::new().unwrap();
+    let (file, runs) = (folder.path().join("tiny.toml"), folder.path().join("runs"));
+    fs::write(&file, tiny_text(&fedavg("on = \"proxy\""))).unwrap();
+    let ran = cotune()
+        .arg("run")
+        .arg(&file)
+        .args(["-q", "--device", "wgpu", "--runs"])
+        .arg(&runs)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    let run = RunDirectory::at(PathBuf::from(String::from_utf8(ran.stdout).unwrap().trim_end()));
+    let manifest = run.manifest().unwrap();
+    assert_eq!(manifest.device, compute.describe());
+    assert_eq!(run.summary().unwrap().wall.device, compute.describe());
+    assert!(manifest.command.contains("--device wgpu:0"), "{}", manifest.command);
+    let report = fs::read_to_string(run.report_path()).unwrap();
+    assert!(report.contains(&compute.describe()), "the report does not name {}", compute.describe());
+
+    let told = cotune().arg("verify").arg(run.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout);
+    assert_eq!(told.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    assert!(said.contains("events of the schedule"), "{said}");
+
+    let told = cotune().arg("doctor").output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout);
+    assert!(said.contains(&compute.describe()) && !said.contains("DISAGREES"), "{said}");
 }

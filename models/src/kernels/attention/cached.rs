@@ -4,7 +4,7 @@
 //! all sequences go to the same slot of the cache, so a short prompt leaves slots unused between its end and its first new
 //! token: they are hidden, and positions count tokens, not slots.
 
-use super::{AttentionShape, MASKED, PositionTables, Positions, attend, merge, split};
+use super::{AttentionShape, MASKED, PositionTables, attend, merge, split};
 use crate::kernels::cpu::cached::KeyValues;
 pub(crate) use crate::kernels::cpu::cached::Reading;
 use crate::learner::{host, int_tensor};
@@ -109,7 +109,7 @@ impl KeyTensors {
         assert_eq!(reading.first, 0, "here all sequences of a batch are read at once");
         let device = qkv.device();
         let [q, k, v] = split(qkv, shape);
-        let positions = Positions::Each(Box::new(int_tensor(&reading.positions(), &device)));
+        let positions = int_tensor(&reading.positions(), &device);
         let (q, k) = (tables.rotate(q, &positions), tables.rotate(k, &positions));
         self.push(k, v);
         let keys = self.keys.clone().narrow(2, 0, self.used);

@@ -10,18 +10,25 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
-/// The operation on the CPU; [`super::causal_attention`] says what it computes.
-pub(super) fn causal(qkv: Tensor<2>, shape: AttentionShape, positioning: Arc<Positioning>) -> Tensor<2> {
-    let qkv = qkv.into_dispatch();
-    Tensor::from_dispatch(<Dispatch as AttentionOps>::causal_attention(qkv, shape, positioning))
+/// The operation; [`super::causal_attention`] says what it computes.
+pub(super) fn causal(
+    qkv: Tensor<2>,
+    table: Tensor<1>,
+    shape: AttentionShape,
+    positioning: Arc<Positioning>,
+) -> Tensor<2> {
+    let (qkv, table) = (qkv.into_dispatch(), table.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as AttentionOps>::causal_attention(qkv, table, shape, positioning))
 }
 
 /// Attention of whole sequences as one operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "wgpu"))]
 pub trait AttentionOps: Backend {
-    /// `[batch · time, (heads + 2 kv_heads) · head_width] -> [batch · time, heads · head_width]`.
+    /// `[batch · time, (heads + 2 kv_heads) · head_width] -> [batch · time, heads · head_width]`; `table` is
+    /// `positioning` where the tensors are, and empty on the CPU.
     fn causal_attention(
         qkv: FloatTensor<Self>,
+        table: FloatTensor<Self>,
         shape: AttentionShape,
         positioning: Arc<Positioning>,
     ) -> FloatTensor<Self>;
@@ -32,6 +39,7 @@ pub trait AttentionGradient: Backend {
     /// The gradient of `qkv`.
     fn causal_attention_back(
         qkv: FloatTensor<Self>,
+        table: FloatTensor<Self>,
         shape: AttentionShape,
         positioning: &Positioning,
         grad: FloatTensor<Self>,
@@ -41,6 +49,7 @@ pub trait AttentionGradient: Backend {
 impl AttentionOps for Flex {
     fn causal_attention(
         qkv: FloatTensor<Self>,
+        _: FloatTensor<Self>,
         shape: AttentionShape,
         positioning: Arc<Positioning>,
     ) -> FloatTensor<Self> {
@@ -55,6 +64,7 @@ impl AttentionOps for Flex {
 impl AttentionGradient for Flex {
     fn causal_attention_back(
         qkv: FloatTensor<Self>,
+        _: FloatTensor<Self>,
         shape: AttentionShape,
         positioning: &Positioning,
         grad: FloatTensor<Self>,
@@ -71,13 +81,13 @@ impl AttentionGradient for Flex {
 struct Causal;
 
 impl<B: AttentionGradient> Backward<B, 1> for Causal {
-    type State = (FloatTensor<B>, AttentionShape, Arc<Positioning>);
+    type State = (FloatTensor<B>, FloatTensor<B>, AttentionShape, Arc<Positioning>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (qkv, shape, positioning) = ops.state;
+        let (qkv, table, shape, positioning) = ops.state;
         if let [Some(parent)] = ops.parents {
-            let gradient = B::causal_attention_back(qkv, shape, &positioning, grad);
+            let gradient = B::causal_attention_back(qkv, table, shape, &positioning, grad);
             grads.register::<B>(parent.id, gradient);
         }
     }
@@ -86,13 +96,14 @@ impl<B: AttentionGradient> Backward<B, 1> for Causal {
 impl<B: AttentionOps + AttentionGradient, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
     fn causal_attention(
         qkv: FloatTensor<Self>,
+        table: FloatTensor<Self>,
         shape: AttentionShape,
         positioning: Arc<Positioning>,
     ) -> FloatTensor<Self> {
-        let input = qkv.primitive().clone();
-        let out = B::causal_attention(input.clone(), shape, positioning.clone());
+        let (input, table) = (qkv.primitive().clone(), table.into_primitive());
+        let out = B::causal_attention(input.clone(), table.clone(), shape, positioning.clone());
         match Causal.prepare::<C>([qkv.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((input, shape, positioning), out),
+            OpsKind::Tracked(prep) => prep.finish((input, table, shape, positioning), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }

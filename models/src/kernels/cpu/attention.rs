@@ -54,6 +54,16 @@ pub struct Positioning {
     pub slopes: Vec<f32>,
 }
 
+impl Positioning {
+    /// Cosines, sines and slopes one behind the other; a zero where there are none of them, since a kernel is bound to no
+    /// buffer of nothing.
+    pub(crate) fn table(&self) -> Vec<f32> {
+        let angles = self.angles.iter().flat_map(|angles| angles.cos.iter().chain(&angles.sin));
+        let table: Vec<f32> = angles.chain(&self.slopes).copied().collect();
+        if table.is_empty() { vec![0.0] } else { table }
+    }
+}
+
 /// Queries whose scores are computed together (measured: fewer waste calls, more waste products above the diagonal).
 const QUERIES: usize = 32;
 

@@ -13,13 +13,13 @@ use burn::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The operation on the CPU; [`super::loss`] says what it computes.
+/// The operation; [`super::loss`] says what it computes.
 pub(super) fn loss(logits: Tensor<2>, lesson: Arc<Lesson>) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as HeadOps>::head_loss(logits.into_dispatch(), lesson))
 }
 
 /// The loss of a head as one operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "wgpu"))]
 pub trait HeadOps: Backend {
     /// `[rows, vocab] -> [1]`.
     fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self>;

@@ -128,7 +128,7 @@ mod tests {
         let typed = run("city.toml").unwrap();
         assert_eq!(typed.file(), Path::new("city.toml"));
         assert_eq!(typed.runs, PathBuf::from("runs"));
-        assert_eq!(typed.device, DeviceChoice::Cpu);
+        assert_eq!(typed.device, DeviceChoice::Auto);
         assert_eq!(typed.progress, ProgressMode::Auto);
         assert!(typed.threads.is_none() && !typed.no_train && !typed.json && !typed.changes.smoke);
     }

@@ -23,9 +23,9 @@ pub struct Verify {
     /// Let jobs wait for random times of the wall clock, so that they end in another order; must not matter.
     #[arg(long)]
     pub chaos: bool,
-    /// Where models train: auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto", value_parser = device)]
-    pub device: DeviceChoice,
+    /// Where models train: auto, cpu, wgpu or wgpu:N [default: where those of the run did].
+    #[arg(long, value_parser = device)]
+    pub device: Option<DeviceChoice>,
     /// Where `data:` leads, if not where it led when the run was made.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! `cotune doctor`: what there is to compute on, and whether it computes what it should.
 
-use cotune_models::device;
+use cotune_models::device::{self, Compute, DeviceChoice};
 
 use crate::arguments::Doctor;
 use crate::exit::Exit;
@@ -17,13 +17,15 @@ pub fn doctor(_typed: &Doctor) -> Result<Exit, Failure> {
     }
     for adapter in adapters {
         let kind = if adapter.software { ", in software" } else { "" };
-        text += &format!("wgpu:{}: {}{kind}\n", adapter.index, adapter.name);
+        text += &format!("{adapter}{kind}\n");
         for found in adapter.self_test() {
             let verdict = if found.difference <= device::TOLERANCE { "agrees" } else { "DISAGREES" };
             text +=
-                &format!("  {:<32} {verdict} with the CPU to {:.0e}\n", found.operation, found.difference);
+                &format!("  {:<36} {verdict} with the CPU to {:.0e}\n", found.operation, found.difference);
         }
     }
+    let taken = Compute::open(DeviceChoice::Auto)?;
+    text += &format!("--device auto takes {}\n", taken.describe());
     talk::print(text)?;
     Ok(Exit::Done)
 }

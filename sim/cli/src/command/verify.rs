@@ -32,7 +32,13 @@ pub fn verify(typed: &Verify) -> Result<Exit, Failure> {
     let manifest = directory.manifest()?;
     let (mut scenario, site, _) = load::reload(&directory, &manifest, typed.data.as_deref())?;
     scenario.simulation.actors = typed.actors.map_or(scenario.simulation.actors, Into::into);
-    let compute = Compute::open(typed.device)?;
+    let compute = match typed.device {
+        Some(device) => Compute::open(device)?,
+        None => Compute::again(&manifest.device)?,
+    };
+    if let Some(warning) = compute.warning() {
+        talk.say(format_args!("warning: {warning}"));
+    }
     warn_of_another_build(&manifest, &compute, talk);
     let options = Options {
         threads: compute.jobs(typed.threads.map_or_else(machine::cores, usize::from)),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cotune_models::device::{Compute, DeviceChoice};
 use cotune_record::checkpoint::{self, Header};
 use cotune_record::{Checkpoint, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id};
 use cotune_world::{Plan, Snapshot};
@@ -29,7 +30,11 @@ pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit
         }
         return conclude(typed, &[directory.summary()?], None);
     }
-    let setting = Setting { train: manifest.train, ranks, ..Setting::new(typed)? };
+    let compute = match typed.device {
+        DeviceChoice::Auto => Compute::again(&manifest.device)?,
+        chosen => Compute::open(chosen)?,
+    };
+    let setting = Setting { train: manifest.train, ranks, ..Setting::on(compute, typed)? };
     let claim = directory.claim()?;
     let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
     if !typed.json {
@@ -43,7 +48,7 @@ pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit
 /// process's.
 ///
 /// # Errors
-/// What is there is not enough to go on with, or another build wrote it.
+/// What is there is not enough to go on with, another build wrote it, or its models trained on another device.
 pub fn go_on(
     claim: Claim,
     directory: RunDirectory,
@@ -52,6 +57,14 @@ pub fn go_on(
     data: Option<&Path>,
 ) -> Result<Played, Failure> {
     let talk = setting.talk;
+    if manifest.train && !setting.compute.is_described_by(&manifest.device) {
+        return Err(Failure::wrong(format!(
+            "the models of {} train on `{}` and would go on on `{}`: leave --device out, or name the same one",
+            directory.id(),
+            manifest.device,
+            setting.compute.describe()
+        )));
+    }
     let (scenario, site, text) = load::reload(&directory, &manifest, data)?;
     let mut doubts = differences(&manifest, setting);
     let plan = plan(&scenario, &site, &setting.compute, talk)?;

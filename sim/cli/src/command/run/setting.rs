@@ -44,11 +44,18 @@ impl Setting {
     /// # Errors
     /// There is no such device.
     pub fn new(typed: &Run) -> Result<Self, Failure> {
+        Self::on(Compute::open(typed.device)?, typed)
+    }
+
+    /// Listens for signals; models train on `compute`.
+    ///
+    /// # Errors
+    /// What listens cannot.
+    pub fn on(compute: Compute, typed: &Run) -> Result<Self, Failure> {
         let talk = Talk::from(typed.talk);
         if let Some(address) = typed.metrics_listen {
             telemetry::listen(address, talk)?;
         }
-        let compute = Compute::open(typed.device)?;
         if let Some(warning) = compute.warning() {
             talk.say(format_args!("warning: {warning}"));
         }

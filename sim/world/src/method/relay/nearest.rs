@@ -26,11 +26,11 @@ impl Nearest {
             both as f64 / (own.len() + other.len() - both).max(1) as f64
         };
         // The first of the nearest, so that ties do not depend on anything but the order of the examples.
-        let nearest =
-            self.known
-                .iter()
-                .map(|(domain, words)| (likeness(words), *domain))
-                .reduce(|best, next| if best.0 >= next.0 { best } else { next });
+        let nearest = self
+            .known
+            .iter()
+            .map(|(domain, words)| (likeness(words), *domain))
+            .reduce(|best, next| if best.0 >= next.0 { best } else { next });
         nearest.filter(|(likeness, _)| *likeness >= UNLIKE).map(|(_, domain)| domain)
     }
 }
