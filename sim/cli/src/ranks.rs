@@ -49,6 +49,7 @@ mod imp {
             _scenario: &Scenario,
             _plan: &Arc<cotune_world::Plan>,
             _threads: usize,
+            _delays: Option<u64>,
         ) -> Result<(), Failure> {
             match *self {}
         }
@@ -104,8 +105,9 @@ mod imp {
             scenario: &Scenario,
             plan: &Arc<cotune_world::Plan>,
             threads: usize,
+            delays: Option<u64>,
         ) -> Result<(), Failure> {
-            self.0.work(&likeness(scenario), plan, threads).map_err(told)
+            self.0.work(&likeness(scenario), plan, threads, delays).map_err(told)
         }
 
         /// Ends all ranks, because one cannot go on and the others would wait for it.

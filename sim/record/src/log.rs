@@ -4,7 +4,7 @@
 //! independent, so `zstdcat` reads the whole file and a torn last frame costs only what came after the last
 //! flush.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -189,7 +189,11 @@ impl EventWriter {
         };
         file.flush()?;
         file.get_ref().sync_data()?;
-        let bytes = file.get_ref().metadata()?.len();
+        let metadata = file.get_ref().metadata()?;
+        if is_removed(&metadata) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it was removed while it was written"));
+        }
+        let bytes = metadata.len();
         self.state = State::Between(file);
         Ok(bytes)
     }
@@ -197,6 +201,15 @@ impl EventWriter {
     fn write_error(&self, source: io::Error) -> LogError {
         LogError::Write { path: self.path.clone(), event: self.digest.events(), source }
     }
+}
+
+/// Whether an open file has no name any more: what is written to it is lost when it is closed. Where the system does not say,
+/// nobody can know.
+fn is_removed(metadata: &Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::nlink(metadata) == 0;
+    #[cfg(not(unix))]
+    return !metadata.is_file();
 }
 
 fn broken() -> io::Error {

@@ -149,9 +149,23 @@ impl Network {
         Some(ended(flow, bytes, now, false))
     }
 
-    /// The devices at the other ends, with repetitions.
-    pub(crate) fn devices(&self) -> impl Iterator<Item = u32> {
-        self.flows.values().map(|flow| flow.transfer.device)
+    /// Whether its links carry exactly the transfers that flow, and none of them is ahead of `now`. What was read from somewhere may
+    /// be anything.
+    pub(crate) fn is_sound(&self, now: VirtualTime) -> bool {
+        let carries = |direction: Direction| {
+            let flowing = self.flows.iter();
+            flowing.filter(move |(_, flow)| flow.flowing && flow.transfer.direction() == direction)
+        };
+        [Direction::Down, Direction::Up].into_iter().all(|direction| {
+            let link = &self.links[index(direction)];
+            link.is_sound() && link.now() <= now && link.flows().eq(carries(direction).map(|(id, _)| *id))
+        }) && self.flows.last_key_value().is_none_or(|(id, _)| id.0 < self.next)
+            && self.flows.values().all(|flow| flow.began <= now)
+    }
+
+    /// The transfers under way.
+    pub(crate) fn transfers(&self) -> impl Iterator<Item = &Transfer> {
+        self.flows.values().map(|flow| &flow.transfer)
     }
 
     fn link(&mut self, direction: Direction) -> &mut SharedLink {

@@ -24,6 +24,7 @@ pub type Residual = BTreeMap<String, Vec<f32>>;
 
 /// A packed difference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Packed {
     /// Values before packing.
     length: u32,
@@ -39,6 +40,39 @@ enum Form {
     Int8 { block: u32 },
     /// For every value that is sent, ascending by index: index (u32) and value (f32).
     TopK,
+}
+
+/// A packed difference as it was read: it may come from anyone.
+#[derive(Deserialize)]
+#[serde(rename = "Packed")]
+struct Unchecked {
+    length: u32,
+    form: Form,
+    bytes: Vec<u8>,
+}
+
+impl TryFrom<Unchecked> for Packed {
+    type Error = &'static str;
+
+    fn try_from(read: Unchecked) -> Result<Self, Self::Error> {
+        let Unchecked { length, form, bytes } = read;
+        let fits = match form {
+            Form::Int8 { block: 0 } => false,
+            Form::Int8 { block } => {
+                bytes.len() as u64 == u64::from(length) + 4 * u64::from(length.div_ceil(block))
+            }
+            Form::TopK => {
+                let known = |entry: &[u8]| u32::from_le_bytes(word(entry)) < length;
+                bytes.len().is_multiple_of(8) && bytes.chunks_exact(8).all(known)
+            }
+        };
+        if fits { Ok(Self { length, form, bytes }) } else { Err("a packed difference contradicts itself") }
+    }
+}
+
+/// The first four bytes.
+fn word(bytes: &[u8]) -> [u8; 4] {
+    [bytes[0], bytes[1], bytes[2], bytes[3]]
 }
 
 /// Packs `values`; none where the encoding leaves values as they are.
@@ -113,9 +147,19 @@ impl Packed {
         self.length
     }
 
+    /// Whether all values are finite. It takes memory in proportion to the bytes, however many values there are said to be.
+    pub fn is_finite(&self) -> bool {
+        match self.form {
+            Form::Int8 { .. } => self.unpack().iter().all(|value| value.is_finite()),
+            Form::TopK => {
+                let entries = self.bytes.chunks_exact(8);
+                entries.map(|entry| f32::from_le_bytes(word(&entry[4..]))).all(f32::is_finite)
+            }
+        }
+    }
+
     /// The values that the receiver has.
     pub fn unpack(&self) -> Vec<f32> {
-        let word = |bytes: &[u8]| [bytes[0], bytes[1], bytes[2], bytes[3]];
         let length = self.length as usize;
         match self.form {
             Form::Int8 { block } => {
@@ -214,7 +258,7 @@ fn through(
 
 #[cfg(test)]
 mod tests {
-    use cotune_kernel::Stream;
+    use cotune_kernel::{Stream, codec};
 
     use super::*;
 
@@ -243,6 +287,26 @@ mod tests {
             }
         }
         assert_eq!(pack(&INT8, &[0.0; 3]).unwrap().unpack(), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_difference_that_contradicts_itself_is_not_read() {
+        let packed = |length, form, bytes: &[u8]| Packed { length, form, bytes: bytes.to_vec() };
+        let read = |packed: &Packed| codec::decode::<Packed>(9, &codec::encode(9, packed).unwrap());
+        let block = |block| Form::Int8 { block };
+        assert!(
+            read(&packed(3, block(2), &[0; 11])).is_ok()
+                && read(&packed(9, Form::TopK, &[8, 0, 0, 0, 0, 0, 0, 0])).is_ok()
+        );
+        for forged in [
+            packed(3, block(0), &[0; 7]),
+            packed(3, block(2), &[0; 10]),
+            packed(u32::MAX, block(64), &[0; 10]),
+            packed(8, Form::TopK, &[8, 0, 0, 0, 0, 0, 0, 0]),
+            packed(9, Form::TopK, &[8, 0, 0]),
+        ] {
+            assert!(read(&forged).is_err(), "{forged:?}");
+        }
     }
 
     #[test]

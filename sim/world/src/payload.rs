@@ -79,11 +79,30 @@ pub enum Part {
 
 /// Token ids of one vocabulary, each in as few whole bytes as the vocabulary takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Tokens {
     /// Bytes of one id: 2 up to 65,536 tokens, else 4.
     width: u8,
     /// Little endian.
     bytes: Vec<u8>,
+}
+
+/// Token ids as they were read: they may come from anyone.
+#[derive(Deserialize)]
+#[serde(rename = "Tokens")]
+struct Unchecked {
+    width: u8,
+    bytes: Vec<u8>,
+}
+
+impl TryFrom<Unchecked> for Tokens {
+    type Error = &'static str;
+
+    fn try_from(read: Unchecked) -> Result<Self, Self::Error> {
+        let Unchecked { width, bytes } = read;
+        let fits = matches!(width, 2 | 4) && bytes.len().is_multiple_of(usize::from(width));
+        if fits { Ok(Self { width, bytes }) } else { Err("token ids contradict themselves") }
+    }
 }
 
 impl Tokens {
@@ -237,7 +256,7 @@ impl Payload {
             | Part::Merged { values, .. }
             | Part::Losses { values, .. }
             | Part::Logits { values, .. } => values.iter().all(|v| v.is_finite()),
-            Part::Packed { packed, .. } => packed.unpack().iter().all(|v| v.is_finite()),
+            Part::Packed { packed, .. } => packed.is_finite(),
             Part::Prompts { .. } | Part::Indices { .. } => true,
         })
     }

@@ -153,18 +153,25 @@ impl Ranks {
         Ok(Arc::new(Workers { slots }))
     }
 
-    /// A worker during a run: computes jobs of the plan on `threads` threads until rank 0 says that there are no more.
+    /// A worker during a run: computes jobs of the plan on `threads` threads until rank 0 says that there are no more. `delays` is
+    /// as in [`Options`](crate::Options).
     ///
     /// # Errors
     /// What came is no job.
-    pub fn work(&self, ours: &Likeness, plan: &Arc<Plan>, threads: usize) -> Result<(), RanksError> {
+    pub fn work(
+        &self,
+        ours: &Likeness,
+        plan: &Arc<Plan>,
+        threads: usize,
+        delays: Option<u64>,
+    ) -> Result<(), RanksError> {
         let world = SimpleCommunicator::world();
         let first = world.process_at_rank(0);
         let greeting =
             codec::encode(GREETING_KIND, &(ours, threads)).expect("a greeting is strings and a number");
         send(&first, GREETING, 0, &greeting);
 
-        let mut pool = Pool::start(plan, threads, true, None, None);
+        let mut pool = Pool::start(plan, threads, true, delays, None);
         let mut mine: BTreeMap<Ticket, u64> = BTreeMap::new();
         let mut arrived: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
         let mut is_over = false;

@@ -83,6 +83,79 @@ fn actix_is_used_by_the_actors_alone() {
     }
 }
 
+/// The source files of the workspace that ship, by their path in it.
+fn shipped() -> Vec<(String, String)> {
+    let folders = ["sim", "models/src", "scenarios/format/src"].map(|folder| workspace().join(folder));
+    let files = folders.iter().flat_map(|folder| sources(folder));
+    files
+        .map(|file| {
+            let name = file.strip_prefix(workspace()).expect("it is in the workspace").display().to_string();
+            (name, fs::read_to_string(&file).expect("a source file can be read"))
+        })
+        .collect()
+}
+
+/// A clock that jumps can then change the name of a run and when it is said to have begun, and nothing else.
+#[test]
+fn the_wall_clock_names_runs_and_nothing_else() {
+    let reads = |text: &str| text.contains("SystemTime::now(");
+    let who = shipped().into_iter().filter(|(_, text)| reads(text)).map(|(name, _)| name);
+    let known = ["sim/cli/src/machine.rs", "sim/record/src/run_directory.rs"].map(str::to_owned);
+    assert_eq!(who.collect::<BTreeSet<_>>(), BTreeSet::from(known));
+}
+
+/// Every package forbids `unsafe`; the models deny it, and their kernels alone lift that, file by file.
+#[test]
+fn unsafe_code_is_in_the_kernels_alone() {
+    for (name, text) in shipped() {
+        let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        let is_unsafe = code.clone().any(|line| {
+            line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "unsafe")
+        });
+        let lifts =
+            code.clone().any(|line| line.contains("unsafe_code") && !line.contains("forbid(unsafe_code)"));
+        assert!(name.starts_with("models/src/kernels") || !(is_unsafe || lifts), "{name} has unsafe code");
+    }
+    let manifest = |path: &str| {
+        let text = fs::read_to_string(workspace().join(path)).expect("there is a manifest");
+        text.parse::<toml_edit::DocumentMut>().expect("it is TOML")
+    };
+    assert_eq!(manifest("Cargo.toml")["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    assert_eq!(manifest("models/Cargo.toml")["lints"]["rust"]["unsafe_code"].as_str(), Some("deny"));
+    for package in [
+        "sim/kernel",
+        "sim/world",
+        "sim/record",
+        "sim/report",
+        "sim/cli",
+        "scenarios/format",
+        "benches",
+        "tests",
+    ] {
+        let lints = manifest(&format!("{package}/Cargo.toml"));
+        assert_eq!(lints["lints"]["workspace"].as_bool(), Some(true), "{package} has lints of its own");
+    }
+}
+
+/// The oldest Rust that builds cotune is stated once, every package takes it over, and CI uses nothing newer.
+#[test]
+fn the_oldest_rust_is_stated_and_what_ci_says() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("it is described");
+    let versions: BTreeSet<String> = metadata
+        .packages
+        .iter()
+        .map(|package| package.rust_version.as_ref().expect("it is stated").to_string())
+        .collect();
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    let version = versions.first().expect("there is one").trim_end_matches(".0").to_owned();
+    let ci = fs::read_to_string(workspace().join(".ci/run")).expect("there is CI");
+    assert!(ci.contains(&format!("Rust {version}")), "CI does not speak of Rust {version}");
+}
+
 /// All Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a source folder can be read");

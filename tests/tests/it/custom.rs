@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cotune_models::learner::Trained;
-use cotune_record::{EventKind, Scope};
+use cotune_record::{Event, EventKind, FaultKind, Outcome, Reason, Scope, tabulate};
 use cotune_scenario::Scenario;
 use cotune_scenario::method::{Aggregate, Custom, Method as Written};
 use cotune_tests::{lab, play, tiny};
@@ -23,6 +23,8 @@ struct HalfWay {
     proxy: String,
     share: f32,
     needs: Vec<Need>,
+    /// The device whose work panics in every round, or [`CLOUD`], for the test of that.
+    breaks: Option<u32>,
 }
 
 impl HalfWay {
@@ -30,7 +32,8 @@ impl HalfWay {
         let Written::Custom(table) = &scenario.method else { panic!("the scenario has a method of its own") };
         let share = table.settings["share"].as_f64().expect("share is a number") as f32;
         let proxy = table.proxy.clone().expect("there is a proxy");
-        Self { table: (**table).clone(), needs: vec![Need::Trained(proxy.clone())], proxy, share }
+        let needs = vec![Need::Trained(proxy.clone())];
+        Self { table: (**table).clone(), needs, proxy, share, breaks: None }
     }
 
     fn travelling(&self) -> Travelling<'_> {
@@ -68,6 +71,7 @@ impl Method for HalfWay {
     }
 
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        assert!(self.breaks != Some(task.device), "the method has a bug");
         let (own, mean) = (&state[&self.proxy].values, self.travelling().received(received).values);
         let between = own.iter().zip(&mean).map(|(own, mean)| own + self.share * (mean - own)).collect();
         let steps = self.table.device_steps.tune;
@@ -86,6 +90,7 @@ impl Method for HalfWay {
     }
 
     fn fold(&self, _lab: &Lab, cloud: State, updates: &[Update]) -> State {
+        assert!(self.breaks != Some(CLOUD), "the method has a bug");
         self.travelling().fold(cloud, updates)
     }
 
@@ -102,6 +107,9 @@ impl Method for HalfWay {
         vec![(Scope::Proxy, subject(cloud, &self.proxy))]
     }
 }
+
+/// Stands for the cloud among devices that break.
+const CLOUD: u32 = u32::MAX;
 
 fn scenario(name: &str, share: &str) -> Scenario {
     let table = format!(
@@ -151,4 +159,42 @@ fn what_a_method_says_that_it_needs_is_demanded_of_the_scenario() {
     assert!(nobody.contains("[method.half-way]") && nobody.contains("[models.nobody]"), "{nobody}");
     let one = refused(Need::OneEdgeModel).expect("the tiny fleet runs two models");
     assert!(one.contains("edge-a, edge-b") && one.contains("fleet.class.*.model"), "{one}");
+}
+
+#[test]
+fn a_job_that_panics_costs_its_party_the_round_and_nobody_else() {
+    let scenario = scenario("half-way", "0.5");
+    let broken = |breaks| {
+        let method = HalfWay { breaks: Some(breaks), ..HalfWay::of(&scenario) };
+        let plan = Plan::draw_with(Arc::new(lab(&scenario)), Box::new(method));
+        let plan = Arc::new(plan.unwrap_or_else(|error| panic!("{error}")));
+        let played = play(&plan, 2, true);
+        assert!(played.digest == play(&plan, 1, true).digest, "one thread and two");
+        let panics = |event: &Event| match &event.kind {
+            EventKind::Fault { kind: FaultKind::Panic, device, detail } => {
+                assert!(detail.contains("the method has a bug"), "{detail}");
+                Some(*device)
+            }
+            _ => None,
+        };
+        let panicked: Vec<Option<u32>> = played.events.iter().filter_map(panics).collect();
+        (panicked, tabulate(&played.events).expect("every invitation has one outcome"))
+    };
+
+    let (panicked, tables) = broken(1);
+    assert_eq!(panicked, [Some(1); 2], "in both rounds");
+    for report in &tables.reports {
+        let expected = if report.device == 1 { Outcome::Not(Reason::Crashed) } else { Outcome::Accepted };
+        assert_eq!(report.outcome, Some(expected), "device {} in round {}", report.device, report.round);
+    }
+
+    let (panicked, tables) = broken(CLOUD);
+    assert_eq!(panicked, [None; 2]);
+    assert_eq!(tables.count(Outcome::Accepted), 6, "what was sent was sent");
+    let losses = tables.evaluations.iter().filter(|row| row.scope == Scope::Proxy && row.domain.is_none());
+    let losses: Vec<f64> = losses.filter(|row| row.metric == "loss").filter_map(|row| row.value).collect();
+    assert!(
+        losses.len() > 1 && losses.windows(2).all(|pair| pair[0] == pair[1]),
+        "nothing was learned: {losses:?}"
+    );
 }

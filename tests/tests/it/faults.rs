@@ -1,6 +1,7 @@
 //! What goes wrong, and what becomes of those whom it hits: every reason for not contributing, and every fault.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{
@@ -9,6 +10,7 @@ use cotune_record::{
 use cotune_tests::{co_plms, fedavg, plan, play, tiny};
 use cotune_world::Plan;
 use cotune_world::effect::{Effect, Message};
+use cotune_world::payload::{Part, Payload};
 
 use crate::told::{Told, folded, opens_after, outcomes, sent, void};
 
@@ -35,7 +37,7 @@ corrupt = { class = \"gateway\", fraction = 0.3, how = \"nan\" }
 ";
 
 /// The tiny federation in trouble, with the gateways' memory such that half of the invitations find too little.
-fn troubled(tables: &str) -> std::sync::Arc<Plan> {
+fn troubled(tables: &str) -> Arc<Plan> {
     let tables = format!("{tables}\n{FAULTS}");
     let easy = plan(&tiny(&tables, TROUBLED));
     let gateway = easy.fleet().iter().find(|view| &*view.class.name == "gateway").expect("there is one");
@@ -282,6 +284,87 @@ fn robust_rules_hold_where_the_mean_does_not() {
         assert_eq!(struck(&events, FaultKind::Corrupt).len(), 3);
         let loss = loss(&events);
         assert!(loss < 1.1 * honest, "{rule} comes to {loss}, the mean without corruption to {honest}");
+    }
+}
+
+/// One device of a hundred sends what it should not: values that are no numbers, another shape, or numbers that are huge.
+#[test]
+fn one_bad_update_in_a_hundred_never_reaches_the_aggregate_unless_a_robust_rule_takes_it() {
+    let sizes = [
+        ("fleet.devices", "100"),
+        ("data.corpus.builtin.examples", "400"),
+        ("data.split", "\"iid\""),
+        ("coordination.sync.cohort", "100"),
+        ("coordination.sync.overcommit", "1.0"),
+    ];
+    let bad = 41;
+    let rules = [
+        "\"mean\"",
+        "\"uniform\"",
+        "\"norm-clip\"",
+        "\"median\"",
+        "{ trimmed-mean = { trim = 0.02 } }",
+        "\"krum\"",
+    ];
+    for rule in rules {
+        let method = fedavg(&format!("on = \"proxy\"\naggregate = {rule}"));
+        let plan = plan(&tiny(&format!("{method}\n[coordination.sync]\n"), &sizes));
+        for how in ["nan", "infinite", "longer", "shorter", "of another model", "without parts", "huge"] {
+            let (mut told, effects) = Told::of(Arc::clone(&plan));
+            assert_eq!(sent(&effects).len(), 100, "everybody is invited");
+            let before = told.cloud.state().clone();
+            let mut came = Vec::new();
+            for device in 0..100 {
+                let mut payload = told.update(device, 0.5);
+                if device == bad {
+                    spoil(&mut payload, how);
+                }
+                came.extend(told.receive_payload(1, device, payload));
+            }
+            let is_bad = |(device, _): &(u32, Option<Reason>)| *device == bad;
+            let outcomes = outcomes(&came);
+            let expected = if how == "huge" { None } else { Some(Reason::Rejected) };
+            assert_eq!(outcomes.iter().copied().find(is_bad), Some((bad, expected)), "{rule}, {how}");
+            assert_eq!(
+                outcomes.iter().filter(|(_, reason)| reason.is_none()).count(),
+                if how == "huge" { 100 } else { 99 }
+            );
+            let updates = folded(&came).expect("the cloud goes to work");
+            assert!(how == "huge" || updates.iter().all(|update| update.device != bad), "{rule}, {how}");
+
+            let after = told.plan.method().fold(told.plan.lab(), before.clone(), updates);
+            let moved = |(after, before): (&f32, &f32)| f64::from(after - before).abs();
+            let most =
+                after["proxy"].values.iter().zip(&before["proxy"].values).map(moved).fold(0.0, f64::max);
+            // Everybody else moved no value by more than this.
+            let honest = told.update(0, 0.5);
+            let honest =
+                honest.values("proxy").expect("it is of the proxy").iter().zip(&before["proxy"].values);
+            let bound = honest.map(moved).fold(0.0, f64::max);
+            let is_plain = ["\"mean\"", "\"uniform\""].contains(&rule);
+            assert!(most.is_finite(), "{rule}, {how}");
+            assert_eq!(
+                most <= bound * (1.0 + 1e-6),
+                !(is_plain && how == "huge"),
+                "{rule}, {how}: {most}, others {bound}"
+            );
+        }
+    }
+}
+
+/// Makes an update what a broken or hostile device might send.
+fn spoil(payload: &mut Payload, how: &str) {
+    let Some(Part::Adapter { model, values }) = payload.parts.first_mut() else {
+        panic!("an adapter comes first")
+    };
+    match how {
+        "nan" => values[7] = f32::NAN,
+        "infinite" => values[7] = f32::INFINITY,
+        "longer" => values.push(0.0),
+        "shorter" => drop(values.pop()),
+        "of another model" => *model = "cloud".to_owned(),
+        "without parts" => payload.parts.clear(),
+        _ => values.iter_mut().for_each(|value| *value = 1e30 * (*value + 1.0)),
     }
 }
 

@@ -26,6 +26,11 @@
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
 //! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
+//! | `forged.rs`       | a checkpoint that somebody forged is refused or recovered from |
+//! | `matrix.rs`       | one digest over threads, actors, ranks, cuts and chaos, every one crossed with every other |
+//! | `surroundings.rs` | full disks, files that vanish, clocks that jump: the run fails, and goes on to its digest |
+//! | `bases.rs`        | one process makes a base, the others wait for it |
+//! | `supply.rs`       | licences, bans and sources are those that `deny.toml` allows |
 //! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
@@ -41,6 +46,7 @@
 
 mod adapters;
 mod arrows;
+mod bases;
 mod batteries;
 mod book;
 mod buffered;
@@ -56,7 +62,10 @@ mod fairness;
 mod faults;
 mod fedprox;
 mod fleets;
+mod forged;
 mod fuzz;
+#[cfg(unix)]
+mod matrix;
 mod methods;
 mod model;
 mod mpi;
@@ -72,6 +81,8 @@ mod ranks;
 mod refusals;
 mod resume;
 mod rounds;
+mod supply;
+mod surroundings;
 mod sweep;
 mod told;
 mod tools;

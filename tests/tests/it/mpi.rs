@@ -1,7 +1,8 @@
 //! One run on the ranks of an MPI job has the digest of one process, and a rank that dies costs nothing but time.
 //!
-//! `COTUNE_MPI` names a cotune that was built with `--features mpi`, in a target folder of its own:
-//! `cargo build --release --features mpi --target-dir target/mpi`. Without it, or without `mpirun`, these tests say so and pass.
+//! `COTUNE_MPI` names a cotune that was built with `--features mpi`:
+//! `cargo build --release --locked --features mpi && cp target/release/cotune target/cotune-mpi`. Without it, or without `mpirun`,
+//! these tests say so and pass, unless `COTUNE_REQUIRE_MPI=1` says that there have to be both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,21 +15,23 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The binary with MPI, if it and `mpirun` are there.
-fn binary() -> Option<PathBuf> {
+pub fn binary() -> Option<PathBuf> {
     let binary = std::env::var_os("COTUNE_MPI").map(PathBuf::from).filter(|path| path.is_file());
     let starter = Command::new("mpirun").arg("--version").output();
-    if binary.is_none() || starter.is_err() {
-        println!("skipped: COTUNE_MPI names no cotune with MPI, or there is no mpirun");
-        return None;
+    if binary.is_some() && starter.is_ok() {
+        return binary;
     }
-    binary
+    let missing = "COTUNE_MPI names no cotune with MPI, or there is no mpirun";
+    assert!(std::env::var_os("COTUNE_REQUIRE_MPI").is_none_or(|value| value != "1"), "{missing}");
+    println!("skipped: {missing}");
+    None
 }
 
-/// `cotune run …` on so many ranks of one thread each.
-fn on(binary: &Path, ranks: usize) -> Command {
+/// `cotune run …` on so many ranks of so many threads each.
+pub fn on(binary: &Path, ranks: usize, threads: usize) -> Command {
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string()]);
-    command.arg(binary).args(["run", "-q", "-j", "1"]);
+    command.arg(binary).args(["run", "-q", "-j", &threads.to_string()]);
     command
 }
 
@@ -61,7 +64,7 @@ fn the_digest_is_that_of_one_process_on_any_number_of_ranks() {
     let mut digests = Vec::new();
     for ranks in 1..=3 {
         let runs = folder.path().join(ranks.to_string());
-        let output = on(&binary, ranks).arg(&file).arg("--runs").arg(&runs).output().unwrap();
+        let output = on(&binary, ranks, 1).arg(&file).arg("--runs").arg(&runs).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{ranks} ranks: {}", said(&output));
         assert_eq!(
             String::from_utf8_lossy(&output.stdout).lines().count(),
@@ -80,7 +83,8 @@ fn a_rank_that_dies_ends_a_run_that_goes_on_from_its_last_checkpoint() {
     let folder = TempDir::new().unwrap();
     let (file, runs, whole) =
         (scenario(folder.path()), folder.path().join("runs"), folder.path().join("whole"));
-    let mut child = on(&binary, 2).arg(&file).arg("--runs").arg(&runs).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        on(&binary, 2, 1).arg(&file).arg("--runs").arg(&runs).stderr(Stdio::null()).spawn().unwrap();
     let has_checkpoint = || {
         fs::read_dir(&runs)
             .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("checkpoints").is_dir()))
@@ -93,7 +97,7 @@ fn a_rank_that_dies_ends_a_run_that_goes_on_from_its_last_checkpoint() {
     assert!(Command::new("kill").args(["-KILL", &worker]).status().unwrap().success());
     assert_ne!(child.wait().unwrap().code(), Some(0), "mpirun says that a rank died, and does not hang");
 
-    let output = on(&binary, 3).args(["--resume", "latest", "--runs"]).arg(&runs).output().unwrap();
+    let output = on(&binary, 3, 1).args(["--resume", "latest", "--runs"]).arg(&runs).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let alone =
         Command::new(&binary).arg("run").arg(&file).args(["-q", "--runs"]).arg(&whole).output().unwrap();

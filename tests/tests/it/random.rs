@@ -99,6 +99,7 @@ fn goes_on(plan: &Arc<Plan>, train: bool, events: &[Event], seed: u64) {
         return;
     };
     let snapshot = read_snapshot(bytes);
+    assert_eq!(snapshot.fits(plan, train), Ok(()));
     let (after, _) = kept(plan, train, Some(snapshot));
     let digest = |events: &mut dyn Iterator<Item = &Event>| {
         let mut digest = EventDigest::new();

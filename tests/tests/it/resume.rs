@@ -33,6 +33,7 @@ fn goes_on_from_everywhere(name: &str, plan: &Arc<Plan>, train: bool) {
     assert!(snapshots.len() >= 2, "{name} has {} snapshots", snapshots.len());
     for (before, bytes) in snapshots {
         let snapshot = read_snapshot(&bytes);
+        assert_eq!(snapshot.fits(plan, train), Ok(()), "{name}");
         assert!(snapshot_bytes(&snapshot) == bytes, "{name}: a snapshot that is read and written is another");
         let (after, _) = kept(plan, train, Some(snapshot));
         let whole = digest(events[..before].iter().chain(&after));

@@ -22,7 +22,11 @@ pub struct Told {
 impl Told {
     /// A cloud whose first round is open, and what it answered to that.
     pub fn open(tables: &str, overrides: &[(&str, &str)]) -> (Self, Vec<Effect>) {
-        let plan = plan(&tiny(tables, overrides));
+        Self::of(plan(&tiny(tables, overrides)))
+    }
+
+    /// The same of a plan.
+    pub fn of(plan: Arc<Plan>) -> (Self, Vec<Effect>) {
         let cloud = CloudCore::new(plan.method().start_cloud(plan.lab()), plan.coordination());
         let mut told = Self { plan, cloud, now: VirtualTime::ZERO + VirtualDuration::from_secs(10) };
         let scored_first = told.tell(Message::Open);

@@ -46,6 +46,9 @@ pub struct Run {
     /// Stop after so long on this computer, as Ctrl-C would ("90s", "2h").
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wall_limit: Option<Duration>,
+    /// Let jobs wait for random times of the wall clock, so that they end in another order; never changes results.
+    #[arg(long)]
+    pub chaos: bool,
     /// Serve the engine's metrics for Prometheus, such as 127.0.0.1:9464; a port alone is on this computer only.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub metrics_listen: Option<SocketAddr>,
@@ -137,7 +140,7 @@ mod tests {
     fn every_flag_of_a_run_is_understood() {
         let typed = run(
             "city.toml --set a=1 --set b=2 --vary c=1,2 --seed 7 --name x --runs out -j 4 --device wgpu:1 \
-             --smoke --no-train --data d --wall-limit 10min --progress lines --json -q",
+             --smoke --no-train --data d --wall-limit 10min --chaos --progress lines --json -q",
         )
         .unwrap();
         assert_eq!(typed.changes.set, ["a=1", "b=2"]);
@@ -145,7 +148,7 @@ mod tests {
         assert_eq!(typed.device, DeviceChoice::Wgpu(1));
         assert_eq!(typed.wall_limit, Some(Duration::from_secs(600)));
         assert_eq!(typed.progress, ProgressMode::Lines);
-        assert!(Talk::from(typed.talk).quiet);
+        assert!(typed.chaos && Talk::from(typed.talk).quiet);
     }
 
     #[test]

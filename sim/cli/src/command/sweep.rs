@@ -127,6 +127,7 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
     let setting = Setting {
         runs: typed.runs.clone(),
         checkpoint_every: None,
+        chaos: false,
         ranks: None,
         threads: threads.div_ceil(jobs),
         train: !typed.no_train,

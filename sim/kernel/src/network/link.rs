@@ -224,6 +224,52 @@ impl SharedLink {
         self.capacity.bytes_per_s()
     }
 
+    /// Up to when the link has been driven.
+    pub fn now(&self) -> VirtualTime {
+        self.now
+    }
+
+    /// The flows on the link, ascending.
+    pub fn flows(&self) -> impl Iterator<Item = FlowId> {
+        self.flows.keys().copied()
+    }
+
+    /// Whether it is a link that starts, changes and completions can lead to. One that was read from somewhere may not be:
+    /// completions would get lost, or [`SharedLink::advance`] would not end.
+    pub fn is_sound(&self) -> bool {
+        let mut again = Self::new(0.0);
+        for (id, flow) in &self.flows {
+            if flow.cap > Rate::MAX {
+                return false;
+            }
+            match flow.group {
+                Group::Capped { finish, since, .. } => {
+                    again.capped_by_cap.insert((flow.cap, *id));
+                    again.capped_by_finish.insert((finish, *id));
+                    again.capped_sum.0 += flow.cap.0;
+                    if since > self.now || finish < self.now {
+                        return false;
+                    }
+                }
+                Group::Sharing { finish } => {
+                    again.sharing_by_cap.insert((flow.cap, *id));
+                    again.sharing_by_finish.insert((finish, *id));
+                }
+            }
+        }
+        let level = match self.sharing_by_cap.len() as u128 {
+            0 => Some(0),
+            sharers => self.capacity.0.checked_sub(self.capped_sum.0).map(|rest| rest.div_ceil(sharers)),
+        };
+        self.capacity <= Rate::MAX
+            && self.capped_by_cap == again.capped_by_cap
+            && self.capped_by_finish == again.capped_by_finish
+            && self.capped_sum == again.capped_sum
+            && self.sharing_by_cap == again.sharing_by_cap
+            && self.sharing_by_finish == again.sharing_by_finish
+            && level == Some(self.level.0)
+    }
+
     /// Counts the service up to `now`, during which no rate changes.
     fn elapse(&mut self, now: VirtualTime) {
         assert!(now >= self.now, "time on the link runs backwards: from {} to {now}", self.now);

@@ -25,7 +25,7 @@ pub(super) struct Amount(u128);
 impl Rate {
     pub(super) const ZERO: Self = Self(0);
     /// 2^64 bytes per second; infinity is cut to this.
-    const MAX: Self = Self(1 << (64 + FRACTION));
+    pub(super) const MAX: Self = Self(1 << (64 + FRACTION));
 
     /// # Panics
     /// If the rate is NaN or negative.

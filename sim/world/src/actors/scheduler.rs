@@ -73,6 +73,14 @@ pub(super) enum Due {
 }
 
 impl Due {
+    /// The job that is waited for, if one is.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Job(_, _, ticket) => Some(*ticket),
+            Self::Tell(..) | Self::Flow(_) | Self::Link(_) | Self::Cut(_) => None,
+        }
+    }
+
     /// The device that is told something, if one is.
     pub(super) fn device(&self) -> Option<u32> {
         match self {

@@ -16,7 +16,7 @@ use crate::shared::{read_once, written_once};
 use actix::prelude::*;
 use cotune_kernel::{EventId, EventQueue, FlowId, VirtualTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A simulation between two events.
 #[derive(Clone, Debug)]
@@ -53,22 +53,69 @@ impl Snapshot {
         self.0.complete
     }
 
-    /// Whether it is of a run of this plan. A checkpoint comes from a file, and a file may come from anyone.
+    /// Whether it can be of a run of this plan, one that learns if `train`. A checkpoint comes from a file, and a file may come
+    /// from anyone: what would have the simulation wait for ever, or train on what has another shape, is found here.
     ///
     /// # Errors
     /// What does not fit.
-    pub fn fits(&self, plan: &Plan) -> Result<(), String> {
+    pub fn fits(&self, plan: &Plan, train: bool) -> Result<(), String> {
         let (parts, devices) = (&self.0, plan.fleet().devices());
         if !parts.queue.is_sound() {
             return Err("its queue of events contradicts itself".to_owned());
         }
+        if !parts.network.is_sound(self.now()) {
+            return Err("its transfers contradict each other".to_owned());
+        }
         let due = parts.queue.iter().filter_map(super::scheduler::Due::device);
         let live = parts.live.iter().map(DeviceCore::number);
-        let told = due.chain(live).chain(parts.cold.keys().copied()).chain(parts.network.devices());
-        match told.max().filter(|most| *most >= devices) {
-            Some(stranger) => Err(format!("it speaks of device {stranger}, and the fleet has {devices}")),
-            None => Ok(()),
+        let travelling = parts.network.transfers().map(|transfer| transfer.device);
+        let told = due.chain(live).chain(parts.cold.keys().copied()).chain(travelling);
+        if let Some(stranger) = told.max().filter(|most| *most >= devices) {
+            return Err(format!("it speaks of device {stranger}, and the fleet has {devices}"));
         }
+        self.awaits_its_jobs(train)?;
+        self.has_shapes_of(plan)
+    }
+
+    /// Nobody waits for a job that nobody computes.
+    fn awaits_its_jobs(&self, train: bool) -> Result<(), String> {
+        let parts = &self.0;
+        let awaited: BTreeSet<Ticket> =
+            parts.queue.iter().filter_map(super::scheduler::Due::ticket).collect();
+        let agrees = if train { awaited.iter().eq(parts.jobs.keys()) } else { parts.jobs.is_empty() };
+        let begun = awaited.last().is_none_or(|last| last.number() < parts.next_job);
+        if agrees && begun {
+            return Ok(());
+        }
+        Err("the jobs that it waits for are not the jobs that it has".to_owned())
+    }
+
+    /// What cloud and devices have trained has the shape of what they began with.
+    fn has_shapes_of(&self, plan: &Plan) -> Result<(), String> {
+        let alike = |state: &State, fresh: &State| {
+            fresh.iter().all(|(model, fresh)| {
+                state.get(model).is_some_and(|trained| {
+                    let (values, moments) = (fresh.values.len(), &trained.moments);
+                    let remembers = |moment: &[f32]| moment.is_empty() || moment.len() == values;
+                    trained.values.len() == values && remembers(&moments.first) && remembers(&moments.second)
+                })
+            })
+        };
+        let (lab, method) = (plan.lab(), plan.method());
+        if !alike(self.cloud(), &method.start_cloud(lab)) {
+            return Err("its cloud holds other models than the scenario's".to_owned());
+        }
+        let mut fresh: BTreeMap<&str, State> = BTreeMap::new();
+        let live = self.0.live.iter().map(|core| (core.number(), &core.memory().state));
+        let cold = self.0.cold.iter().map(|(device, memory)| (*device, &memory.state));
+        for (device, state) in live.chain(cold) {
+            let model = &*plan.fleet().class_of(device).model;
+            let fresh = fresh.entry(model).or_insert_with(|| method.start_device(lab, model));
+            if !alike(state, fresh) {
+                return Err(format!("device {device} holds other models than the scenario's"));
+            }
+        }
+        Ok(())
     }
 
     /// The models at the cloud.

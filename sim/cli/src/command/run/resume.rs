@@ -70,17 +70,18 @@ pub fn go_on(
     let plan = plan(&scenario, &site, &setting.compute, talk)?;
     let progress = || Progress::begin(setting.progress, &scenario.budget, talk);
     let header = header(&manifest.scenario_digest);
-    let (recording, snapshot) = match latest(&directory, &plan, &header, progress, &mut doubts)? {
-        Some((recording, checkpoint)) => {
+    let found = latest(&directory, &plan, setting.train, &header, progress, &mut doubts)?;
+    let (recording, snapshot, checkpoint) = match found {
+        Some((recording, checkpoint, path)) => {
             let seconds = checkpoint.state.now().as_secs_f64();
             let events = checkpoint.header.events;
             talk.say(format_args!("resumed at event {events}, {seconds:.0} s of virtual time"));
-            (recording, Some(checkpoint.state))
+            (recording, Some(checkpoint.state), Some(path))
         }
         None => {
             talk.say("the run was cut before its first checkpoint: it begins again");
             remove(directory.events_path())?;
-            (Recording::create(&directory, header, progress())?, None)
+            (Recording::create(&directory, header, progress())?, None, None)
         }
     };
     for doubt in &doubts {
@@ -88,7 +89,12 @@ pub fn go_on(
     }
     let mut manifest = Manifest { status: Status::Running, ..manifest };
     manifest.warnings.extend(doubts);
-    carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot, claim }, setting, directory)
+    let prepared = Prepared { scenario, text, manifest, plan, recording, snapshot, claim };
+    let mut played = carry_on(prepared, setting, directory)?;
+    if let Some(checkpoint) = checkpoint {
+        played.trouble = played.trouble.map(|broke| doubt(broke, &played.directory, &checkpoint));
+    }
+    Ok(played)
 }
 
 /// The newest checkpoint that is whole and fits the log, with that log. One that is not is told of, put aside
@@ -96,31 +102,52 @@ pub fn go_on(
 fn latest(
     directory: &RunDirectory,
     plan: &Plan,
+    train: bool,
     header: &Header,
     progress: impl Fn() -> Progress,
     doubts: &mut Vec<String>,
-) -> Result<Option<(Recording, Checkpoint<Snapshot>)>, Failure> {
+) -> Result<Option<(Recording, Checkpoint<Snapshot>, PathBuf)>, Failure> {
     for path in Checkpoints::of(directory).newest_first()? {
         let found = match checkpoint::read::<Snapshot>(&path, header.scenario_digest) {
             Err(error) if error.is_damage() => Err(Failure::from(error)),
             Err(error) => return Err(error.into()),
-            Ok(Checkpoint { state, .. }) if state.fits(plan).is_err() => {
-                let why = state.fits(plan).err().unwrap_or_default();
-                Err(Failure::wrong(format!("the checkpoint {} is damaged: {why}", path.display())))
-            }
-            Ok(checkpoint) => Recording::resume(directory, header.clone(), progress(), &checkpoint)
-                .map(|recording| (recording, checkpoint)),
+            Ok(checkpoint) => match checkpoint.state.fits(plan, train) {
+                Err(why) => {
+                    Err(Failure::wrong(format!("the checkpoint {} is damaged: {why}", path.display())))
+                }
+                Ok(()) => Recording::resume(directory, header.clone(), progress(), &checkpoint)
+                    .map(|recording| (recording, checkpoint)),
+            },
         };
         match found {
-            Ok(found) => return Ok(Some(found)),
+            Ok((recording, checkpoint)) => return Ok(Some((recording, checkpoint, path))),
             Err(failure) => {
                 doubts.push(format!("{failure}; the run goes on from an earlier moment"));
-                let aside = path.with_extension("unusable");
-                fs::rename(&path, &aside).map_err(|error| Failure::file("rename", &path, error))?;
+                put_aside(&path)?;
             }
         }
     }
     Ok(None)
+}
+
+/// Passed over from now on, and kept for whoever wants to know what is wrong with it.
+fn put_aside(checkpoint: &Path) -> Result<(), Failure> {
+    let aside = checkpoint.with_extension("unusable");
+    fs::rename(checkpoint, aside).map_err(|error| Failure::file("rename", checkpoint, error))
+}
+
+/// What is to be told of a run that went on from a checkpoint and broke before its next one. Either the checkpoint is not what
+/// was written, or cotune has a bug; so the checkpoint is put aside, and the run can go on from the one before. A bug is met
+/// again there, and in the end without any checkpoint to blame.
+fn doubt(broke: Failure, directory: &RunDirectory, checkpoint: &Path) -> Failure {
+    let Failure::Bug { what, .. } = &broke else { return broke };
+    let newest = Checkpoints::of(directory).newest_first().ok().and_then(|all| all.into_iter().next());
+    if newest.as_deref() != Some(checkpoint) || put_aside(checkpoint).is_err() {
+        return broke;
+    }
+    Failure::wrong(format!("the run broke after it went on from {}: {what}", checkpoint.display())).help(
+        "that checkpoint is put aside: the same command goes on from the one before it; if the run breaks again, it is a bug in cotune",
+    )
 }
 
 /// What is not as it was when the run began, and may keep its numbers from being those of a run that was not cut.

@@ -24,6 +24,8 @@ pub struct Setting {
     pub checkpoint_every: Option<u32>,
     /// Jobs at once.
     pub threads: usize,
+    /// Whether jobs wait for random times of the wall clock.
+    pub chaos: bool,
     /// The MPI job that this process is the first of.
     pub ranks: Option<Arc<Ranks>>,
     /// Whether anything is learned.
@@ -66,6 +68,7 @@ impl Setting {
             runs: typed.runs.clone(),
             checkpoint_every: typed.checkpoint_every.map(u32::from),
             threads,
+            chaos: typed.chaos,
             ranks: None,
             train: !typed.no_train,
             compute,
@@ -87,8 +90,13 @@ impl Setting {
             train: self.train,
             stop: self.stop.flag(),
             keep_every: self.checkpoint_every,
-            ..Options::default()
+            delays: self.delays(scenario),
         })
+    }
+
+    /// The seed of the waits of jobs, if they wait.
+    pub fn delays(&self, scenario: &Scenario) -> Option<u64> {
+        self.chaos.then_some(scenario.seed)
     }
 
     /// The manifest of a run that begins now; the scenario's paths lead to places of `site`.

@@ -18,7 +18,7 @@ pub fn work(typed: &Run, ranks: &Ranks) -> Result<Exit, Failure> {
     let setting = Setting { talk: Talk { quiet: true, verbose: false }, ..Setting::new(typed)? };
     let serve = |scenario: &Scenario, site: &Site| {
         let plan = plan(scenario, site, &setting.compute, setting.talk)?;
-        ranks.work(scenario, &plan, setting.threads)
+        ranks.work(scenario, &plan, setting.threads, setting.delays(scenario))
     };
     if let Some(text) = &typed.resume {
         let directory = run_id::resolve(&typed.runs, text)?;

@@ -91,6 +91,7 @@ proptest! {
                 Change::Checkpoint => fast = stored_and_read_back(&fast),
             }
             assert_max_min_fair(&fast);
+            prop_assert!(fast.is_sound());
             prop_assert_eq!(fast.next_completion(), naive.next_completion());
             for id in (0..started).map(FlowId) {
                 prop_assert_eq!(fast.rate(id), naive.rate(id));
@@ -225,5 +226,27 @@ fn a_shared_link_responds_like_processor_sharing() {
         leave(link.advance(at(1e9)), &arrived);
         let (mean, theory) = (stayed / FLOWS as f64, 1.0 / (1.0 - rho));
         assert!((mean / theory - 1.0).abs() < 0.05, "{name}: mean response {mean}, theory {theory}");
+    }
+}
+
+#[test]
+fn a_link_that_contradicts_itself_is_not_sound() {
+    let mut link = SharedLink::new(100.0);
+    link.start(VirtualTime::ZERO, FlowId(1), Bytes(200), 20.0);
+    link.start(VirtualTime::ZERO, FlowId(2), Bytes(160), f64::INFINITY);
+    assert!(link.is_sound());
+    let forgeries: [fn(&mut SharedLink); 7] = [
+        |link| drop(link.flows.remove(&FlowId(1))),
+        |link| link.capped_by_finish.clear(),
+        |link| link.sharing_by_finish.clear(),
+        |link| link.capped_sum = Rate(link.capped_sum.0 + 1),
+        |link| link.level = Rate::ZERO,
+        |link| link.capacity = Rate(Rate::MAX.0 + 1),
+        |link| link.now = END,
+    ];
+    for (number, forge) in forgeries.into_iter().enumerate() {
+        let mut forged = link.clone();
+        forge(&mut forged);
+        assert!(!forged.is_sound(), "forgery {number}");
     }
 }

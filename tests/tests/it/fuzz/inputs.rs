@@ -1,0 +1,95 @@
+//! Files that people write: scenarios, traces, splits, and logs of events.
+
+use std::fs;
+
+use cotune_record::{Event, EventReader, EventWriter};
+use cotune_scenario::{Context, Document, FileKind, FileReference};
+use cotune_tests::{co_plms, fedavg, kept, plan, random, tiny, tiny_text};
+use cotune_world::files::Files;
+use cotune_world::{Reach, Site};
+
+use super::{FAST, Place, SLOW, fuzz};
+
+#[test]
+fn a_scenario() {
+    let mut good = vec![tiny_text(&fedavg("on = \"proxy\"")), tiny_text(&co_plms(""))];
+    good.extend((0..20).map(|seed| random::scenario(seed, "trace.csv", seed % 5 == 0)));
+    let good: Vec<Vec<u8>> = good.into_iter().map(String::into_bytes).collect();
+    let zoo = cotune_models::zoo::names();
+    fuzz("scenario", FAST, &good, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let base = |_: &str| Err("no other files".to_owned());
+        let document = Document::parse("fuzz.toml", &text, &base);
+        document.is_ok_and(|document| document.check(&Context { zoo: &zoo }).is_ok())
+    });
+}
+
+/// Reads a file of a kind that a scenario can name.
+fn fuzz_file(target: &str, kind: FileKind, good: &[&[u8]]) {
+    let place = Place::new("file");
+    let site = Site {
+        scenario_dir: place.folder.path().into(),
+        data_dir: place.folder.path().into(),
+        cache_dir: place.folder.path().into(),
+        reach: Reach::Anywhere,
+    };
+    let reference = FileReference { path: "file".into(), kind, key: String::new() };
+    let good: Vec<Vec<u8>> = good.iter().map(|bytes| bytes.to_vec()).collect();
+    fuzz(target, SLOW, &good, |bytes| {
+        place.write(bytes);
+        Files::default().add(&reference, &site).is_ok()
+    });
+}
+
+#[test]
+fn a_trace_of_presence() {
+    fuzz_file(
+        "trace",
+        FileKind::Trace,
+        &[
+            b"0,0,1\n0,1200,0\n0,1900,1\n0,6000,0\n1,300,1\n1,7200,0\n",
+            b"device,t_s,online\n7,0.5,1\n7,10,0\n",
+            b"{\"0\": {\"active\": [10, 60], \"inactive\": [50, 90], \"finish_time\": 100}}",
+        ],
+    );
+}
+
+#[test]
+fn a_trace_of_bandwidth() {
+    fuzz_file("rates", FileKind::Rates, &[b"0 1.5\n10 2.25\n20 0\n30 4\n"]);
+}
+
+#[test]
+fn a_split() {
+    fuzz_file("split", FileKind::Split, &[b"0\n1\n1\n0\n2\n"]);
+}
+
+#[test]
+fn a_log_of_events() {
+    let place = Place::new("events.jsonl.zst");
+    let (events, _) = kept(&plan(&tiny(&fedavg("on = \"proxy\""), &[])), false, None);
+    let mut log = EventWriter::create(&place.path()).unwrap();
+    for (index, event) in events.iter().enumerate() {
+        log.append(event).unwrap();
+        if index % 20 == 0 {
+            log.checkpoint().unwrap();
+        }
+    }
+    log.finish().unwrap();
+    let good = [fs::read(place.path()).unwrap()];
+    fuzz("log", SLOW, &good, |bytes| {
+        let Ok(reader) = EventReader::open(&place.write(bytes)) else { return false };
+        let events: Vec<Event> = reader.map_while(Result::ok).collect();
+        cotune_record::tabulate(&events).is_ok()
+    });
+    let lines: Vec<u8> = events.iter().take(40).fold(Vec::new(), |mut lines, event| {
+        event.encode_into(&mut lines);
+        lines.push(b'\n');
+        lines
+    });
+    fuzz("events", FAST, &[lines], |bytes| {
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let events: Vec<Event> = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
+        cotune_record::tabulate(&events).is_ok()
+    });
+}

@@ -1,0 +1,276 @@
+//! What the computer around a run does to it: disks that fill up, files that vanish, readers that leave, clocks that jump. What was
+//! recorded stays readable, the run says that it failed, and once the trouble is over it goes on to the digest that it would have had.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
+
+use cotune_record::{EventReader, RunDirectory};
+use cotune_tests::{cotune, fedavg, tiny_text};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const BUFFERED: &str = "[coordination.buffered]\nconcurrency = 3\nbuffer = 2\n";
+
+/// A federation that learns for a second or two.
+fn scenario(folder: &Path) -> PathBuf {
+    let path = folder.join("tiny.toml");
+    let text = tiny_text(&format!("{}{BUFFERED}", fedavg("on = \"proxy\"")));
+    let text = text.replace("[budget]\nrounds = 2", "[budget]\nrounds = 16");
+    fs::write(&path, text.replace("every   = { rounds = 2 }", "every   = { rounds = 8 }")).unwrap();
+    path
+}
+
+fn run(folder: &Path, runs: &Path) -> Command {
+    let mut command = cotune();
+    command.arg("run").arg(scenario(folder)).args(["-q", "-j", "1", "--runs"]).arg(runs);
+    command
+}
+
+fn resume(runs: &Path) -> Output {
+    let mut command = cotune();
+    command.args(["run", "--resume", "latest", "--progress", "none", "--runs"]).arg(runs);
+    command.output().expect("it can be started")
+}
+
+/// The digest of a run of it that nothing happened to.
+static UNDISTURBED: LazyLock<Value> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let output = run(folder.path(), &runs).output().expect("it can be started");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    json(&only_run(&runs).join("summary.json"))["digest"].clone()
+});
+
+fn only_run(runs: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(runs).expect("there are runs");
+    entries.next().expect("there is one").expect("it can be listed").path()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        .unwrap()
+}
+
+/// What a command said, in one line.
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Starts a run and waits until it has a checkpoint of its own making.
+fn under_way(folder: &Path, runs: &Path) -> Child {
+    let mut command = run(folder, runs);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it can be started");
+    let has_checkpoint = || {
+        let run = fs::read_dir(runs).ok()?.next()?.ok()?.path();
+        let mut files = fs::read_dir(run.join("checkpoints")).ok()?.filter_map(Result::ok);
+        files.find(|file| file.path().extension().is_some_and(|end| end == "checkpoint"))
+    };
+    while has_checkpoint().is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+/// The log of a run can be read, at most its last line is torn.
+fn assert_log_is_whole(run: &Path) {
+    for event in EventReader::open(&RunDirectory::at(run).events_path()).expect("there is a log") {
+        assert!(event.is_ok(), "{event:?}");
+    }
+}
+
+/// The run failed, said why, and goes on to the digest of an undisturbed one.
+fn assert_goes_on(runs: &Path, output: &Output, why: &str) {
+    let told = said(output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains(why), "not told with `{why}`: {told}");
+    let run = only_run(runs);
+    assert_eq!(json(&run.join("run.json"))["status"], "failed", "{told}");
+    let resumed = resume(runs);
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    assert_eq!(json(&run.join("summary.json"))["digest"], *UNDISTURBED, "{}", said(&resumed));
+}
+
+/// `script` in a shell with `$cotune`, `$scenario` and `$runs`.
+#[cfg(target_os = "linux")]
+fn shell(script: &str, folder: &Path, runs: &Path) -> Output {
+    let mut command = Command::new("bash");
+    command.args(["-ec", script]).env("cotune", cotune().get_program());
+    command.env("scenario", scenario(folder)).env("runs", runs).output().expect("there is bash")
+}
+
+/// Files may not grow beyond a limit: what a quota does, and a file system with a limit.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_may_not_grow_fails_a_run_that_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    // Without the trap the signal ends the process, which is a kill like any other. The first checkpoint is longer than
+    // the limit, and manifest, report and reserve are shorter.
+    let script = "trap '' XFSZ; ulimit -f 150; exec \"$cotune\" run \"$scenario\" -q -j 1 --runs \"$runs\"";
+    let output = shell(script, folder.path(), &runs);
+    assert_log_is_whole(&only_run(&runs));
+    assert_goes_on(&runs, &output, "checkpoint");
+}
+
+/// A small disk of its own, full at one moment or another of the run.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_fails_a_run_that_goes_on_once_there_is_room() {
+    let mut tried = Command::new("unshare");
+    tried.args(["-rm", "mount", "-t", "tmpfs", "disk", "/tmp"]);
+    if !tried.output().is_ok_and(|tried| tried.status.success()) {
+        println!("skipped: this user may not mount a small disk (unshare -rm)");
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let (mut never_began, mut failed, mut complete) = (0, 0, 0);
+    for kib in [160, 400, 600, 800, 1_000, 1_200, 1_600, 4_000] {
+        let runs = folder.path().join(kib.to_string());
+        fs::create_dir(&runs).unwrap();
+        // The disk is gone with the shell's namespace, so what is on it is copied to where there is room.
+        let script = format!(
+            "exec unshare -rm bash -c 'mount -t tmpfs -o size={kib}k disk \"$1\"
+             code=0; \"$cotune\" run \"$scenario\" -q -j 1 --runs \"$1/runs\" || code=$?
+             cp -r \"$1/runs/.\" \"$runs\"; exit $code' - {:?}",
+            disk.to_str().unwrap()
+        );
+        let output = shell(&script, folder.path(), &runs);
+        match output.status.code() {
+            Some(0) => complete += 1,
+            Some(2) if fs::read_dir(&runs).unwrap().next().is_none() => never_began += 1,
+            _ => {
+                assert_log_is_whole(&only_run(&runs));
+                assert_goes_on(&runs, &output, "");
+                failed += 1;
+            }
+        }
+    }
+    assert!(never_began > 0 && failed > 0 && complete > 0, "{never_began} {failed} {complete}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_is_removed_fails_a_run_that_begins_again() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let child = under_way(folder.path(), &runs);
+    fs::remove_file(only_run(&runs).join("events.jsonl.zst")).unwrap();
+    assert_goes_on(&runs, &child.wait_with_output().unwrap(), "removed while it was written");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_whose_folder_is_removed_says_so_and_does_not_pretend_to_be_complete() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let child = under_way(folder.path(), &runs);
+    let run = only_run(&runs);
+    // Its checkpoints may come back while the folder is emptied.
+    while run.exists() {
+        let _ = fs::remove_dir_all(&run);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let manifest = fs::read_to_string(run.join("run.json")).unwrap_or_default();
+    assert!(!manifest.contains("\"complete\""), "{manifest}");
+}
+
+#[test]
+fn a_place_for_checkpoints_that_cannot_be_written_to_fails_a_run_that_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let child = under_way(folder.path(), &runs);
+    // Permissions do not stop root: a file where a folder has to be stops everyone.
+    let checkpoints = only_run(&runs).join("checkpoints");
+    while fs::write(&checkpoints, "").is_err() {
+        let _ = fs::remove_dir_all(&checkpoints);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_log_is_whole(&only_run(&runs));
+    fs::remove_file(&checkpoints).unwrap();
+    assert_goes_on(&runs, &output, "checkpoints");
+}
+
+#[test]
+fn what_a_run_has_read_may_vanish_while_it_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let child = under_way(folder.path(), &runs);
+    fs::remove_file(folder.path().join("tiny.toml")).unwrap();
+    fs::remove_dir_all(only_run(&runs).join("checkpoints")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(json(&only_run(&runs).join("summary.json"))["digest"], *UNDISTURBED);
+}
+
+#[test]
+fn a_second_process_is_kept_out_of_a_run_that_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let child = under_way(folder.path(), &runs);
+    let second = resume(&runs);
+    assert_eq!(second.status.code(), Some(2), "{}", said(&second));
+    assert!(said(&second).contains("another cotune process writes to this run"), "{}", said(&second));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(json(&only_run(&runs).join("summary.json"))["digest"], *UNDISTURBED);
+}
+
+#[test]
+fn a_run_is_finished_though_nobody_reads_what_it_prints() {
+    let folder = TempDir::new().unwrap();
+    for arguments in [&["--json"][..], &["--progress", "lines"]] {
+        let runs = folder.path().join(arguments.join(""));
+        let mut command = cotune();
+        command.arg("run").arg(scenario(folder.path())).args(arguments).arg("--runs").arg(&runs);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+        let run = only_run(&runs);
+        assert_eq!(json(&run.join("run.json"))["status"], "complete", "{arguments:?}");
+        assert_eq!(json(&run.join("summary.json"))["digest"], *UNDISTURBED, "{arguments:?}");
+    }
+}
+
+/// A clock that was wrong, or is now: nothing of a run depends on when it began.
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    for began in ["0", "18446744073709551615"] {
+        let runs = folder.path().join(began);
+        let mut child = under_way(folder.path(), &runs);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let manifest = only_run(&runs).join("run.json");
+        let mut told = json(&manifest);
+        told["started_unix_ms"] = serde_json::from_str(began).unwrap();
+        fs::write(&manifest, told.to_string()).unwrap();
+        let resumed = resume(&runs);
+        assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+        assert_eq!(json(&only_run(&runs).join("summary.json"))["digest"], *UNDISTURBED);
+    }
+}
+
+/// Out of memory would kill the process: what a party cannot hold is refused before anything is written.
+#[test]
+fn a_model_that_does_not_fit_is_refused_before_a_run_begins() {
+    let folder = TempDir::new().unwrap();
+    let file = scenario(folder.path());
+    for (key, whose) in [("fleet.class.gateway.memory", "[fleet.class.gateway]"), ("cloud.memory", "cloud")] {
+        let runs = folder.path().join("runs");
+        let mut command = cotune();
+        command.arg("run").arg(&file).args(["--set", &format!("{key}=\"1MiB\""), "--runs"]).arg(&runs);
+        let output = command.output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{key}: {told}");
+        assert!(told.contains(whose) && told.contains("GiB of memory"), "{key}: {told}");
+        assert_eq!(fs::read_dir(&runs).map_or(0, Iterator::count), 0, "{key}: something was written");
+    }
+}
