@@ -27,10 +27,12 @@
 //! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
 //! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
 //! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
+//! | `watching.rs`     | a run is watched on a terminal, live and afterwards, and over HTTP |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `halving.rs`      | successive halving pauses runs, and what climbs to the end is what a grid comes to |
 //! | `tools.rs`        | init, schema, completions, explain, export, and runs that go |
 //! | `fuzz.rs`         | bytes from anyone are read or refused, never a panic |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
@@ -57,6 +59,7 @@ mod faults;
 mod fedprox;
 mod fleets;
 mod fuzz;
+mod halving;
 mod methods;
 mod model;
 mod mpi;
@@ -77,4 +80,5 @@ mod told;
 mod tools;
 mod transfers;
 mod verify;
+mod watching;
 mod wgpu;

@@ -24,6 +24,8 @@ pub struct Setting {
     pub checkpoint_every: Option<u32>,
     /// Jobs at once.
     pub threads: usize,
+    /// The round after which runs are paused, where said.
+    pub until_round: Option<u32>,
     /// The MPI job that this process is the first of.
     pub ranks: Option<Arc<Ranks>>,
     /// Whether anything is learned.
@@ -59,6 +61,7 @@ impl Setting {
             runs: typed.runs.clone(),
             checkpoint_every: typed.checkpoint_every.map(u32::from),
             threads,
+            until_round: None,
             ranks: None,
             train: !typed.no_train,
             compute,
@@ -80,6 +83,7 @@ impl Setting {
             train: self.train,
             stop: self.stop.flag(),
             keep_every: self.checkpoint_every,
+            until_round: self.until_round,
             ..Options::default()
         })
     }
@@ -103,6 +107,7 @@ impl Setting {
             train: self.train,
             scenario_dir: absolute(&site.scenario_dir),
             data_dir: absolute(&site.data_dir),
+            matched: String::new(),
             command,
             started_unix_ms: machine::unix_ms(),
             doubts: Vec::new(),
@@ -112,7 +117,12 @@ impl Setting {
 
     /// What the computer did, besides what was `measured`.
     pub fn wall(&self, measured: Wall, status: Status) -> Wall {
-        let cut = (status == Status::Interrupted).then(|| self.stop.reason().to_owned());
+        let cut = (status == Status::Interrupted).then(|| match self.until_round {
+            Some(round) if !self.stop.is_wished() => {
+                format!("the run was paused after round {round}: its numbers are those of a shorter run")
+            }
+            _ => self.stop.reason().to_owned(),
+        });
         Wall {
             peak_rss_bytes: machine::peak_rss_bytes(),
             threads: self.threads_u32(),
