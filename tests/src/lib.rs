@@ -342,6 +342,21 @@ const SNAPSHOT_KIND: u16 = 900;
 /// # Panics
 /// The simulation fails.
 pub fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event>, Vec<(usize, Vec<u8>)>) {
+    let (events, snapshots, end) = kept_until(plan, train, from, None);
+    assert_eq!(end, End::Complete);
+    (events, snapshots)
+}
+
+/// The same until a round is closed and scored, and how it ended.
+///
+/// # Panics
+/// An actor did.
+pub fn kept_until(
+    plan: &Arc<Plan>,
+    train: bool,
+    from: Option<Snapshot>,
+    until_round: Option<u32>,
+) -> (Vec<Event>, Vec<(usize, Vec<u8>)>, End) {
     let (sender, receiver) = mpsc::channel();
     let seen = Arc::new(Mutex::new((0, Vec::new())));
     let (counter, kept) = (Arc::clone(&seen), Arc::clone(&seen));
@@ -357,11 +372,11 @@ pub fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event
         }
         Ok(())
     });
-    let options = Options { threads: 2, train, keep_every: Some(1), ..Options::default() };
+    let options = Options { threads: 2, train, keep_every: Some(1), until_round, ..Options::default() };
     let end = simulate_from(from, Arc::clone(plan), options, sink, Some(keeper));
-    assert_eq!(end.unwrap_or_else(|error| panic!("{error}")), End::Complete);
+    let end = end.unwrap_or_else(|error| panic!("{error}"));
     let snapshots = std::mem::take(&mut seen.lock().expect("one thread has it").1);
-    (receiver.into_iter().collect(), snapshots)
+    (receiver.into_iter().collect(), snapshots, end)
 }
 
 /// A snapshot as a checkpoint has it.

@@ -5,7 +5,7 @@
 //! seeds    = [1, 2, 3]                       # innermost; default: the scenario's own
 //! goal     = { maximize = "edge.rouge-l.mean" }
 //!
-//! [search.grid]                              # or [search.random] with points and seed
+//! [search.grid]                              # or [search.random] with points and seed, or [search.halving]
 //!
 //! [axes]                                     # a dotted path and its values, whole tables included
 //! coordination.sync.cohort = [8, 16]
@@ -39,6 +39,7 @@
 //! Values are laid over the scenario as a file that `extends` it would be: tables merge, choices replace whole.
 
 mod expand;
+mod halving;
 mod read;
 mod study;
 mod value;
@@ -54,6 +55,7 @@ use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Place, SourceText, Table};
 use crate::overrides::set;
 
+pub use halving::{Draw, Halving, Resource, Rung};
 pub use study::{Contrast, Replicate};
 
 /// More combinations than this are not even counted out (chosen: a day of runs of a tenth of a second).
@@ -110,12 +112,9 @@ pub enum Search {
     /// All.
     Grid,
     /// Some, drawn without replacement.
-    Random {
-        /// How many.
-        points: usize,
-        /// Seed of the draw. Default: 1.
-        seed: u64,
-    },
+    Random(Draw),
+    /// All or some, of which the best part goes on from rung to rung.
+    Halving(Halving),
 }
 
 /// `[limits]`: what bounds the work.
@@ -191,6 +190,14 @@ impl Sweep {
     pub fn axis_keys(&self) -> Vec<&str> {
         let first = self.axes.iter().filter_map(|axis| axis.steps.first());
         first.flatten().map(|assigned| assigned.key.as_str()).collect()
+    }
+
+    /// How many combinations go on when, where that is how they are searched.
+    pub fn halving(&self) -> Option<Halving> {
+        match self.search {
+            Search::Halving(halving) => Some(halving),
+            Search::Grid | Search::Random(_) => None,
+        }
     }
 
     /// What `[set]` says, in its order.

@@ -106,7 +106,7 @@ pub(crate) const DISTRIBUTION: Choices = Choices {
 };
 
 pub(crate) const SEARCH: Choices =
-    Choices { what: "a search", available: &["grid", "random"], planned: &["halving"], plain: &[] };
+    Choices { what: "a search", available: &["grid", "random", "halving"], planned: &[], plain: &[] };
 
 /// The word that was probably meant: the nearest, if it is near.
 pub fn meant<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -18,22 +18,24 @@ use cotune::{Error, Experiment};
 
 /// The method, made for one scenario.
 #[derive(Debug)]
-struct HalfWay {
+pub struct HalfWay {
     table: Custom,
     proxy: String,
     /// How far a device moves to the mean, 0 to 1.
     share: f32,
+    /// What a scenario has to have; one that has it not is refused in its words.
+    pub needs: Vec<Need>,
 }
 
 impl HalfWay {
     /// Reads `[method.custom]`; what is wrong with it becomes the error.
-    fn of(scenario: &Scenario) -> Result<Box<dyn Method>, String> {
+    pub fn of(scenario: &Scenario) -> Result<Self, String> {
         let Written::Custom(table) = &scenario.method else { return Err("write [method.custom]".to_owned()) };
         let share = table.settings.get("share").and_then(|share| share.as_f64());
         let share = share.filter(|share| (0.0..=1.0).contains(share));
         let share = share.ok_or("write settings = { share = 0.5 }, between 0 and 1")? as f32;
         let proxy = table.proxy.clone().ok_or("write [models.proxy], the model that is averaged")?;
-        Ok(Box::new(Self { table: (**table).clone(), proxy, share }))
+        Ok(Self { table: (**table).clone(), needs: vec![Need::Trained(proxy.clone())], proxy, share })
     }
 
     /// The proxy's adapter is what is sent down, brought back and averaged.
@@ -52,7 +54,7 @@ impl Method for HalfWay {
     }
 
     fn needs(&self) -> Vec<Need> {
-        vec![Need::Trained(self.proxy.clone())]
+        self.needs.clone()
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
@@ -115,7 +117,7 @@ fn main() -> Result<(), Error> {
         let run = Experiment::new("scenarios/quickstart.toml")
             .set("method", &table)
             .smoke()
-            .method(HalfWay::of)
+            .method(|scenario| Ok(Box::new(HalfWay::of(scenario)?)))
             .play()?;
         let score = |name: &str| run.metric(name).unwrap_or(f64::NAN);
         println!(

@@ -25,16 +25,16 @@ pub use verify::Verify;
 #[command(
     name = "cotune",
     version,
-    about = "Simulate cloud-edge co-tuning of language models: how good, how long, what it costs, who is left out.",
+    about = "Simulate cloud-edge co-tuning of language models: how good, how long, at what cost, for whom.",
     after_help = exit::HELP,
     disable_help_subcommand = true,
-    max_term_width = 110
+    max_term_width = 100
 )]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Let scenarios read files of this folder, too; else only of their own and of --data. Repeatable.
+    /// Another folder that scenarios may read files of; repeatable.
     #[arg(long, global = true, value_name = "DIR")]
     pub allow_path: Vec<PathBuf>,
 }
@@ -56,7 +56,7 @@ pub enum Command {
     Watch(Watch),
     /// Say what differs between runs, and whether it means anything.
     Compare(Compare),
-    /// Run a recorded run again and compare every event; exit code 4 names the first that differs.
+    /// Run a recorded run again; exit code 4 names the first event that differs.
     Verify(Verify),
     /// Render the report of a run or a sweep again.
     Report(Report),
@@ -91,10 +91,10 @@ pub struct Changes {
     /// Draw everything from another seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
-    /// Shrink to 10 devices, 2 rounds and 4 steps, after --set: shows within seconds that it runs.
+    /// Shrink to 10 devices, 2 rounds, 4 steps, after --set: shows that it runs.
     #[arg(long)]
     pub smoke: bool,
-    /// What `data:` in a scenario stands for [default: $COTUNE_DATA, else ../shared/data seen from the workspace].
+    /// What `data:` stands for [default: $COTUNE_DATA, else ../shared/data].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
@@ -105,8 +105,8 @@ pub struct Check {
     /// Scenario files.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// For people (drawn, on the standard error), or one JSON array on the standard output.
-    #[arg(long, value_enum, default_value_t, value_name = "human|json", hide_possible_values = true)]
+    /// `human`, or `json`: one array on the standard output.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true)]
     pub format: Format,
     /// What `data:` in a scenario stands for.
     #[arg(long, value_name = "DIR")]
@@ -241,8 +241,23 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The help of a command, called by the words that lead to it, and of those below it.
+    fn fits_a_screen(command: &clap::Command, words: &[String]) {
+        let typed = words.iter().map(String::as_str).chain(["--help"]);
+        let help = Arguments::command().try_get_matches_from(typed).expect_err("help is all there is");
+        let (name, help) = (words.join(" "), help.to_string());
+        assert!(help.lines().count() <= 40, "{name} --help has {} lines", help.lines().count());
+        for line in help.lines() {
+            let columns = line.chars().count();
+            assert!(columns <= 100, "{name} --help has {columns} columns: {line}");
+        }
+        for below in command.get_subcommands() {
+            fits_a_screen(below, &[words, &[below.get_name().to_owned()]].concat());
+        }
+    }
+
     #[test]
-    fn the_help_fits_a_screen() {
-        assert!(Arguments::command().render_help().to_string().lines().count() <= 40);
+    fn every_help_fits_a_screen() {
+        fits_a_screen(&Arguments::command(), &["cotune".to_owned()]);
     }
 }

@@ -30,9 +30,9 @@ pub enum Exit {
 
 /// What `--help` says about them.
 pub const HELP: &str = "\
-Exit codes: 0 done, every expectation met · 1 a bug in cotune · 2 the command line, scenario, data or
-checkpoint is wrong · 3 an expectation was not met · 4 a difference · 5 some sweep points failed ·
-130 interrupted";
+Exit codes: 0 done, every expectation met · 1 a bug in cotune · 2 the command line, scenario, data
+or checkpoint is wrong · 3 an expectation was not met · 4 a difference · 5 some sweep points
+failed · 130 interrupted";
 
 impl Exit {
     /// The number.

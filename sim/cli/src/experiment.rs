@@ -173,7 +173,9 @@ impl Experiment {
         }
         match simulation.join() {
             Ok(Ok(Ok(End::Complete))) => {}
-            Ok(Ok(Ok(End::Interrupted))) => return Err(Failure::bug("nobody interrupted it").into()),
+            Ok(Ok(Ok(End::Interrupted | End::Paused))) => {
+                return Err(Failure::bug("nobody interrupted it").into());
+            }
             Ok(Ok(Err(error))) => return Err(Failure::bug(error.to_string()).into()),
             _ => return Err(Failure::bug(latest_panic()).into()),
         }

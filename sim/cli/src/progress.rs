@@ -13,6 +13,8 @@ use crate::talk::{self, Talk};
 
 /// The bar's resolution.
 const STEPS: u64 = 10_000;
+/// How often the bar is drawn although nothing happens.
+const TICK: Duration = Duration::from_millis(250);
 /// The least time between two changes of the bar's words.
 const REFRESH: Duration = Duration::from_millis(100);
 /// The longest silence between two lines while rounds close.
@@ -63,6 +65,13 @@ impl Progress {
             quality,
             begun: now,
             refreshed: now,
+        }
+    }
+
+    /// Shows itself from now on: what was said before stands above it.
+    pub fn show(&self) {
+        if let View::Bar(bar) = &self.view {
+            bar.enable_steady_tick(TICK);
         }
     }
 
@@ -178,10 +187,9 @@ impl Progress {
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("  {bar:24} {percent:>3} %  {msg}");
+    let style = ProgressStyle::with_template("  {bar:24} {percent:>3} %  {wide_msg}");
     let bar = ProgressBar::new(STEPS);
     bar.set_style(style.expect("the template is well formed"));
-    bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
 

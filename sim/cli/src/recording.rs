@@ -89,6 +89,7 @@ impl Recorder {
     /// The system has no room for a thread.
     pub fn begin(mut recording: Recording, learns: bool) -> Result<Self, Failure> {
         recording.begun = machine::now();
+        recording.progress.show();
         let (orders, inbox) = sync_channel(AHEAD);
         let reason = Arc::new(OnceLock::new());
         let told = Arc::clone(&reason);

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cotune_record::{
-    EventDigest, EventReader, Expectation, Fleet, Manifest, RunDirectory, Status, Summary, Tables, Tabulator,
-    Wall, scores, summarize, write_metrics_csv,
+    EventDigest, EventKind, EventReader, Expectation, Fleet, Manifest, RunDirectory, Status, Summary, Tables,
+    Tabulator, Wall, scores, summarize, write_metrics_csv,
 };
 use cotune_report::{ModelLine, ReportInput};
 use cotune_scenario::Scenario;
@@ -72,9 +72,7 @@ impl Results {
         let fleet = Fleet::read_parquet(&directory.tables())?;
         let models = read_models(directory)?;
         let (tables, digest) = replay(directory)?;
-        let lock = Scenario::from_lock_json(&read(&directory.lock_path())?).map_err(|error| {
-            Failure::wrong(format!("{} is damaged: {error}", directory.lock_path().display()))
-        })?;
+        let lock = lock(directory)?;
         let sees = lock.method.table().sees();
         let summary = if directory.summary_path().is_file() {
             directory.summary()?
@@ -88,6 +86,49 @@ impl Results {
         };
         Ok(Self { manifest, summary, tables, fleet, models, scenario, sees })
     }
+}
+
+/// The summary that a run had once a round was closed and scored, or at its end if that came before; none if it has not come
+/// so far, or nothing says that all of that instant was written down.
+///
+/// # Errors
+/// A file is damaged.
+pub fn after_round(directory: &RunDirectory, round: u32) -> Result<Option<Summary>, Failure> {
+    if !directory.events_path().is_file() || !directory.manifest_path().is_file() {
+        return Ok(None);
+    }
+    let (mut tables, mut digest) = (Tabulator::default(), EventDigest::new());
+    let (mut closed_ns, mut is_past) = (None, false);
+    for event in EventReader::open(&directory.events_path())? {
+        let event = event?;
+        if closed_ns.is_some_and(|closed| event.time_ns > closed) {
+            is_past = true;
+            break;
+        }
+        match event.kind {
+            EventKind::RoundClosed { round: closed, .. } if closed >= round => {
+                closed_ns.get_or_insert(event.time_ns);
+            }
+            EventKind::RunEnded { .. } => is_past = true,
+            _ => {}
+        }
+        digest.push(&event);
+        tables.push(&event)?;
+    }
+    if !is_past {
+        return Ok(None);
+    }
+    let (manifest, tables) = (directory.manifest()?, tables.finish()?);
+    let expected = expectations(&lock(directory)?);
+    let wall =
+        Wall { device: manifest.device.clone(), threads: manifest.threads, ..Wall::measured(&tables, 0.0) };
+    Ok(Some(summarize(&manifest.name, Status::Interrupted, &tables, &digest, &expected, wall)))
+}
+
+fn lock(directory: &RunDirectory) -> Result<Scenario, Failure> {
+    let path = directory.lock_path();
+    Scenario::from_lock_json(&read(&path)?)
+        .map_err(|error| Failure::wrong(format!("{} is damaged: {error}", path.display())))
 }
 
 /// Room kept in a run's folder for its last words, so that a full disk does not keep a run from being marked as

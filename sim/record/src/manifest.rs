@@ -76,6 +76,9 @@ pub struct Manifest {
     /// What `data:` stood for; absolute, empty if unknown.
     #[serde(default)]
     pub data_dir: String,
+    /// How a device's round was made worth what it is under other methods, in words; empty if unknown.
+    #[serde(default)]
+    pub matched: String,
     /// The command line that repeats the run.
     pub command: String,
     /// When it began \[ms since 1970, UTC\].

@@ -269,6 +269,25 @@ impl RunDirectory {
         read_json(&self.summary_path())
     }
 
+    /// `rungs/00012.json`: the summary that the run had when it was paused after round 12.
+    pub fn rung_path(&self, round: u32) -> PathBuf {
+        self.path.join("rungs").join(format!("{round:05}.json"))
+    }
+
+    /// Writes the summary of a run that was paused, and waits for the disk.
+    pub fn write_rung(&self, round: u32, summary: &Summary) -> Result<(), RunDirectoryError> {
+        let path = self.rung_path(round);
+        let folder = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(folder).map_err(|error| RunDirectoryError::new("create", folder, error))?;
+        self.write_json(&path, summary)
+    }
+
+    /// Reads the summary after a round; none if the run was never paused there.
+    pub fn rung(&self, round: u32) -> Result<Option<Summary>, RunDirectoryError> {
+        let path = self.rung_path(round);
+        if path.is_file() { read_json(&path).map(Some) } else { Ok(None) }
+    }
+
     /// Writes `scenario.toml` and `scenario.lock.json`.
     pub fn write_scenario(&self, verbatim: &[u8], lock: &[u8]) -> Result<(), RunDirectoryError> {
         self.write(&self.scenario_path(), verbatim)?;

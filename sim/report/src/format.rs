@@ -153,6 +153,8 @@ pub fn metric_name(name: &str) -> String {
         "cost.total_usd" => "cost",
         "virtual.seconds" => "virtual time",
         "rounds" => "rounds",
+        "tokens.device" => "tokens of devices",
+        "tokens.cloud" => "tokens of the cloud",
         "round.duration.mean_seconds" => "a round's mean duration",
         "round.duration.p95_seconds" => "a round's 95th percentile duration",
         "participation.gini" => "inequality of participation",

@@ -13,7 +13,7 @@ mod terminal;
 use cotune_record::{Fleet, Manifest, Summary, Tables};
 
 pub use html::render;
-pub use sweep::{Estimate, SweepInput, SweepPoint, render_sweep};
+pub use sweep::{Estimate, SweepInput, SweepPoint, SweepRung, SweepStanding, render_sweep};
 pub use terminal::terminal;
 
 /// Everything a report is made of.

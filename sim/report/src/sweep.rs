@@ -8,11 +8,13 @@ mod effects;
 mod parallel;
 mod points;
 mod price;
+mod rungs;
 
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::chart::TimeUnit;
 use crate::format;
 use crate::html::STYLE;
 
@@ -29,10 +31,34 @@ pub struct SweepInput {
     pub axes: Vec<String>,
     /// The combinations in the order of the file.
     pub points: Vec<SweepPoint>,
+    /// The rungs of successive halving, in order; empty if every point runs to its end.
+    pub rungs: Vec<SweepRung>,
     /// The command that makes it again.
     pub command: String,
     /// Version of cotune.
     pub version: String,
+}
+
+/// Points that are judged after the same number of rounds.
+#[derive(Clone, Debug)]
+pub struct SweepRung {
+    /// The round.
+    pub round: u32,
+    /// How many points come here.
+    pub combinations: usize,
+    /// How they stand, the best first; empty until all of them are here.
+    pub standings: Vec<SweepStanding>,
+}
+
+/// A point on a rung.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepStanding {
+    /// Its place in [`SweepInput::points`].
+    pub point: usize,
+    /// What it had come to; none if one of its runs failed.
+    pub estimate: Option<Estimate>,
+    /// Whether it went on.
+    pub goes_on: bool,
 }
 
 /// One combination, all its seeds together.
@@ -64,6 +90,12 @@ pub struct Estimate {
 }
 
 impl SweepInput {
+    /// Whether halving stopped a point early.
+    fn is_stopped(&self, point: usize) -> bool {
+        let early = self.rungs.split_last().map_or(&[][..], |(_, early)| early);
+        early.iter().flat_map(|rung| &rung.standings).any(|one| one.point == point && !one.goes_on)
+    }
+
     /// What a point came to.
     fn goal<'a>(&self, point: &'a SweepPoint) -> Option<&'a Estimate> {
         point.metrics.get(&self.metric)
@@ -97,6 +129,7 @@ impl SweepInput {
 pub fn render_sweep(input: &SweepInput) -> String {
     let sections: Vec<(&str, &str, Markup)> = [
         ("points", "The points", points::render(input)),
+        ("rungs", "Who was stopped where", rungs::render(input)),
         ("effects", "What each value does", effects::render(input)),
         ("parallel", "All of them at once", parallel::render(input)),
         ("price", "What quality costs", price::render(input)),
@@ -131,11 +164,16 @@ pub fn render_sweep(input: &SweepInput) -> String {
 }
 
 fn verdict(input: &SweepInput) -> Markup {
-    let (runs, complete) =
-        input.points.iter().fold((0, 0), |sum, point| (sum.0 + point.runs, sum.1 + point.complete));
+    let (mut runs, mut complete, mut stopped) = (0, 0, 0);
+    for (index, point) in input.points.iter().enumerate() {
+        runs += point.runs;
+        complete += point.complete;
+        stopped += if input.is_stopped(index) { point.runs - point.complete } else { 0 };
+    }
+    let is_done = complete + stopped == runs;
     html! {
         header {
-            p.eyebrow { "cotune · sweep report · " span.(if complete == runs { "good" } else { "bad" }) { (complete) " of " (runs) " runs complete" } }
+            p.eyebrow { "cotune · sweep report · " span.(if is_done { "good" } else { "bad" }) { (complete) " of " (runs) " runs complete" @if stopped > 0 { ", " (stopped) " stopped early" } } }
             h1 { (input.name) }
             p.lede { @for sentence in sentences(input) { (sentence) " " } }
             p.label { "Again, or what is missing" }
@@ -153,6 +191,16 @@ fn sentences(input: &SweepInput) -> Vec<String> {
     };
     let value = format::value(&input.metric, estimate.mean);
     let mut said = Vec::new();
+    if let Some((last, early)) = input.rungs.split_last().filter(|(_, early)| !early.is_empty()) {
+        let counts: Vec<String> = early[1..]
+            .iter()
+            .chain([last])
+            .zip(early)
+            .map(|(next, rung)| format!("{} after round {}", next.combinations, rung.round))
+            .collect();
+        let all = format::plural(early[0].combinations, "point");
+        said.push(format!("{} began; of them went on: {}.", capital(&all), counts.join(", ")));
+    }
     if estimate.half_width.is_none() {
         said.push(format!(
             "{} has the best {metric}, {value}, on one seed: no interval, so no claim.",
@@ -182,6 +230,28 @@ fn sentences(input: &SweepInput) -> Vec<String> {
         (all, some) => said.push(format!("{some} of the {all} others are not distinguishable from it.")),
     }
     said
+}
+
+/// The unit in which the largest of some values has few digits: its size, and its name; 1 and none for what has no unit.
+fn unit(metric: &str, most: f64) -> (f64, &'static str) {
+    let pick = |units: &[(f64, &'static str)]| {
+        units.iter().rev().find(|(size, _)| most >= *size).copied().unwrap_or(units[0])
+    };
+    match metric.rsplit(['.', '_']).next() {
+        Some("seconds") => {
+            let unit = TimeUnit::of(most);
+            (unit.seconds, unit.name)
+        }
+        Some("joules") => pick(&[(1.0, "J"), (1e3, "kJ"), (1e6, "MJ"), (1e9, "GJ")]),
+        Some("bytes") => pick(&[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")]),
+        _ => (1.0, ""),
+    }
+}
+
+/// What a metric is called on an axis, with its unit.
+fn axis_words(metric: &str, unit: &str) -> String {
+    let name = format::metric_name(metric);
+    if unit.is_empty() { name } else { format!("{name} [{unit}]") }
 }
 
 fn capital(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cotune_report::{Estimate, SweepInput, SweepPoint, render_sweep};
+use cotune_report::{Estimate, SweepInput, SweepPoint, SweepRung, SweepStanding, render_sweep};
 
 /// A sweep of two axes from a formula; no number in it means anything.
 fn sweep(cohorts: usize, rates: usize, seeds: usize) -> SweepInput {
@@ -35,6 +35,7 @@ fn sweep(cohorts: usize, rates: usize, seeds: usize) -> SweepInput {
         lower_is_better: false,
         axes: vec!["coordination.sync.cohort".to_owned(), "method.co-plms.optimizer.adamw.lr".to_owned()],
         points,
+        rungs: Vec::new(),
         command: "cotune sweep rates.toml".to_owned(),
         version: "0".to_owned(),
     }
@@ -67,6 +68,54 @@ fn one_seed_is_drawn_hollow_and_claims_nothing() {
 fn two_hundred_and_forty_runs_stay_under_a_megabyte() {
     let html = render_sweep(&sweep(8, 10, 3));
     assert!(html.len() < 1_000_000, "{} bytes", html.len());
+}
+
+/// The same where halving took the better half of the points to the end.
+fn halved(cohorts: usize, rates: usize) -> SweepInput {
+    let mut input = sweep(cohorts, rates, 3);
+    let mut order: Vec<usize> = (0..input.points.len()).collect();
+    let goal = |point: usize| input.points[point].metrics["edge.rouge-l.mean"];
+    order.sort_by(|a, b| goal(*b).mean.total_cmp(&goal(*a).mean));
+    let half = order.len() / 2;
+    let standing = |(rank, point): (usize, &usize)| {
+        let estimate = Some(Estimate { mean: goal(*point).mean - 9.0, ..goal(*point) });
+        SweepStanding { point: *point, estimate, goes_on: rank < half }
+    };
+    let last = |point: &usize| SweepStanding { point: *point, estimate: Some(goal(*point)), goes_on: false };
+    input.rungs = vec![
+        SweepRung {
+            round: 2,
+            combinations: order.len(),
+            standings: order.iter().enumerate().map(standing).collect(),
+        },
+        SweepRung { round: 6, combinations: half, standings: order[..half].iter().map(last).collect() },
+    ];
+    for point in &order[half..] {
+        let point = &mut input.points[*point];
+        *point = SweepPoint { labels: point.labels.clone(), runs: point.runs, ..SweepPoint::default() };
+    }
+    input
+}
+
+#[test]
+fn points_that_were_stopped_are_told_apart_from_those_that_are_missing() {
+    let html = render_sweep(&halved(4, 5));
+    assert!(html.contains("<section id=\"rungs\">"));
+    assert!(
+        html.contains("30 of 60 runs complete, 30 stopped early") && html.contains("class=\"good\">30 of 60")
+    );
+    assert!(html.contains("20 points began; of them went on: 10 after round 2."), "{html}");
+    assert_eq!(html.matches("<span class=\"quiet\">stopped</span>").count(), 10);
+    if let Some(path) = std::env::var_os("COTUNE_KEEP_REPORT") {
+        std::fs::write(path, html).expect("it can be kept");
+    }
+    let mut cut = halved(4, 5);
+    cut.rungs[1].standings.clear();
+    cut.points
+        .iter_mut()
+        .for_each(|point| *point = SweepPoint { complete: 0, metrics: BTreeMap::new(), ..point.clone() });
+    let html = render_sweep(&cut);
+    assert!(html.contains("not there yet") && html.contains("class=\"bad\">0 of 60"));
 }
 
 #[test]

@@ -59,6 +59,9 @@ pub struct Options {
     /// Rounds between two snapshots for [`Keeper`]. None: every round where something is learned, else as often as costs
     /// little (see `Scheduler::is_due`).
     pub keep_every: Option<u32>,
+    /// Pauses the run once a round of this number is closed and scored: everything of that instant happens, nothing after
+    /// it. None: the run goes to its end.
+    pub until_round: Option<u32>,
     /// Has jobs wait for random times of the wall clock, drawn from this seed: the harshest way to show that no result
     /// depends on when a job is done.
     pub delays: Option<u64>,
@@ -67,7 +70,15 @@ pub struct Options {
 impl Default for Options {
     /// One thread, learning, nothing to stop it.
     fn default() -> Self {
-        Self { threads: 1, remote: None, train: true, stop: Arc::default(), keep_every: None, delays: None }
+        Self {
+            threads: 1,
+            remote: None,
+            train: true,
+            stop: Arc::default(),
+            keep_every: None,
+            until_round: None,
+            delays: None,
+        }
     }
 }
 
@@ -78,6 +89,8 @@ pub enum End {
     Complete,
     /// It was stopped from outside.
     Interrupted,
+    /// It came to [`Options::until_round`].
+    Paused,
 }
 
 /// Why a simulation could not go on.
@@ -115,7 +128,7 @@ pub fn simulate(plan: Arc<Plan>, options: Options, sink: Sink) -> Result<End, Si
 }
 
 /// The same from a snapshot of an earlier run of the plan, or from the beginning. `keeper` is given a snapshot at ends of rounds
-/// as the options say, and one when the run ends or is stopped.
+/// as the options say, and one when the run ends, is paused or is stopped.
 ///
 /// # Errors
 /// `sink` or `keeper` failed, or an actor panicked.

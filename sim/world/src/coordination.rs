@@ -37,6 +37,13 @@ enum Way {
 }
 
 impl Way {
+    fn has_open_round(&self) -> bool {
+        match self {
+            Self::Rounds(rounds) => rounds.is_open(),
+            Self::Buffered(buffered) => buffered.is_open(),
+        }
+    }
+
     fn protocol(&mut self) -> &mut dyn Protocol {
         match self {
             Self::Rounds(rounds) => rounds,
@@ -83,6 +90,11 @@ impl CloudCore {
     /// The models it holds.
     pub fn state(&self) -> &State {
         self.server.state()
+    }
+
+    /// Rounds that are over, void ones included.
+    pub fn rounds_closed(&self) -> u32 {
+        self.server.rounds_opened() - u32::from(self.way.has_open_round())
     }
 
     /// Reacts to a message.

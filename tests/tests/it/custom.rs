@@ -2,114 +2,19 @@
 
 use std::sync::Arc;
 
-use cotune_models::learner::Trained;
 use cotune_record::{Event, EventKind, FaultKind, Outcome, Reason, Scope, tabulate};
 use cotune_scenario::Scenario;
-use cotune_scenario::method::{Aggregate, Custom, Method as Written};
 use cotune_tests::{lab, play, tiny};
-use cotune_world::method::training::{Rate, TunePlan, private_text, tuned};
-use cotune_world::method::travelling::Travelling;
-use cotune_world::method::{
-    DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad, Update, fresh, subject,
-};
+use cotune_world::method::{DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, Update};
 use cotune_world::payload::Payload;
 use cotune_world::{Lab, Plan};
 
-/// Personalised averaging: a device begins a round between its own adapter and the mean, `settings.share` of the way to
-/// the mean, and serves what is its own (after APFL, Deng et al. 2020, arXiv 2003.13461, with one mixture for all).
-#[derive(Debug)]
-struct HalfWay {
-    table: Custom,
-    proxy: String,
-    share: f32,
-    needs: Vec<Need>,
-    /// The device whose work panics in every round, or [`CLOUD`], for the test of that.
-    breaks: Option<u32>,
-}
+use own_method::HalfWay;
 
-impl HalfWay {
-    fn of(scenario: &Scenario) -> Self {
-        let Written::Custom(table) = &scenario.method else { panic!("the scenario has a method of its own") };
-        let share = table.settings["share"].as_f64().expect("share is a number") as f32;
-        let proxy = table.proxy.clone().expect("there is a proxy");
-        let needs = vec![Need::Trained(proxy.clone())];
-        Self { table: (**table).clone(), needs, proxy, share, breaks: None }
-    }
-
-    fn travelling(&self) -> Travelling<'_> {
-        Travelling { model: &self.proxy, aggregate: &Aggregate::Weighted, relay: None }
-    }
-}
-
-impl Method for HalfWay {
-    fn name(&self) -> &'static str {
-        "half-way"
-    }
-
-    fn citation(&self) -> &'static str {
-        "after APFL, Deng et al. 2020, arXiv 2003.13461"
-    }
-
-    fn needs(&self) -> Vec<Need> {
-        self.needs.clone()
-    }
-
-    fn start_cloud(&self, lab: &Lab) -> State {
-        fresh(lab, [self.proxy.as_str()])
-    }
-
-    fn start_device(&self, lab: &Lab, _model: &str) -> State {
-        fresh(lab, [self.proxy.as_str()])
-    }
-
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
-        self.travelling().broadcast(cloud)
-    }
-
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
-        self.travelling().uplink(lab)
-    }
-
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        assert!(self.breaks != Some(task.device), "the method has a bug");
-        let (own, mean) = (&state[&self.proxy].values, self.travelling().received(received).values);
-        let between = own.iter().zip(&mean).map(|(own, mean)| own + self.share * (mean - own)).collect();
-        let steps = self.table.device_steps.tune;
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &task.path(),
-            steps,
-            batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
-        };
-        let text = |model: &_| private_text(lab, model, task.device);
-        let start = Trained { values: between, ..Trained::default() };
-        let (tuned, trained) = tuned(lab, &self.proxy, &start, text, &plan);
-        let update = Payload::adapter(&self.proxy, &tuned.values);
-        DeviceOutcome { state: State::from([(self.proxy.clone(), tuned)]), update, trained, relay: None }
-    }
-
-    fn fold(&self, _lab: &Lab, cloud: State, updates: &[Update]) -> State {
-        assert!(self.breaks != Some(CLOUD), "the method has a bug");
-        self.travelling().fold(cloud, updates)
-    }
-
-    fn device_load(&self, _model: &str, _examples: u32, _round: u32) -> Load {
-        let (steps, batch) = (self.table.device_steps.tune, self.table.batch);
-        Load { training: vec![TrainingLoad { model: self.proxy.clone(), steps, batch }], ..Load::default() }
-    }
-
-    fn edge_subject(&self, _cloud: &State, device: &State, _model: &str) -> Subject {
-        subject(device, &self.proxy)
-    }
-
-    fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
-        vec![(Scope::Proxy, subject(cloud, &self.proxy))]
-    }
-}
-
-/// Stands for the cloud among devices that break.
-const CLOUD: u32 = u32::MAX;
+/// The book's method is the one that is played here.
+#[expect(dead_code, reason = "its `main` is that of another program")]
+#[path = "../../../sim/cli/examples/own_method.rs"]
+mod own_method;
 
 fn scenario(name: &str, share: &str) -> Scenario {
     let table = format!(
@@ -118,8 +23,12 @@ fn scenario(name: &str, share: &str) -> Scenario {
     tiny(&format!("[method.custom]\n{table}\n"), &[])
 }
 
+fn method(scenario: &Scenario) -> HalfWay {
+    HalfWay::of(scenario).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn drawn(scenario: &Scenario) -> Result<Arc<Plan>, String> {
-    let plan = Plan::draw_with(Arc::new(lab(scenario)), Box::new(HalfWay::of(scenario)));
+    let plan = Plan::draw_with(Arc::new(lab(scenario)), Box::new(method(scenario)));
     plan.map(Arc::new).map_err(|error| error.to_string())
 }
 
@@ -139,6 +48,14 @@ fn a_method_from_outside_is_played_billed_and_scored_like_any_other() {
 }
 
 #[test]
+fn what_is_wrong_with_its_table_is_said_by_the_method() {
+    for (share, words) in [("1.5", "between 0 and 1"), ("\"half\"", "write settings = { share = 0.5 }")] {
+        let told = HalfWay::of(&scenario("half-way", share)).expect_err("it is no share");
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
 fn a_method_is_played_under_its_own_name_only_and_by_who_has_it() {
     let other = drawn(&scenario("quarter-way", "0.25")).expect_err("it has another name");
     assert!(other.contains("quarter-way") && other.contains("half-way"), "{other}");
@@ -151,7 +68,8 @@ fn a_method_is_played_under_its_own_name_only_and_by_who_has_it() {
 fn what_a_method_says_that_it_needs_is_demanded_of_the_scenario() {
     let refused = |need: Need| {
         let scenario = scenario("half-way", "0.5");
-        let method = HalfWay { needs: vec![need], ..HalfWay::of(&scenario) };
+        let mut method = method(&scenario);
+        method.needs = vec![need];
         Plan::draw_with(Arc::new(lab(&scenario)), Box::new(method)).err().map(|error| error.to_string())
     };
     assert_eq!(refused(Need::PublicTexts), None);
@@ -161,11 +79,73 @@ fn what_a_method_says_that_it_needs_is_demanded_of_the_scenario() {
     assert!(one.contains("edge-a, edge-b") && one.contains("fleet.class.*.model"), "{one}");
 }
 
+/// Stands for the cloud among parties that break.
+const CLOUD: u32 = u32::MAX;
+
+/// The same method with a bug: the work of one device, or the cloud's, panics in every round.
+#[derive(Debug)]
+struct Buggy {
+    method: HalfWay,
+    breaks: u32,
+}
+
+impl Method for Buggy {
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        assert!(self.breaks != task.device, "the method has a bug");
+        self.method.device_work(lab, task, state, received)
+    }
+
+    fn fold(&self, lab: &Lab, cloud: State, updates: &[Update]) -> State {
+        assert!(self.breaks != CLOUD, "the method has a bug");
+        self.method.fold(lab, cloud, updates)
+    }
+
+    fn name(&self) -> &'static str {
+        self.method.name()
+    }
+
+    fn citation(&self) -> &'static str {
+        self.method.citation()
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        self.method.needs()
+    }
+
+    fn start_cloud(&self, lab: &Lab) -> State {
+        self.method.start_cloud(lab)
+    }
+
+    fn start_device(&self, lab: &Lab, model: &str) -> State {
+        self.method.start_device(lab, model)
+    }
+
+    fn broadcast(&self, lab: &Lab, cloud: &State, model: &str) -> Payload {
+        self.method.broadcast(lab, cloud, model)
+    }
+
+    fn uplink(&self, lab: &Lab, model: &str) -> Payload {
+        self.method.uplink(lab, model)
+    }
+
+    fn device_load(&self, model: &str, examples: u32, round: u32) -> Load {
+        self.method.device_load(model, examples, round)
+    }
+
+    fn edge_subject(&self, cloud: &State, device: &State, model: &str) -> Subject {
+        self.method.edge_subject(cloud, device, model)
+    }
+
+    fn cloud_subjects(&self, cloud: &State) -> Vec<(Scope, Subject)> {
+        self.method.cloud_subjects(cloud)
+    }
+}
+
 #[test]
 fn a_job_that_panics_costs_its_party_the_round_and_nobody_else() {
     let scenario = scenario("half-way", "0.5");
     let broken = |breaks| {
-        let method = HalfWay { breaks: Some(breaks), ..HalfWay::of(&scenario) };
+        let method = Buggy { method: method(&scenario), breaks };
         let plan = Plan::draw_with(Arc::new(lab(&scenario)), Box::new(method));
         let plan = Arc::new(plan.unwrap_or_else(|error| panic!("{error}")));
         let played = play(&plan, 2, true);

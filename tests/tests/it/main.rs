@@ -32,10 +32,12 @@
 //! | `bases.rs`        | one process makes a base, the others wait for it |
 //! | `supply.rs`       | licences, bans and sources are those that `deny.toml` allows |
 //! | `verify.rs`       | a recorded run repeats, and what was changed in one is named |
+//! | `watching.rs`     | a run is watched on a terminal, live and afterwards, and over HTTP |
 //! | `wgpu.rs`         | on WebGPU the schedule is the same, and losses are close |
 //! | `clusters.rs`     | the files for Slurm, Kubernetes and HyperQueue run every point of a sweep |
 //! | `commands.rs`     | the binary: exit codes, files, what is refused, what Ctrl-C leaves behind |
 //! | `sweep.rs`        | sweeps run what is missing, comparisons claim what intervals support |
+//! | `halving.rs`      | successive halving pauses runs, and what climbs to the end is what a grid comes to |
 //! | `tools.rs`        | init, schema, completions, explain, export, and runs that go |
 //! | `fuzz.rs`         | bytes from anyone are read or refused, never a panic |
 //! | `model.rs`        | `cotune model`: scores as Hugging Face has them, texts, conversions, what is refused |
@@ -64,6 +66,7 @@ mod fedprox;
 mod fleets;
 mod forged;
 mod fuzz;
+mod halving;
 #[cfg(unix)]
 mod matrix;
 mod methods;
@@ -88,4 +91,5 @@ mod told;
 mod tools;
 mod transfers;
 mod verify;
+mod watching;
 mod wgpu;

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use cotune_kernel::{Stream, codec};
 use cotune_record::checkpoint::Header;
-use cotune_record::{Digest, Event, EventDigest, RunDirectory};
+use cotune_record::{Digest, Event, EventDigest, EventKind, RunDirectory};
 use cotune_tests::{
-    co_plms, cotune, fedavg, kept, plan, play, proxy_relay, read_snapshot, relay, snapshot_bytes, tiny,
-    tiny_text,
+    co_plms, cotune, fedavg, kept, kept_until, plan, play, proxy_relay, read_snapshot, relay, snapshot_bytes,
+    tiny, tiny_text,
 };
-use cotune_world::Plan;
+use cotune_world::{End, Plan};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,6 +54,43 @@ fn a_run_goes_on_from_every_snapshot_whatever_it_learns() {
     ] {
         let rounds = if name == "co-plms" { "3" } else { "4" };
         goes_on_from_everywhere(name, &plan(&tiny(&tables, &[("budget.rounds", rounds)])), true);
+    }
+}
+
+#[test]
+fn a_run_that_is_paused_after_a_round_is_the_beginning_of_the_run() {
+    for (name, tables) in
+        [("rounds", co_plms("")), ("a buffer", format!("{}{BUFFERED}", fedavg("on = \"proxy\"")))]
+    {
+        let often = [("budget.rounds", "4"), ("evaluation.every", "{ rounds = 1 }")];
+        let plan = plan(&tiny(&tables, &often));
+        let whole = play(&plan, 1, true).events;
+        for until in 1..4 {
+            let (begun, snapshots, end) = kept_until(&plan, true, None, Some(until));
+            assert_eq!(end, End::Paused, "{name}");
+            assert_eq!(digest(&begun), digest(&whole[..begun.len()]), "{name}: pausing changes what happens");
+            let closed = whole.iter().find_map(|event| match event.kind {
+                EventKind::RoundClosed { round, .. } if round == until => Some(event.time_ns),
+                _ => None,
+            });
+            let closed = closed.expect("the round is closed");
+            let is_scored =
+                |event: &Event| matches!(event.kind, EventKind::Evaluated { round, .. } if round == until);
+            assert!(begun.iter().any(is_scored), "{name}: round {until} has no scores");
+            assert!(
+                begun.iter().all(|event| event.time_ns <= closed),
+                "{name}: it goes on after round {until}"
+            );
+            assert!(whole[begun.len()].time_ns > closed, "{name}: something of that instant is missing");
+            // A run that was cut on the way is paused in the same place, also if only its scores were left to do.
+            for (before, bytes) in &snapshots {
+                let (after, _, end) = kept_until(&plan, true, Some(read_snapshot(bytes)), Some(until));
+                assert_eq!((before + after.len(), end), (begun.len(), End::Paused), "{name}, round {until}");
+            }
+            let (_, bytes) = snapshots.last().expect("a pause is a snapshot");
+            let (rest, _, end) = kept_until(&plan, true, Some(read_snapshot(bytes)), None);
+            assert_eq!((digest(begun.iter().chain(&rest)), end), (digest(&whole), End::Complete), "{name}");
+        }
     }
 }
 

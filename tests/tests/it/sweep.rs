@@ -140,6 +140,61 @@ fn a_comparison_names_what_differs_and_pairs_the_seeds() {
     assert_eq!(same.status.code(), Some(0), "{}", String::from_utf8_lossy(&same.stderr));
 }
 
+/// A point whose folder has lost what it would go on from fails when it is continued, and begins anew when it is retried.
+#[test]
+fn a_point_that_fails_is_tried_as_often_as_the_sweep_says() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("study.toml");
+    let scenario = workspace().join("scenarios/quickstart.toml");
+    let text = format!("scenario = {scenario:?}\n[axes]\ncoordination.sync.cohort = [4, 5]\n");
+    let sweep = |limits: &str| {
+        fs::write(&file, format!("{text}{limits}")).unwrap();
+        let mut command = cotune();
+        command.arg("sweep").arg(&file).args(["--smoke", "--no-train", "--json", "-q"]);
+        output(command.current_dir(folder.path()))
+    };
+    let whole = json(&sweep(""));
+    let swept = folder.path().join(whole["folder"].as_str().unwrap());
+    let point = swept.join("points").join(&begun(&swept)[0].0);
+    let damage = || {
+        let manifest = fs::read_to_string(point.join("run.json")).unwrap();
+        fs::remove_dir_all(&point).unwrap();
+        fs::create_dir(&point).unwrap();
+        let cut =
+            manifest.replace("\"complete\"", "\"interrupted\"").replace("\"failed\"", "\"interrupted\"");
+        fs::write(point.join("run.json"), cut).unwrap();
+    };
+    damage();
+    assert_eq!(sweep("").status.code(), Some(5), "it is tried once");
+    damage();
+    let repaired = sweep("[limits]\nretries = 1\n");
+    assert_eq!((repaired.status.code(), &json(&repaired)["points"]), (Some(0), &whole["points"]));
+}
+
+#[test]
+fn runs_that_differ_in_nothing_but_the_seed_are_never_said_to_differ() {
+    let folder = TempDir::new().unwrap();
+    let mut run = cotune();
+    run.arg("run").arg(workspace().join("scenarios/quickstart.toml")).args(["-q", "--no-train"]);
+    let made = output(run.args(["--vary", "seed=1,2,3", "--runs"]).arg(folder.path()));
+    let folders: Vec<String> = String::from_utf8_lossy(&made.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(folders.len(), 3);
+    let digest = |run: &String| {
+        let summary: Value =
+            serde_json::from_slice(&fs::read(Path::new(run).join("summary.json")).unwrap()).unwrap();
+        summary["digest"].clone()
+    };
+    assert!(digest(&folders[0]) != digest(&folders[1]), "they do differ");
+    for some in [&folders[..2], &folders[..]] {
+        let compared = json(&output(cotune().arg("compare").args(some).arg("--json")));
+        let (groups, claims) = (&compared["groups"], &compared["comparisons"]);
+        assert_eq!((groups.as_array().unwrap().len(), claims), (1, &Value::Array(Vec::new())), "{compared}");
+        let told = output(cotune().arg("compare").args(some));
+        let text = String::from_utf8_lossy(&told.stdout);
+        assert!(text.contains("nothing to compare it with") && !text.contains(" is better by"), "{text}");
+    }
+}
+
 /// Two seeds of three methods, with quality written in by hand: contrasts take the best of the others, metric by metric.
 #[test]
 fn a_contrast_is_against_the_best_of_the_others() {

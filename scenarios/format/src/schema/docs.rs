@@ -64,6 +64,17 @@ const OTHERS: &[(&str, &str)] = &[
     ("search.random", "Some combinations, drawn without replacement."),
     ("search.random.points", "How many."),
     ("search.random.seed", "Seed of the draw. Default: 1."),
+    (
+        "search.halving",
+        "Successive halving: all begin, and after every rung the best part goes on from where it is. Needs `goal`, \
+         `budget.rounds` and scores after rounds.",
+    ),
+    ("search.halving.resource", "What rungs are counted in. Default: rounds."),
+    ("search.halving.resource.rounds", "Rounds of the same run."),
+    ("search.halving.eta", "One of so many combinations goes on. Default: 3 (Li et al. 2018)."),
+    ("search.halving.first", "The first rung ends after at least so many rounds. Default: 1."),
+    ("search.halving.points", "Begins with so many combinations, drawn as by random. Default: with all."),
+    ("search.halving.seed", "Seed of that draw. Default: 1."),
     ("axes", "What varies: a dotted path and a list of its values, whole tables included."),
     ("together", "Lists of one length, walked side by side: one axis."),
     ("together.0", "Dotted paths and lists of one length."),

@@ -1,6 +1,6 @@
 //! From a sweep to its points: every combination of the axes that is not skipped, every seed of each.
 
-use super::{Assignment, Axis, Point, Search, Skip, Sweep, value};
+use super::{Assignment, Axis, Draw, Halving, Point, Search, Skip, Sweep, value};
 use crate::node::{Node, Value};
 
 impl Sweep {
@@ -11,8 +11,8 @@ impl Sweep {
             .map(|number| combination(&self.axes, number))
             .filter(|axes| !self.skips.iter().any(|skip| skip.holds(axes)))
             .collect();
-        if let Search::Random { points, seed } = self.search {
-            combinations = draw(combinations, points, seed);
+        if let Search::Random(some) | Search::Halving(Halving { draw: Some(some), .. }) = self.search {
+            combinations = draw(combinations, some);
         }
         let replicates: Vec<(Option<u64>, &[Assignment])> = match &self.replicates[..] {
             [only] if only.seeds.is_empty() => vec![(None, &[])],
@@ -69,7 +69,7 @@ fn combination(axes: &[Axis], mut number: usize) -> Vec<Assignment> {
 
 /// Some of the combinations, in the order of the grid: those whose names hash lowest, so that more points keep the
 /// ones that there were.
-fn draw(combinations: Vec<Vec<Assignment>>, points: usize, seed: u64) -> Vec<Vec<Assignment>> {
+fn draw(combinations: Vec<Vec<Assignment>>, Draw { points, seed }: Draw) -> Vec<Vec<Assignment>> {
     let rank = |axes: &Vec<Assignment>| {
         let mut hasher = blake3::Hasher::new_derive_key("cotune sweep, random search, v1");
         hasher.update(&seed.to_le_bytes());

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Assignment, Axis, Goal, Limits, MOST_COMBINATIONS, Search, Skip, Sweep, expand, study, value};
+use super::{
+    Assignment, Axis, Draw, Goal, Halving, Limits, MOST_COMBINATIONS, Resource, Search, Skip, Sweep, expand,
+    study, value,
+};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::usable_name;
@@ -44,6 +47,11 @@ pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
     let replicates = study::replicates(&root, seeds);
     let goal = root.table("goal").optional().and_then(goal);
     let search = root.choice("search", &SEARCH).optional().map_or(Some(Search::Grid), search);
+    if matches!(search, Some(Search::Halving(_))) && !root.has("goal") {
+        let error = Diagnostic::new(codes::MISSING_KEY, "halving has no `goal` to judge by");
+        let help = "write goal = { maximize = \"edge.rouge-l.mean\" }, or another metric";
+        problems.add(error.label(root.key_place("search"), "judges after every rung").help(help));
+    }
     let set = root.table("set").optional().map_or(Vec::new(), |view| assignments(&view));
     let mut axes: Vec<Axis> = root.table("axes").optional().map_or(Vec::new(), |view| {
         lists(&view)
@@ -124,12 +132,28 @@ fn search((name, view): (&'static str, View)) -> Option<Search> {
         "random" => {
             let points = view.count("points", 1).required(view.problems);
             let seed = view.count("seed", 0).or(1);
-            points.map(|points| Search::Random { points, seed })
+            points.map(|points| Search::Random(Draw { points, seed }))
         }
+        "halving" => Some(Search::Halving(halving(&view))),
         _ => Some(Search::Grid),
     };
     view.finish();
     search
+}
+
+fn halving(view: &View) -> Halving {
+    let resource = view.word("resource", &[("rounds", Resource::Rounds)]).or(Resource::Rounds);
+    let (eta, first) = (view.count("eta", 2).or(3), view.count("first", 1).or(1));
+    let points = view.count("points", 1).optional();
+    let seed = view.count("seed", 0).optional();
+    if seed.is_some() && points.is_none() {
+        let error =
+            Diagnostic::new(codes::CONFLICT, "`search.halving.seed` is of a draw, and nothing is drawn");
+        view.problems.add(
+            error.label(view.key_place("seed"), "without `points`").help("add `points`, or leave it out"),
+        );
+    }
+    Halving { resource, eta, first, draw: points.map(|points| Draw { points, seed: seed.unwrap_or(1) }) }
 }
 
 fn limits(view: View) -> Limits {

@@ -93,12 +93,12 @@ fn a_random_search_keeps_its_points_when_it_grows() {
 #[test]
 fn all_mistakes_of_a_sweep_are_told_at_once() {
     let said = sweep(
-        "scenaro = \"x\"\nseeds = [1, 1]\ngoal = { maximize = \"edge.rouge.mean\" }\n[search.halving]\n[axes]\na = 3\nb = []\nmethod = [\"zero-shot\"]\n\
+        "scenaro = \"x\"\nseeds = [1, 1]\ngoal = { maximize = \"edge.rouge.mean\" }\n[search.halving]\nseed = 2\netta = 4\n[axes]\na = 3\nb = []\nmethod = [\"zero-shot\"]\n\
          [[together]]\nc = [1, 2]\nd = [1]\n[[skip]]\nmetod = \"zero-shot\"\n[limits]\njobs = 0\n[set]\nseed = 3",
     )
     .expect_err("nothing is right with it");
     let codes: Vec<_> = said.0.iter().map(|one| one.code.name).collect();
-    for code in ["E0002", "E0003", "E0004", "E0008", "E0012", "E0013", "E0114"] {
+    for code in ["E0002", "E0003", "E0004", "E0012", "E0013", "E0114"] {
         assert!(codes.contains(&code), "{code} is missing:\n{said}");
     }
     let text = said.to_string();
@@ -106,7 +106,8 @@ fn all_mistakes_of_a_sweep_are_told_at_once() {
         "the sweep has no `scenario`",
         "did you mean `scenario`?",
         "the seed 1 is listed twice",
-        "`search.halving` is not available in this version",
+        "`search.halving.seed` is of a draw, and nothing is drawn",
+        "did you mean `eta`?",
         "write a = [3, …]",
         "the axis `b` has no values",
         "`c` has 2 values and `d` has 1",
@@ -115,6 +116,28 @@ fn all_mistakes_of_a_sweep_are_told_at_once() {
     ] {
         assert!(text.contains(words), "{words} is missing:\n{text}");
     }
+}
+
+#[test]
+fn halving_needs_a_goal_and_may_draw_what_it_begins_with() {
+    let text =
+        |halving: &str| format!("scenario = \"a\"\n{halving}\n[axes]\na = [1,2,3,4,5,6]\nb = [1,2,3,4,5,6]");
+    let said = sweep(&text("[search.halving]\nresource = \"hours\"")).expect_err("no goal").to_string();
+    for words in ["halving has no `goal` to judge by", "write goal = {", "`rounds`"] {
+        assert!(said.contains(words), "{words} is missing:\n{said}");
+    }
+    let goal = "goal = { minimize = \"edge.loss.mean\" }";
+    let whole = sweep(&text(&format!("{goal}\n[search.halving]"))).unwrap_or_else(|found| panic!("{found}"));
+    let halving = whole.halving().expect("it is halving");
+    assert_eq!((halving.eta, halving.first, halving.draw, whole.points().len()), (3, 1, None, 36));
+    let titles = |search: &str| -> Vec<String> {
+        let sweep = sweep(&text(&format!("{goal}\n{search}"))).unwrap_or_else(|found| panic!("{found}"));
+        sweep.points().iter().map(|point| format!("{}/{}", point.axes[0].toml, point.axes[1].toml)).collect()
+    };
+    assert_eq!(
+        titles("[search.halving]\npoints = 9\nseed = 4"),
+        titles("[search.random]\npoints = 9\nseed = 4")
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct Run {
     /// The scenario file.
     #[arg(required_unless_present = "resume")]
     pub file: Option<PathBuf>,
-    /// Go on with a run that was cut: an id, the beginning of one, a path, or `latest`.
+    /// Go on with a run: its id, the beginning of it, a path, or `latest`.
     #[arg(long, value_name = "RUN", conflicts_with_all = SCENARIO_FLAGS)]
     pub resume: Option<String>,
     #[command(flatten)]
@@ -37,29 +37,23 @@ pub struct Run {
     /// Where models train: auto, cpu, wgpu or wgpu:N.
     #[arg(long, default_value = "auto", value_parser = device)]
     pub device: DeviceChoice,
-    /// Leave the learning out and keep sizes and durations: the same schedule, no scores.
+    /// Leave the learning out: the same schedule, no scores.
     #[arg(long)]
     pub no_train: bool,
-    /// Rounds between two checkpoints [default: 1 where models train, else as often as costs little].
-    #[arg(long, value_name = "ROUNDS")]
+    /// Rounds between checkpoints [default: 1; rarer without learning].
+    #[arg(long, value_name = "N")]
     pub checkpoint_every: Option<NonZeroU32>,
-    /// Stop after so long on this computer, as Ctrl-C would ("90s", "2h").
+    /// Stop after so long on this computer, as Ctrl-C would (90s, 2h).
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wall_limit: Option<Duration>,
     /// Let jobs wait for random times of the wall clock, so that they end in another order; never changes results.
     #[arg(long)]
     pub chaos: bool,
-    /// Serve the engine's metrics for Prometheus, such as 127.0.0.1:9464; a port alone is on this computer only.
+    /// Serve the engine's metrics for Prometheus: 127.0.0.1:9464, or a port.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub metrics_listen: Option<SocketAddr>,
-    /// How to show how far it is.
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        value_name = "auto|bar|lines|none",
-        hide_possible_values = true
-    )]
+    /// How to show how far it is: auto, bar, lines or none.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true)]
     pub progress: ProgressMode,
     /// Print the summary instead of the folder; an array with --vary.
     #[arg(long)]

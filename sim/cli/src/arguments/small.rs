@@ -13,7 +13,7 @@ pub struct Init {
     /// The folder; made if it is not there.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
-    /// The scenario to begin with; an unknown name lists them.
+    /// The scenario to begin with; any other name lists them.
     #[arg(long, value_name = "NAME", default_value = "quickstart")]
     pub from: String,
 }
@@ -48,7 +48,7 @@ pub struct Completions {
 /// `cotune explain`.
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// A code (E0107), a key of a file (coordination.sync.deadline, or its end) or a metric (edge.rouge-l.mean).
+    /// A code (E0107), a key (its end will do), or a metric (edge.rouge-l.mean).
     #[arg(value_name = "CODE|KEY|METRIC")]
     pub what: String,
     /// Print a JSON array.

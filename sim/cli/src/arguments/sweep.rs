@@ -15,14 +15,13 @@ use super::{TalkFlags, device};
 pub struct Sweep {
     /// The sweep's file.
     pub file: PathBuf,
-    /// Points that run at once; never changes results [default: limits.jobs, else 1].
+    /// Points at once; never changes results [default: limits.jobs, else 1].
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
     /// Run one part of n only; parts need not know of each other.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<Shard>,
-    /// Run one point only: its number, from 0; or `env`, as the task of a job array says (SLURM_ARRAY_TASK_ID, HQ_TASK_ID,
-    /// JOB_COMPLETION_INDEX).
+    /// One point only: its number from 0, or `env`: that of a job array's task.
     #[arg(long, value_name = "N|env", value_parser = chosen_point, conflicts_with = "shard")]
     pub point: Option<usize>,
     /// Print how many points there are, and do nothing.
@@ -49,7 +48,7 @@ pub struct Sweep {
     /// What `data:` in a scenario stands for.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Jobs that train at once, all points together; never changes results [default: all cores].
+    /// Jobs that train at once, all points together [default: all cores].
     #[arg(short = 'j', long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Where models train: auto, cpu, wgpu or wgpu:N.
@@ -68,10 +67,10 @@ pub struct Sweep {
 /// `cotune compare`.
 #[derive(Args, Debug)]
 pub struct Compare {
-    /// Runs, each an id, the beginning of one, a path or `latest`; a sweep's folder is all its points.
+    /// Runs (an id, its beginning, a path, `latest`), or a sweep's folder: all its points.
     #[arg(required = true, value_name = "RUN")]
     pub which: Vec<String>,
-    /// What the others are compared with: the name of a column [default: the first].
+    /// What the others are compared with: a column's name [default: the first].
     #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
     /// The folder of runs.

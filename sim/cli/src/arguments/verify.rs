@@ -17,10 +17,10 @@ pub struct Verify {
     /// Jobs that train at once; must not matter [default: all cores].
     #[arg(short = 'j', long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Which devices have a live actor; must not matter [default: as the scenario says].
-    #[arg(long, value_enum, value_name = "active|all", hide_possible_values = true)]
+    /// Which devices have a live actor, active or all; must not matter.
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
     pub actors: Option<Actors>,
-    /// Let jobs wait for random times of the wall clock, so that they end in another order; must not matter.
+    /// Let jobs end in a random order; must not matter.
     #[arg(long)]
     pub chaos: bool,
     /// Where models train: auto, cpu, wgpu or wgpu:N [default: where those of the run did].

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use cotune_models::device::Compute;
 use cotune_record::checkpoint::{CHECKPOINT_FORMAT, Header};
 use cotune_record::{Checkpoints, Claim, Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
-use cotune_report::{ModelLine, terminal};
+use cotune_report::{ModelLine, format, terminal};
 use cotune_scenario::data::Corpus;
+use cotune_scenario::method::Steps;
 use cotune_scenario::{Diagnostic, Scenario};
 use cotune_world::{End, Lab, Plan, SimulationError, Site, Snapshot, simulate_from};
 
@@ -124,6 +125,7 @@ pub fn play(
         plan(&scenario, &site, &setting.compute, setting.talk).inspect_err(|_| disclaim(&directory))?;
     let mut manifest = setting.manifest(&scenario, &site, command);
     manifest.doubts = warnings.0.iter().map(in_a_line).collect();
+    manifest.matched = matched(&plan);
     directory.write_scenario(text.as_bytes(), scenario.to_lock_json().as_bytes())?;
     directory.write_manifest(&manifest)?;
     let progress = Progress::begin(setting.progress, &scenario.budget, setting.talk);
@@ -167,6 +169,7 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
 
     let Recorded { tables, digest, last, seconds, trouble } = recorder.finish();
     drop(reserve);
+    let is_paused = matches!(end, Ok(Ok(End::Paused)));
     let (status, trouble) = verdict(end, trouble);
     let trouble = trouble.map(|failure| failure.at(digest.digest()));
     let manifest = Manifest { status, ..manifest };
@@ -183,8 +186,11 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
     let kept = learned.map_or(Ok(()), |last| adapters::write(&directory.adapters(), &plan, &last));
     let sees = scenario.method.table().sees();
     let results = Results { manifest, summary, tables, fleet, models, scenario: text, sees };
-    let written = kept.and(results.write(&directory));
+    let mut written = kept.and(results.write(&directory));
     let summary = results.summary;
+    if let Some(round) = setting.until_round.filter(|_| is_paused) {
+        written = written.and_then(|()| Ok(directory.write_rung(round, &summary)?));
+    }
     talk.say(terminal(&summary).trim_end());
     match (&written, status) {
         (Ok(()), Status::Complete) => Checkpoints::of(&directory).clear()?,
@@ -225,6 +231,30 @@ pub fn plan(scenario: &Scenario, site: &Site, compute: &Compute, talk: Talk) -> 
     Ok(plan)
 }
 
+/// How a device's round was made worth what it is under other methods.
+fn matched(plan: &Plan) -> String {
+    let steps = |steps: Steps| steps.tune + steps.mutual;
+    match (plan.matched(), &plan.scenario().fairness) {
+        (Some(matched), _) => format!(
+            "Matched by {}: a device takes {} steps a round where {} are written, worth {} of {}.",
+            matched.measure,
+            steps(matched.taken),
+            steps(matched.written),
+            format::significant(matched.reached),
+            format::significant(matched.wanted)
+        ),
+        (None, Some(fairness)) => {
+            format!(
+                "Matched by {}: the method's devices take no steps that could be scaled.",
+                fairness.matched.name()
+            )
+        }
+        (None, None) => {
+            "Not matched with other methods ([fairness]): steps are those that are written.".to_owned()
+        }
+    }
+}
+
 fn model_lines(plan: &Plan) -> Vec<ModelLine> {
     let lines = plan.model_lines().into_iter();
     lines
@@ -254,7 +284,7 @@ fn verdict(
             bug(format!("the actor of {party} panicked: {}", latest_panic()))
         }
         (Ok(Err(error)), None) => bug(error.to_string()),
-        (Ok(Ok(End::Interrupted)), None) => (Status::Interrupted, None),
+        (Ok(Ok(End::Interrupted | End::Paused)), None) => (Status::Interrupted, None),
         (Ok(Ok(End::Complete)), None) => (Status::Complete, None),
     }
 }

@@ -22,6 +22,7 @@ fn manifest(started_unix_ms: u64) -> Manifest {
         train: true,
         scenario_dir: String::new(),
         data_dir: String::new(),
+        matched: String::new(),
         doubts: Vec::new(),
         command: "cotune run demo.toml".into(),
         started_unix_ms,

@@ -129,6 +129,9 @@ pub fn synthetic(name: &str, devices: u32, rounds: u32, cohort: u32) -> Syntheti
         train: true,
         scenario_dir: String::new(),
         data_dir: String::new(),
+        matched:
+            "Matched by tokens: a device takes 26 steps a round where 40 are written, worth 5 120 of 5 200."
+                .into(),
         doubts: Vec::new(),
         command: format!("cotune run {name}.toml --seed 1"),
         started_unix_ms: 0,

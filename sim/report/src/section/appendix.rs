@@ -15,6 +15,15 @@ const MOST_SCENARIO: usize = 200_000;
 pub fn render(input: &ReportInput) -> Option<Markup> {
     let (summary, manifest) = (input.summary, input.manifest);
     let wall = &summary.wall;
+    // Without learning tokens are charged for, and none is trained on.
+    let trained = match manifest.train {
+        false => String::new(),
+        true => format!(
+            "{} tokens trained ({} per second), ",
+            format::count(wall.trained_tokens as f64),
+            format::count(wall.train_tokens_per_second)
+        ),
+    };
     let facts = [
         ("event digest", summary.digest.to_hex()),
         ("schedule digest", summary.schedule_digest.to_hex()),
@@ -28,12 +37,10 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
         (
             "this computer took",
             format!(
-                "{}: {} events ({} per second), {} tokens trained ({} per second), {} of memory",
+                "{}: {} events ({} per second), {trained}{} of memory",
                 format::seconds(wall.seconds),
                 format::count(wall.events as f64),
                 format::count(wall.events_per_second),
-                format::count(wall.trained_tokens as f64),
-                format::count(wall.train_tokens_per_second),
                 format::memory(wall.peak_rss_bytes as f64),
             ),
         ),

@@ -34,7 +34,8 @@ pub fn render(input: &ReportInput) -> Markup {
     ];
     html! {
         h3 { "What it took" }
-        (table(&["", "Tokens trained on", "Bytes sent", "Energy beyond idling", "Trained on"], &rows))
+        (table(&["", if input.manifest.train { "Tokens trained on" } else { "Tokens charged for" }, "Bytes sent", "Energy beyond idling", "Trained on"], &rows))
+        @if !input.manifest.matched.is_empty() { p.note { (input.manifest.matched) } }
         @if let Some(leaks) = leaks(input) { (leaks) }
     }
 }

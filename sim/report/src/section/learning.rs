@@ -15,6 +15,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
     if scores.is_empty() {
         return Some(html! {
             p { "No model was scored: this run simulated the system without training." }
+            (super::budget::render(input))
         });
     }
     let metrics = ["rouge-l", "exact-match", "loss"].into_iter().filter(|metric| has(&scores, metric));

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{SweepInput, SweepPoint};
+use super::{SweepInput, SweepPoint, axis_words, unit};
 use crate::chart::{Axis, px, wide};
 use crate::format;
 use crate::section::{cell, table};
@@ -10,18 +10,21 @@ use crate::section::{cell, table};
 /// Points drawn at most.
 const MOST: usize = 60;
 const WIDTH: f64 = 960.0;
+/// Room for the names at most, and for one of their characters.
 const LEFT: f64 = 330.0;
+const CHARACTER: f64 = 6.8;
 const ROW: f64 = 22.0;
 
 /// Beside the goal, where a sweep has them.
-const SHOWN: [&str; 7] = [
+const SHOWN: [&str; 8] = [
     "edge.rouge-l.mean",
     "edge.exact-match.mean",
     "cloud.exact-match",
+    "tokens.device",
+    "tokens.cloud",
     "uplink.total_bytes",
     "energy.total_joules",
     "virtual.seconds",
-    "participation.gini",
 ];
 
 pub(super) fn render(input: &SweepInput) -> Option<Markup> {
@@ -50,23 +53,27 @@ fn picture(input: &SweepInput) -> Markup {
     let (low, high) =
         ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)));
     let bottom = 8.0 + ROW * ranked.len() as f64;
-    let x = Axis::nice(low, high, (LEFT, WIDTH - 70.0), 6);
+    let longest = ranked.iter().map(|(_, point, _)| shortened(&input.title(point)).chars().count()).max();
+    let left = (24.0 + CHARACTER * longest.unwrap_or(0) as f64).min(LEFT);
+    let (size, name) = unit(&input.metric, high);
+    let x = Axis::nice(low / size, high / size, (left, WIDTH - 70.0), 6);
+    let place = |value: f64| px(x.at(value / size));
     html! {
         svg.chart viewBox=(format!("0 0 {WIDTH} {}", px(bottom + 38.0))) role="img" aria-label="Points with their intervals" {
             @for (value, label) in x.ticks() {
                 path.grid d=(format!("M{} 4V{}", px(x.at(value)), px(bottom))) {}
                 text.tick x=(px(x.at(value))) y=(px(bottom + 16.0)) text-anchor="middle" { (label) }
             }
-            text.label x=(px((LEFT + WIDTH - 70.0) / 2.0)) y=(px(bottom + 33.0)) text-anchor="middle" { (format::metric_name(&input.metric)) }
+            text.label x=(px((left + WIDTH - 70.0) / 2.0)) y=(px(bottom + 33.0)) text-anchor="middle" { (axis_words(&input.metric, name)) }
             @for (row, (_, point, one)) in ranked.iter().enumerate() {
                 @let y = 8.0 + ROW * (row as f64 + 0.5);
                 @let half = one.half_width.unwrap_or(0.0);
                 @let class = match point.differs_from_best { Some(false) => "alike", _ => "apart" };
                 g.point.(class) {
                     title { (words(input, point)) }
-                    text.rowname x=(px(LEFT - 12.0)) y=(px(y + 4.0)) text-anchor="end" { (shortened(&input.title(point))) }
-                    @if half > 0.0 { path.interval d=(format!("M{} {}H{}", px(x.at(one.mean - half)), px(y), px(x.at(one.mean + half)))) {} }
-                    circle.(if one.half_width.is_some() { "full" } else { "hollow" }) cx=(px(x.at(one.mean))) cy=(px(y)) r="4.5" {}
+                    text.rowname x=(px(left - 12.0)) y=(px(y + 4.0)) text-anchor="end" { (shortened(&input.title(point))) }
+                    @if half > 0.0 { path.interval d=(format!("M{} {}H{}", place(one.mean - half), px(y), place(one.mean + half))) {} }
+                    circle.(if one.half_width.is_some() { "full" } else { "hollow" }) cx=(place(one.mean)) cy=(px(y)) r="4.5" {}
                     text.tick x=(px(WIDTH - 62.0)) y=(px(y + 4.0)) { (format::value(&input.metric, one.mean)) }
                 }
             }
@@ -99,7 +106,7 @@ fn words(input: &SweepInput, point: &SweepPoint) -> String {
 
 fn numbers(input: &SweepInput) -> Markup {
     let known = |metric: &&str| input.points.iter().any(|point| point.metrics.contains_key(*metric));
-    let others = SHOWN.into_iter().filter(|metric| *metric != input.metric).filter(known).take(5);
+    let others = SHOWN.into_iter().filter(|metric| *metric != input.metric).filter(known).take(7);
     let metrics: Vec<&str> = [input.metric.as_str()].into_iter().chain(others).collect();
     let names: Vec<String> = metrics.iter().map(|metric| format::metric_name(metric)).collect();
     let head: Vec<&str> = ["Point", "Runs"].into_iter().chain(names.iter().map(String::as_str)).collect();

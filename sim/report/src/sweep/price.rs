@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::SweepInput;
-use crate::chart::{Axis, TimeUnit, px};
+use super::{SweepInput, unit};
+use crate::chart::{Axis, px};
 use crate::format;
 
 const WIDTH: f64 = 300.0;
@@ -84,7 +84,7 @@ fn front_words(dots: &[Dot]) -> String {
 }
 
 fn picture(input: &SweepInput, metric: &str, dots: &[Dot]) -> Markup {
-    let scale = scale(metric, dots.iter().map(|dot| dot.cost).fold(0.0, f64::max));
+    let scale = unit(metric, dots.iter().map(|dot| dot.cost).fold(0.0, f64::max));
     let (low, high) = range(dots.iter().map(|dot| dot.cost / scale.0));
     let x = Axis::nice(low, high, (LEFT, WIDTH - 12.0), 4);
     let (low, high) = range(dots.iter().map(|dot| dot.quality));
@@ -119,19 +119,4 @@ fn picture(input: &SweepInput, metric: &str, dots: &[Dot]) -> Markup {
 
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
-}
-
-/// The unit in which the largest cost has few digits.
-fn scale(metric: &str, most: f64) -> (f64, &'static str) {
-    let pick = |units: &[(f64, &'static str)]| {
-        units.iter().rev().find(|(size, _)| most >= *size).copied().unwrap_or(units[0])
-    };
-    match metric {
-        "virtual.seconds" => {
-            let unit = TimeUnit::of(most);
-            (unit.seconds, unit.name)
-        }
-        "energy.total_joules" => pick(&[(1.0, "J"), (1e3, "kJ"), (1e6, "MJ"), (1e9, "GJ")]),
-        _ => pick(&[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")]),
-    }
 }

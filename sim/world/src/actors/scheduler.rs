@@ -118,6 +118,10 @@ pub(super) struct Scheduler {
     /// Whether anybody keeps snapshots.
     keeps: bool,
     keep_every: Option<u32>,
+    /// The last round before the run is paused.
+    until_round: Option<u32>,
+    /// When that round was closed, once it is: what is due later stays due.
+    pause_after: Option<VirtualTime>,
     /// Rounds closed and events recorded since the last snapshot.
     since_snapshot: (u32, u64),
     /// Whether a round was closed by the entry that was handled last.
@@ -147,7 +151,10 @@ impl Scheduler {
         let mut pool =
             Pool::start(&plan, options.threads, options.train, options.delays, options.remote.clone());
         pool.restore(parts.jobs, parts.next_job);
+        // A run that goes on where that round is closed already has its scores left to do at most.
+        let is_there = options.until_round.is_some_and(|until| parts.cloud.rounds_closed() >= until);
         let mut scheduler = Self {
+            pause_after: is_there.then(|| parts.queue.now()),
             queue: parts.queue,
             network: parts.network,
             link_due: parts.link_due,
@@ -162,6 +169,7 @@ impl Scheduler {
             stop: Arc::clone(&options.stop),
             keeps,
             keep_every: options.keep_every,
+            until_round: options.until_round,
             since_snapshot: (0, 0),
             closed_round: false,
             train: options.train,
@@ -321,9 +329,12 @@ impl Scheduler {
             match effect {
                 Effect::Record(kind) => {
                     self.since_snapshot.1 += 1;
-                    if matches!(kind, EventKind::RoundClosed { .. }) {
+                    if let EventKind::RoundClosed { round, .. } = kind {
                         self.since_snapshot.0 += 1;
                         self.closed_round = true;
+                        if self.until_round.is_some_and(|until| round >= until) {
+                            self.pause_after.get_or_insert(key.time);
+                        }
                     }
                     self.unwritten.push(Event::new(key, kind));
                 }
@@ -426,6 +437,11 @@ impl Scheduler {
     pub(super) fn next(&mut self) -> Result<Told, Outcome> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(Ok(End::Interrupted));
+        }
+        if let Some(last) = self.pause_after
+            && self.queue.peek_time().is_none_or(|next| next > last)
+        {
+            return Err(Ok(End::Paused));
         }
         let Some((key, due)) = self.queue.pop() else {
             let seconds = self.queue.now().as_secs_f64();

@@ -65,6 +65,10 @@ impl BufferedUpdates {
         }
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The devices that can be invited now, as far as there are places.
     fn choose(&mut self, server: &Server, view: &View<'_>) -> Vec<u32> {
         let places = (self.rule.concurrency as usize).saturating_sub(self.at_work.len());

@@ -95,6 +95,10 @@ impl Server {
         &self.state
     }
 
+    pub(super) fn rounds_opened(&self) -> u32 {
+        self.round
+    }
+
     pub(super) fn has_begun(&self) -> bool {
         self.began
     }

@@ -28,6 +28,10 @@ impl Rounds {
         Self { rule, open: None, pending: BTreeSet::new() }
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The open round if it is `round` and still takes updates.
     fn taking(&mut self, round: u32) -> Option<&mut OpenRound> {
         self.open.as_mut().filter(|open| open.round == round && open.working.is_none())

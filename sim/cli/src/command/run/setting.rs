@@ -26,6 +26,8 @@ pub struct Setting {
     pub threads: usize,
     /// Whether jobs wait for random times of the wall clock.
     pub chaos: bool,
+    /// The round after which runs are paused, where said.
+    pub until_round: Option<u32>,
     /// The MPI job that this process is the first of.
     pub ranks: Option<Arc<Ranks>>,
     /// Whether anything is learned.
@@ -69,6 +71,7 @@ impl Setting {
             checkpoint_every: typed.checkpoint_every.map(u32::from),
             threads,
             chaos: typed.chaos,
+            until_round: None,
             ranks: None,
             train: !typed.no_train,
             compute,
@@ -91,6 +94,7 @@ impl Setting {
             stop: self.stop.flag(),
             keep_every: self.checkpoint_every,
             delays: self.delays(scenario),
+            until_round: self.until_round,
         })
     }
 
@@ -118,6 +122,7 @@ impl Setting {
             train: self.train,
             scenario_dir: absolute(&site.scenario_dir),
             data_dir: absolute(&site.data_dir),
+            matched: String::new(),
             command,
             started_unix_ms: machine::unix_ms(),
             doubts: Vec::new(),
@@ -127,7 +132,12 @@ impl Setting {
 
     /// What the computer did, besides what was `measured`.
     pub fn wall(&self, measured: Wall, status: Status) -> Wall {
-        let cut = (status == Status::Interrupted).then(|| self.stop.reason().to_owned());
+        let cut = (status == Status::Interrupted).then(|| match self.until_round {
+            Some(round) if !self.stop.is_wished() => {
+                format!("the run was paused after round {round}: its numbers are those of a shorter run")
+            }
+            _ => self.stop.reason().to_owned(),
+        });
         Wall {
             peak_rss_bytes: machine::peak_rss_bytes(),
             threads: self.threads_u32(),

@@ -34,6 +34,44 @@ pub struct Lock {
     pub points: Vec<LockedPoint>,
     /// Differences that were fixed beforehand.
     pub contrasts: Vec<LockedContrast>,
+    /// The rungs of successive halving, the first as far as the sweep has climbed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<LockedRung>,
+}
+
+/// Combinations that are judged after the same number of rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LockedRung {
+    /// The round after which they are judged.
+    pub round: u32,
+    /// How many come here.
+    pub combinations: usize,
+    /// How they stand, the best first; empty until all of them are here.
+    #[serde(default)]
+    pub standings: Vec<Standing>,
+}
+
+/// A combination on a rung.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The label of every axis.
+    pub labels: Vec<String>,
+    /// Mean of the goal over its seeds; none if a run failed or diverged.
+    pub mean: Option<f64>,
+    /// Half of its 95 % interval; none of one seed.
+    pub half_width: Option<f64>,
+    /// Seeds.
+    pub n: usize,
+    /// Whether it goes on to the next rung.
+    pub goes_on: bool,
+}
+
+/// The round after which a combination was stopped, if it was.
+pub fn stopped_after(rungs: &[LockedRung], labels: &[String]) -> Option<u32> {
+    let (_, early) = rungs.split_last()?;
+    let is_it = |standing: &&Standing| standing.labels == labels;
+    let stopped = |rung: &&LockedRung| rung.standings.iter().find(is_it).is_some_and(|one| !one.goes_on);
+    early.iter().find(stopped).map(|rung| rung.round)
 }
 
 /// One run of it.
@@ -65,11 +103,8 @@ impl Lock {
         for (said, flag) in [(typed.smoke, " --smoke"), (typed.no_train, " --no-train")] {
             command.push_str(if said { flag } else { "" });
         }
-        let point = |point: &Planned| LockedPoint {
-            id: point.id(),
-            labels: point.point.axes.iter().map(|axis| axis.label.clone()).collect(),
-            seed: point.point.seed,
-        };
+        let point =
+            |point: &Planned| LockedPoint { id: point.id(), labels: point.labels(), seed: point.point.seed };
         let contrast = |one: &cotune_scenario::sweep::Contrast| LockedContrast {
             name: one.name.clone(),
             of: one.of.clone(),
@@ -83,6 +118,7 @@ impl Lock {
             axes: written.axis_keys().into_iter().map(str::to_owned).collect(),
             points: planned.iter().map(point).collect(),
             contrasts: written.contrasts.iter().map(contrast).collect(),
+            rungs: Vec::new(),
         }
     }
 

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cotune_record::{RunDirectory, Status, Summary, run_directory};
-use cotune_report::{Estimate, SweepInput, SweepPoint, render_sweep};
+use cotune_report::{Estimate, SweepInput, SweepPoint, SweepRung, SweepStanding, render_sweep};
 
-use super::lock::{Lock, LockedPoint};
+use super::lock::{Lock, LockedPoint, LockedRung, Standing};
 use crate::failure::Failure;
 use crate::machine;
 use crate::statistics::{LEVEL, Mean, Paired, holm};
@@ -83,8 +83,14 @@ fn input(folder: &Path) -> Result<Option<SweepInput>, Failure> {
         differs_from_best,
         curve: mean_curve(done),
     });
+    let rung = |rung: &LockedRung| SweepRung {
+        round: rung.round,
+        combinations: rung.combinations,
+        standings: rung.standings.iter().filter_map(|one| standing(one, &combinations)).collect(),
+    };
     Ok(Some(SweepInput {
         points: points.collect(),
+        rungs: lock.rungs.iter().map(rung).collect(),
         name: lock.name.clone(),
         metric,
         lower_is_better,
@@ -92,6 +98,13 @@ fn input(folder: &Path) -> Result<Option<SweepInput>, Failure> {
         command: lock.command.clone(),
         version: machine::VERSION.to_owned(),
     }))
+}
+
+fn standing(standing: &Standing, combinations: &[Combination]) -> Option<SweepStanding> {
+    let point = combinations.iter().position(|one| *one.labels == standing.labels)?;
+    let (half_width, n) = (standing.half_width, standing.n);
+    let estimate = standing.mean.map(|mean| Estimate { mean, half_width, n });
+    Some(SweepStanding { point, estimate, goes_on: standing.goes_on })
 }
 
 fn finished(folder: &Path, run: &LockedPoint) -> Result<Option<Done>, Failure> {

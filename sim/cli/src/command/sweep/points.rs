@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use cotune_record::{Manifest, RunDirectory, Status};
+use cotune_record::{Manifest, RunDirectory, Status, Summary};
 use cotune_scenario::sweep::{self, Assignment};
 use cotune_scenario::{Diagnostics, Scenario, Sweep as Written};
 
@@ -14,6 +14,7 @@ use crate::command::run::Setting;
 use crate::failure::Failure;
 use crate::load::{Loaded, load_changed};
 use crate::repeat::quoted;
+use crate::results;
 
 /// A run of a sweep.
 pub struct Planned {
@@ -62,6 +63,32 @@ impl Planned {
         self.directory.manifest().map_or(State::Missing, |manifest| State::Ended(manifest.status))
     }
 
+    /// The scenario with this point's values.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// What the run came to; none if it is not complete.
+    pub fn summary(&self) -> Result<Option<Summary>, Failure> {
+        match self.state() {
+            State::Ended(Status::Complete) => Ok(Some(self.directory.summary()?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What the run had come to after a round, or at its end if that came before; none if it has not come so far. A run
+    /// that went past the round without a pause is read back.
+    pub fn summary_after(&self, round: u32) -> Result<Option<Summary>, Failure> {
+        if let Some(summary) = self.directory.rung(round)? {
+            return Ok(Some(summary));
+        }
+        let summary = results::after_round(&self.directory, round)?;
+        if let Some(summary) = &summary {
+            self.directory.write_rung(round, summary)?;
+        }
+        Ok(summary)
+    }
+
     /// Sixteen digits of the scenario's digest.
     pub fn id(&self) -> String {
         self.directory.id()
@@ -72,6 +99,11 @@ impl Planned {
         let label = |assigned: &Assignment| format!("{} {}", assigned.key, assigned.label);
         let seed = self.point.seed.map(|seed| format!("seed {seed}"));
         self.point.axes.iter().map(label).chain(seed).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The label of every axis.
+    pub fn labels(&self) -> Vec<String> {
+        self.point.axes.iter().map(|axis| axis.label.clone()).collect()
     }
 
     /// Where `data:` leads, if that was said.

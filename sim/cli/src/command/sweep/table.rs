@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cotune_record::{Status, Summary};
+use cotune_record::Summary;
 use cotune_report::format;
 use cotune_scenario::Sweep as Written;
 use cotune_scenario::sweep::Goal;
 use serde_json::json;
 
+use super::lock::{LockedRung, stopped_after};
 use super::points::{Planned, State};
 use crate::columns::columns;
 use crate::command::run::misses_an_expectation;
@@ -30,17 +31,20 @@ pub struct Row {
     runs: usize,
     complete: usize,
     metrics: BTreeMap<String, Mean>,
+    /// The round after which halving stopped it: its numbers are of that moment.
+    stopped: Option<u32>,
     /// Whether one of its runs did not do as expected.
     pub misses: bool,
 }
 
-/// The combinations in the order of the goal, the best first, or else of the file.
-pub fn collect(written: &Written, planned: &[Planned]) -> Result<Vec<Row>, Failure> {
+/// The combinations in the order of the goal, the best first, or else of the file; those that were stopped come last.
+pub fn collect(written: &Written, planned: &[Planned], rungs: &[LockedRung]) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     for points in planned.chunk_by(|a, b| a.point.combination == b.point.combination) {
+        let stopped = stopped_after(rungs, &points[0].labels());
         let mut summaries = Vec::new();
         for point in points {
-            summaries.extend(summary(point)?);
+            summaries.extend(stopped.map_or_else(|| point.summary(), |round| point.summary_after(round))?);
         }
         let names: BTreeSet<&String> = summaries.iter().flat_map(|summary| summary.metrics.keys()).collect();
         let mean = |name: &&String| {
@@ -49,11 +53,12 @@ pub fn collect(written: &Written, planned: &[Planned]) -> Result<Vec<Row>, Failu
             Mean::of(&values)
         };
         rows.push(Row {
-            labels: points[0].point.axes.iter().map(|axis| axis.label.clone()).collect(),
+            labels: points[0].labels(),
             runs: points.len(),
             complete: summaries.len(),
             metrics: names.iter().filter_map(|name| Some(((*name).clone(), mean(name)?))).collect(),
-            misses: summaries.iter().any(misses_an_expectation),
+            stopped,
+            misses: stopped.is_none() && summaries.iter().any(misses_an_expectation),
         });
     }
     if let Some(goal) = &written.goal {
@@ -62,21 +67,14 @@ pub fn collect(written: &Written, planned: &[Planned]) -> Result<Vec<Row>, Failu
             (Some(mean), Goal::Minimize(_)) => mean.mean,
             (Some(mean), Goal::Maximize(_)) => -mean.mean,
         };
-        rows.sort_by(|a, b| worth(a).total_cmp(&worth(b)));
+        let length = |row: &Row| std::cmp::Reverse(row.stopped.unwrap_or(u32::MAX));
+        rows.sort_by(|a, b| length(a).cmp(&length(b)).then(worth(a).total_cmp(&worth(b))));
     }
     Ok(rows)
 }
 
-/// What a complete run came to.
-fn summary(point: &Planned) -> Result<Option<Summary>, Failure> {
-    match point.state() {
-        State::Ended(Status::Complete) => Ok(Some(point.directory.summary()?)),
-        _ => Ok(None),
-    }
-}
-
-/// For a terminal.
-pub fn text(written: &Written, rows: &[Row]) -> String {
+/// For a terminal; `is_climb` is whether points may have been stopped early.
+pub fn text(written: &Written, rows: &[Row], is_climb: bool) -> String {
     let goal = written.goal.as_ref().map(Goal::metric);
     let known = |metric: &&str| rows.iter().any(|row| row.metrics.contains_key(*metric));
     let others = SHOWN.into_iter().filter(|metric| Some(*metric) != goal);
@@ -89,14 +87,21 @@ pub fn text(written: &Written, rows: &[Row]) -> String {
             format!("{} ± {}", format::value(metric, *mean), format::value(metric, *half))
         }
     };
-    let head = keys.iter().copied().chain(["runs"]).chain(metrics.iter().copied());
+    let head = keys
+        .iter()
+        .copied()
+        .chain(is_climb.then_some("stopped"))
+        .chain(["runs"])
+        .chain(metrics.iter().copied());
     let mut lines = vec![head.map(str::to_owned).collect::<Vec<_>>()];
     for row in rows {
         let cells = metrics.iter().map(|metric| cell(row, metric));
         let runs = format!("{}/{}", row.complete, row.runs);
-        lines.push(row.labels.iter().cloned().chain([runs]).chain(cells).collect());
+        let stopped = row.stopped.map_or("no".to_owned(), |round| format!("round {round}"));
+        let stopped = is_climb.then_some(stopped);
+        lines.push(row.labels.iter().cloned().chain(stopped).chain([runs]).chain(cells).collect());
     }
-    columns(&("l".repeat(keys.len()) + &"r".repeat(1 + metrics.len())), &lines)
+    columns(&("l".repeat(keys.len() + usize::from(is_climb)) + &"r".repeat(1 + metrics.len())), &lines)
 }
 
 /// For a program.
@@ -106,7 +111,8 @@ pub fn json(written: &Written, folder: &Path, rows: &[Row]) -> String {
         let axes: BTreeMap<_, _> = keys.iter().zip(&row.labels).collect();
         let mean = |mean: &Mean| json!({ "n": mean.n, "mean": mean.mean, "half_width": mean.half_width });
         let metrics: BTreeMap<_, _> = row.metrics.iter().map(|(name, value)| (name, mean(value))).collect();
-        json!({ "axes": axes, "runs": row.runs, "complete": row.complete, "metrics": metrics })
+        let (runs, complete, stopped) = (row.runs, row.complete, row.stopped);
+        json!({ "axes": axes, "runs": runs, "complete": complete, "stopped_after_round": stopped, "metrics": metrics })
     };
     let points: Vec<_> = rows.iter().map(point).collect();
     let all = json!({ "name": written.name, "folder": folder, "goal": written.goal, "points": points });
@@ -114,26 +120,29 @@ pub fn json(written: &Written, folder: &Path, rows: &[Row]) -> String {
 }
 
 /// `tables/points.csv`: a line for every run, a column for every axis and every metric.
-pub fn csv(written: &Written, planned: &[Planned]) -> Result<String, Failure> {
+pub fn csv(written: &Written, planned: &[Planned], rungs: &[LockedRung]) -> Result<String, Failure> {
     let mut runs = Vec::new();
     for point in planned {
-        runs.push((point, summary(point)?));
+        let stopped = stopped_after(rungs, &point.labels());
+        let summary = stopped.map_or_else(|| point.summary(), |round| point.summary_after(round))?;
+        runs.push((point, stopped, summary));
     }
     let of = |summary: &Option<Summary>| {
         summary.iter().flat_map(|one| one.metrics.keys().cloned()).collect::<Vec<_>>()
     };
-    let names: BTreeSet<String> = runs.iter().flat_map(|(_, summary)| of(summary)).collect();
+    let names: BTreeSet<String> = runs.iter().flat_map(|(.., summary)| of(summary)).collect();
     let mut head: Vec<String> = vec!["point".to_owned()];
     head.extend(written.axis_keys().into_iter().map(str::to_owned));
     head.extend(["seed".to_owned(), "status".to_owned()]);
     head.extend(names.iter().cloned());
     let mut text = line(&head);
-    for (point, summary) in &runs {
+    for (point, stopped, summary) in &runs {
         let mut cells = vec![point.id()];
-        cells.extend(point.point.axes.iter().map(|axis| axis.label.clone()));
+        cells.extend(point.labels());
         cells.push(point.point.seed.map_or(String::new(), |seed| seed.to_string()));
         cells.push(match point.state() {
             State::Missing => "missing".to_owned(),
+            State::Ended(_) if stopped.is_some() => "stopped".to_owned(),
             State::Ended(status) => status.to_string(),
         });
         let value = |name| summary.as_ref().and_then(|one: &Summary| one.metrics.get(name));

@@ -60,6 +60,9 @@ const SCOPES: [(Scope, &str, Color); 4] = [
     (Scope::EdgeAll, "edge, all", Color::Magenta),
 ];
 
+/// Columns of the numbers beside the pictures: the longest name, three numbers and a frame.
+const NUMBERS: u16 = 46;
+
 /// One scope's scores.
 struct Curve {
     name: &'static str,
@@ -81,10 +84,11 @@ impl Screen {
         header(frame, head, look);
         let done = format!("{:.0} %", 100.0 * look.done());
         frame.render_widget(Gauge::default().ratio(look.done()).label(done).use_unicode(true), progress);
-        let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(middle);
+        let columns = Layout::horizontal([Constraint::Fill(1), Constraint::Max(NUMBERS)]);
+        let [left, right] = columns.areas(middle);
         self.curves(frame, left, look);
         table(frame, right, look);
-        let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(below);
+        let [left, right] = columns.areas(below);
         rounds(frame, left, look);
         trouble(frame, right, look);
         if self.has_keys {
@@ -231,4 +235,71 @@ fn trouble(frame: &mut Frame, area: Rect, look: &Look) {
     }
     let text = Paragraph::new(lines).wrap(ratatui::widgets::Wrap { trim: true });
     frame.render_widget(text.block(Block::bordered().title(" what became of invitations ")), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use cotune_record::{Digest, FORMAT, Manifest, Status};
+    use cotune_scenario::budget::Budget;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    /// A run whose name is longer than any terminal.
+    fn look(scores: Vec<Score>) -> Look {
+        let manifest = Manifest {
+            format: FORMAT,
+            status: Status::Running,
+            name: "n".repeat(300),
+            seed: 1,
+            scenario_digest: Digest::of(b""),
+            version: String::new(),
+            commit: String::new(),
+            platform: String::new(),
+            cpu_features: Vec::new(),
+            device: String::new(),
+            threads: 1,
+            train: true,
+            scenario_dir: String::new(),
+            data_dir: String::new(),
+            matched: String::new(),
+            command: String::new(),
+            started_unix_ms: 0,
+            doubts: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let budget = Budget { virtual_seconds: None, rounds: Some(4), uplink_bytes: None };
+        Look { manifest, budget, tables: None, scores }
+    }
+
+    fn drawn(look: &Look, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| Screen::default().draw(frame, look)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let rows = buffer.content().chunks(usize::from(width));
+        rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>() + "\n").collect()
+    }
+
+    #[test]
+    fn it_is_drawn_on_terminals_of_every_size() {
+        let score = |round: u32, value: f64| Score {
+            time_s: f64::from(round),
+            round,
+            scope: Scope::EdgeAll,
+            statistic: "exact-match.mean".to_owned(),
+            value,
+        };
+        for scores in
+            [Vec::new(), vec![score(0, 1.0)], vec![score(0, 1.0), score(2, f64::NAN), score(4, 3.0)]]
+        {
+            let look = look(scores);
+            for (width, height) in [(1, 1), (20, 6), (40, 15), (80, 24), (100, 40), (300, 90)] {
+                drawn(&look, width, height);
+            }
+        }
+        let picture = drawn(&look(vec![score(0, 1.25), score(4, 31.5)]), 80, 30);
+        assert!(picture.contains("edge, all exact-match"), "the longest name has its place:\n{picture}");
+        assert!(picture.contains("+30.25") && picture.contains("q quit"), "{picture}");
+    }
 }
