@@ -196,6 +196,10 @@ fn a_dry_run_shows_the_rungs_and_what_halving_cannot_do_is_refused() {
     refused(HALVING, &["--shard", "1/2"], "--shard and halving exclude each other");
     refused(HALVING, &["--point", "0"], "--point and halving exclude each other");
     refused(&format!("{HALVING}[set]\nevaluation.every = {{ time = \"1h\" }}\n"), &[], "counts virtual time");
-    refused(&format!("{HALVING}[set]\nbudget = {{ virtual_time = \"1h\" }}\n"), &[], "no point has");
+    refused(
+        &format!("{HALVING}[[together]]\nbudget.rounds = [2, 4]\n"),
+        &[],
+        "an axis varies `budget.rounds`",
+    );
     refused(HALVING, &["--no-train"], "a score is not known under --no-train");
 }

@@ -62,13 +62,14 @@ fn a_dashboard_reads_the_engine_over_http_while_it_runs() {
     while seen < 100.0 {
         let (status, body) = ask(&address, "GET /metrics");
         assert_eq!(status, "HTTP/1.1 200 OK");
-        assert!(body.contains("# TYPE cotune_events_total counter"), "{body}");
-        let rounds = counter(&body, "cotune_rounds_total").expect("rounds are counted");
+        // Nothing is counted before the plan is drawn.
+        let rounds = counter(&body, "cotune_rounds_total").unwrap_or(0.0);
         assert!(rounds >= seen, "a counter goes up: {rounds} after {seen}");
         seen = rounds;
         thread::sleep(Duration::from_millis(20));
     }
     let (_, body) = ask(&address, "GET /metrics");
+    assert!(body.contains("# TYPE cotune_events_total counter"), "{body}");
     for name in ["cotune_events_total", "cotune_virtual_seconds", "cotune_queue_length"] {
         assert!(counter(&body, name).is_some_and(|value| value > 0.0), "{name}:\n{body}");
     }
@@ -136,9 +137,7 @@ fn a_run_is_watched_on_a_terminal_that_is_given_back() {
     }
     let Some((live, code)) = on_a_terminal(folder.path(), "watch", &["x", "m", "q"], "") else { return };
     assert_eq!(code, Some(0), "{live}");
-    for shown in
-        ["\u{1b}[?1049h", "quickstart", "running", "what became of invitations", "q quit", "\u{1b}[?1049l"]
-    {
+    for shown in ["\u{1b}[?1049h", "quickstart", "running", "invitations", "quit", "\u{1b}[?1049l"] {
         assert!(live.contains(shown), "{shown:?} is missing:\n{live:?}");
     }
     drop(run);
