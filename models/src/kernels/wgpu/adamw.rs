@@ -127,7 +127,6 @@ fn finite(x: f32) -> bool {
 }
 
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn step(
     values: &mut [f32],
     first: &mut [f32],

@@ -135,7 +135,6 @@ fn scale(head_width: usize) -> f32 {
 
 /// In the place of the scores, a row of `time` a workgroup. Columns that a query may not see are not read.
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn causal_softmax(
     scores: &mut [f32],
     table: &[f32],

@@ -172,7 +172,6 @@ const JSD: u32 = 2;
 
 /// The log-sums of a row of logits and its share of the cross-entropy.
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn rows_forward(
     logits: &[f32],
     ids: &[u32],
@@ -237,7 +236,6 @@ fn rows_forward(
 
 /// The divergence of a soft target and the slopes of its entries; a target a thread.
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn targets_forward(
     logits: &[f32],
     ids: &[u32],
@@ -389,7 +387,6 @@ fn sum(values: &[f32], out: &mut [f32], #[comptime] threads: usize) {
 
 /// Turns a row of logits into its gradient.
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn rows_back(
     logits: &mut [f32],
     ids: &[u32],

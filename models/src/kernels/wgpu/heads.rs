@@ -107,7 +107,6 @@ fn turned(
 }
 
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn take_apart(
     qkv: &[f32],
     table: &[f32],
@@ -148,7 +147,6 @@ fn take_apart(
 
 /// Place `d` of a head at a position, be it of a query, a key or a value.
 #[cube]
-#[expect(clippy::too_many_arguments, reason = "a place has five coordinates")]
 fn read(
     q: &[f32],
     k: &[f32],
@@ -172,7 +170,6 @@ fn read(
 }
 
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 fn put_together(
     q: &[f32],
     k: &[f32],
