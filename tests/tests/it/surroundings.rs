@@ -9,16 +9,17 @@ use std::thread;
 use std::time::Duration;
 
 use cotune_record::{EventReader, RunDirectory};
-use cotune_tests::{cotune, fedavg, tiny_text};
+use cotune_tests::{co_plms, cotune, fedavg, tiny_text};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const BUFFERED: &str = "[coordination.buffered]\nconcurrency = 3\nbuffer = 2\n";
 
-/// A federation that learns for a second or two.
+/// A federation that learns for a second or two, with adapters so large that checkpoints are longer than anything else it writes.
 fn scenario(folder: &Path) -> PathBuf {
     let path = folder.join("tiny.toml");
     let text = tiny_text(&format!("{}{BUFFERED}", fedavg("on = \"proxy\"")));
+    let text = text.replace("rank = 2, alpha = 4", "rank = 32, alpha = 64");
     let text = text.replace("[budget]\nrounds = 2", "[budget]\nrounds = 16");
     fs::write(&path, text.replace("every   = { rounds = 2 }", "every   = { rounds = 8 }")).unwrap();
     path
@@ -131,7 +132,7 @@ fn a_disk_that_is_full_fails_a_run_that_goes_on_once_there_is_room() {
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
     let (mut never_began, mut failed, mut complete) = (0, 0, 0);
-    for kib in [160, 400, 600, 800, 1_000, 1_200, 1_600, 4_000] {
+    for kib in [40, 160, 400, 6_000] {
         let runs = folder.path().join(kib.to_string());
         fs::create_dir(&runs).unwrap();
         // The disk is gone with the shell's namespace, so what is on it is copied to where there is room.
@@ -152,7 +153,7 @@ fn a_disk_that_is_full_fails_a_run_that_goes_on_once_there_is_room() {
             }
         }
     }
-    assert!(never_began > 0 && failed > 0 && complete > 0, "{never_began} {failed} {complete}");
+    assert!(never_began > 0 && failed > 1 && complete > 0, "{never_began} {failed} {complete}");
 }
 
 #[cfg(unix)]
@@ -262,11 +263,12 @@ fn a_clock_that_jumps_changes_nothing() {
 #[test]
 fn a_model_that_does_not_fit_is_refused_before_a_run_begins() {
     let folder = TempDir::new().unwrap();
-    let file = scenario(folder.path());
+    let file = folder.path().join("tiny.toml");
+    fs::write(&file, tiny_text(&co_plms(""))).unwrap();
     for (key, whose) in [("fleet.class.gateway.memory", "[fleet.class.gateway]"), ("cloud.memory", "cloud")] {
         let runs = folder.path().join("runs");
         let mut command = cotune();
-        command.arg("run").arg(&file).args(["--set", &format!("{key}=\"1MiB\""), "--runs"]).arg(&runs);
+        command.arg("run").arg(&file).args(["--set", &format!("{key}=\"1KiB\""), "--runs"]).arg(&runs);
         let output = command.output().unwrap();
         let told = said(&output);
         assert_eq!(output.status.code(), Some(2), "{key}: {told}");
