@@ -79,27 +79,18 @@ fn what_a_method_says_that_it_needs_is_demanded_of_the_scenario() {
     assert!(one.contains("edge-a, edge-b") && one.contains("fleet.class.*.model"), "{one}");
 }
 
+/// The same method with a bug: the work of a device, or of the cloud, panics in every round.
+#[derive(Debug)]
+struct Broken {
+    method: HalfWay,
+    /// The device, or [`CLOUD`].
+    party: u32,
+}
+
 /// Stands for the cloud among parties that break.
 const CLOUD: u32 = u32::MAX;
 
-/// The same method with a bug: the work of one device, or the cloud's, panics in every round.
-#[derive(Debug)]
-struct Buggy {
-    method: HalfWay,
-    breaks: u32,
-}
-
-impl Method for Buggy {
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        assert!(self.breaks != task.device, "the method has a bug");
-        self.method.device_work(lab, task, state, received)
-    }
-
-    fn fold(&self, lab: &Lab, cloud: State, updates: &[Update]) -> State {
-        assert!(self.breaks != CLOUD, "the method has a bug");
-        self.method.fold(lab, cloud, updates)
-    }
-
+impl Method for Broken {
     fn name(&self) -> &'static str {
         self.method.name()
     }
@@ -128,6 +119,16 @@ impl Method for Buggy {
         self.method.uplink(lab, model)
     }
 
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        assert!(self.party != task.device, "the method has a bug");
+        self.method.device_work(lab, task, state, received)
+    }
+
+    fn fold(&self, lab: &Lab, cloud: State, updates: &[Update]) -> State {
+        assert!(self.party != CLOUD, "the method has a bug");
+        self.method.fold(lab, cloud, updates)
+    }
+
     fn device_load(&self, model: &str, examples: u32, round: u32) -> Load {
         self.method.device_load(model, examples, round)
     }
@@ -144,8 +145,8 @@ impl Method for Buggy {
 #[test]
 fn a_job_that_panics_costs_its_party_the_round_and_nobody_else() {
     let scenario = scenario("half-way", "0.5");
-    let broken = |breaks| {
-        let method = Buggy { method: method(&scenario), breaks };
+    let broken = |party| {
+        let method = Broken { method: method(&scenario), party };
         let plan = Plan::draw_with(Arc::new(lab(&scenario)), Box::new(method));
         let plan = Arc::new(plan.unwrap_or_else(|error| panic!("{error}")));
         let played = play(&plan, 2, true);
