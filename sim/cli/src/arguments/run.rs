@@ -46,7 +46,7 @@ pub struct Run {
     /// Stop after so long on this computer, as Ctrl-C would (90s, 2h).
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wall_limit: Option<Duration>,
-    /// Let jobs wait for random times of the wall clock, so that they end in another order; never changes results.
+    /// Let jobs end in a random order; never changes results.
     #[arg(long)]
     pub chaos: bool,
     /// Serve the engine's metrics for Prometheus: 127.0.0.1:9464, or a port.
