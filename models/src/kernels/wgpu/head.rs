@@ -314,6 +314,7 @@ fn targets_forward(
 
     let mut through_rest = 0.0f32;
     if with_rest {
+        // Where it is bounded it does not move.
         if left >= LEAST {
             through_rest = -slope(teacher_rest, log_rest - log_all, mean, kind) / left;
         }

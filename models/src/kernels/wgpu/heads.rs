@@ -131,6 +131,7 @@ fn take_apart(
     let (head, d) = (i % row / width, i % width);
     let mut value = qkv[i];
     if comptime!(half > 0) {
+        // Without a pair there is no angle to look up.
         if head < heads + kv_heads && d < 2 * half {
             let other = qkv[i - d + partner(d, half, interleaved)];
             value = turned(value, other, table, d, position, positions as usize, half, interleaved, false);
@@ -194,6 +195,7 @@ fn put_together(
     let (head, d) = (i % row / width, i % width);
     let mut value = read(q, k, v, heads, kv_heads, sequence, head, position, time, width, d);
     if comptime!(half > 0) {
+        // Without a pair there is no angle to look up.
         if head < heads + kv_heads && d < 2 * half {
             let pair = partner(d, half, interleaved);
             let other = read(q, k, v, heads, kv_heads, sequence, head, position, time, width, pair);
