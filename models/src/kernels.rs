@@ -36,7 +36,6 @@ pub mod norm;
 pub mod self_test;
 pub mod timed;
 #[cfg(feature = "wgpu")]
-#[expect(clippy::too_many_arguments, reason = "buffers and numbers are passed to a kernel one by one")]
 mod wgpu;
 
 /// The instructions that the loops of the CPU use here.

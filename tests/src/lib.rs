@@ -336,12 +336,14 @@ pub fn play_delayed(plan: &Arc<Plan>, threads: usize, train: bool, delays: Optio
 /// The frame kind of snapshots in tests.
 const SNAPSHOT_KIND: u16 = 900;
 
-/// The events of a run from a snapshot or from the beginning, and its own snapshots, one a round: the number of events before
-/// each, and its bytes as in a checkpoint.
+/// The snapshots of a run, one a round: the number of events before each, and its bytes as in a checkpoint.
+pub type Snapshots = Vec<(usize, Vec<u8>)>;
+
+/// The events of a run from a snapshot or from the beginning, and its own snapshots.
 ///
 /// # Panics
 /// The simulation fails.
-pub fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event>, Vec<(usize, Vec<u8>)>) {
+pub fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event>, Snapshots) {
     let (events, snapshots, end) = kept_until(plan, train, from, None);
     assert_eq!(end, End::Complete);
     (events, snapshots)
@@ -356,7 +358,7 @@ pub fn kept_until(
     train: bool,
     from: Option<Snapshot>,
     until_round: Option<u32>,
-) -> (Vec<Event>, Vec<(usize, Vec<u8>)>, End) {
+) -> (Vec<Event>, Snapshots, End) {
     let (sender, receiver) = mpsc::channel();
     let seen = Arc::new(Mutex::new((0, Vec::new())));
     let (counter, kept) = (Arc::clone(&seen), Arc::clone(&seen));

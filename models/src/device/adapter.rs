@@ -70,6 +70,11 @@ mod graphics {
     use burn_wgpu::graphics::AutoGraphicsApi;
     use burn_wgpu::wgpu::{self, AdapterInfo, Backend, Instance, InstanceDescriptor};
     use cubecl::future::block_on;
+    use std::path::Path;
+
+    /// One of these is there where Linux drives a card: most cards, NVIDIA's, and a card of Windows under it. Where none is,
+    /// nobody has to be asked, which takes time and, without a desktop, makes drivers complain on the standard error.
+    const NODES: [&str; 3] = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg"];
 
     /// burn tells names alone, so the graphics API is asked for the drivers: the one that burn takes, in whose order both
     /// list the adapters.
@@ -102,6 +107,9 @@ mod graphics {
     }
 
     pub(super) fn has_card() -> bool {
+        if cfg!(target_os = "linux") && !NODES.iter().any(|node| Path::new(node).exists()) {
+            return false;
+        }
         let quick = AutoGraphicsApi::chain().into_iter().filter(|api| *api != Backend::Gl);
         quick.map(ask).any(|found| found.iter().any(is_card))
     }

@@ -5,7 +5,7 @@
 //! flush.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Take, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -220,7 +220,7 @@ fn broken() -> io::Error {
 /// [`Self::is_truncated`]; any other damage is an error that names the line.
 pub struct EventReader {
     path: PathBuf,
-    lines: BufReader<read::Decoder<'static, BufReader<File>>>,
+    lines: BufReader<read::Decoder<'static, BufReader<Take<File>>>>,
     line: Vec<u8>,
     number: u64,
     truncated: bool,
@@ -228,19 +228,19 @@ pub struct EventReader {
 }
 
 impl EventReader {
-    /// Opens a log.
+    /// Opens a log. What a run writes to it from now on is not read: whoever is slower than the run would never end.
     pub fn open(path: &Path) -> Result<Self, LogError> {
         let failed = |source| LogError::Open { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
-        let is_empty = file.metadata().map_err(failed)?.len() == 0;
-        let decoder = read::Decoder::new(file).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let decoder = read::Decoder::new(file.take(length)).map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
             lines: BufReader::with_capacity(1 << 16, decoder),
             line: Vec::with_capacity(512),
             number: 0,
             truncated: false,
-            done: is_empty, // no frame at all is no torn frame
+            done: length == 0, // no frame at all is no torn frame
         })
     }
 

@@ -92,7 +92,8 @@ pub enum PlanError {
     },
     /// The models of a round do not fit a class.
     #[error(
-        "[fleet.class.{class}]: a round needs {needs:.2} GiB of memory, but the class has {has:.2} GiB: give it more memory, a smaller model or fewer weights' bits in bill_as"
+        "[{}{class}]: a round needs {needs:.2} GiB of memory, but it has {has:.2} GiB: give it more memory, a smaller model or fewer weights' bits in bill_as",
+        if class == "cloud" { "" } else { "fleet.class." }
     )]
     Memory {
         /// The class, or `cloud`.

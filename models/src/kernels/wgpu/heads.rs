@@ -72,11 +72,17 @@ pub(super) fn together(
     to
 }
 
+/// Whether the place `d` of a head is the first of two neighbours.
+#[cube]
+fn is_even(d: usize) -> bool {
+    d / 2 * 2 == d
+}
+
 /// The other value of the pair that place `d` of a head is turned with.
 #[cube]
 fn partner(d: usize, #[comptime] half: usize, #[comptime] interleaved: bool) -> usize {
     if interleaved {
-        select(d % 2 == 0, d + 1, d - d % 2)
+        select(is_even(d), d + 1, d - d % 2)
     } else {
         select(d < half, d + half, d - select(d < half, 0, half))
     }
@@ -96,7 +102,7 @@ fn turned(
     #[comptime] back: bool,
 ) -> f32 {
     let pair = if interleaved { d / 2 } else { d % half };
-    let first = if interleaved { d % 2 == 0 } else { d < half };
+    let first = if interleaved { is_even(d) } else { d < half };
     let at = position * half + pair;
     let cos = table[at];
     let mut sin = table[positions * half + at];

@@ -13,7 +13,7 @@ pub struct Init {
     /// The folder; made if it is not there.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
-    /// The scenario to begin with; any other name lists them.
+    /// The scenario to begin with; another name lists them.
     #[arg(long, value_name = "NAME", default_value = "quickstart")]
     pub from: String,
 }
