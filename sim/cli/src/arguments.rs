@@ -91,7 +91,7 @@ pub struct Changes {
     /// Draw everything from another seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
-    /// Shrink to 10 devices, 2 rounds, 4 steps, after --set: shows that it runs.
+    /// Shrink to 10 devices, 2 rounds, 4 steps, after --set.
     #[arg(long)]
     pub smoke: bool,
     /// What `data:` stands for [default: $COTUNE_DATA, else ../shared/data].

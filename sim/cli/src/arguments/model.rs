@@ -123,7 +123,7 @@ pub struct ModelAlign {
     /// The model that learns.
     #[arg(long, value_name = "zoo:NAME|DIR")]
     pub to: String,
-    /// How to match: bytes, or dtw with nearest tokens, as FedMKT has it.
+    /// How to match: bytes, or dtw with nearest tokens.
     #[arg(long, value_name = "RULE", default_value = "bytes", value_parser = alignment)]
     pub align: AlignSpec,
     /// The text.

@@ -21,7 +21,7 @@ pub struct Sweep {
     /// Run one part of n only; parts need not know of each other.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<Shard>,
-    /// One point only: its number from 0, or `env`: that of a job array's task.
+    /// One point only: its number from 0, or `env`: a job array's task.
     #[arg(long, value_name = "N|env", value_parser = chosen_point, conflicts_with = "shard")]
     pub point: Option<usize>,
     /// Print how many points there are, and do nothing.

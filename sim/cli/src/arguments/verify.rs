@@ -23,7 +23,7 @@ pub struct Verify {
     /// Let jobs end in a random order; must not matter.
     #[arg(long)]
     pub chaos: bool,
-    /// Where models train: auto, cpu, wgpu or wgpu:N [default: where those of the run did].
+    /// Where models train: auto, cpu, wgpu or wgpu:N [default: the run's].
     #[arg(long, value_parser = device)]
     pub device: Option<DeviceChoice>,
     /// Where `data:` leads, if not where it led when the run was made.
