@@ -4,8 +4,9 @@
 
 pub mod random;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 
 use cotune_kernel::codec;
@@ -13,6 +14,7 @@ use cotune_models::device::Compute;
 use cotune_record::{Digest, Event, EventDigest};
 use cotune_scenario::{Context, Document, Override, Scenario, Style};
 use cotune_world::{End, Lab, Options, Plan, Reach, Site, Snapshot, simulate, simulate_from};
+use serde_json::Value;
 
 /// Three devices of two families, two rounds, a handful of examples: everything but the method.
 const TINY: &str = r#"
@@ -230,7 +232,7 @@ pub fn extending(base: &str, overrides: &[(&str, &str)]) -> Scenario {
 /// There is none of that name, or it is not valid.
 pub fn shipped(name: &str, overrides: &[(&str, &str)]) -> Scenario {
     let path = workspace().join("scenarios").join(name).with_extension("toml");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     checked(&path.display().to_string(), &text, overrides)
 }
 
@@ -240,7 +242,7 @@ pub fn shipped(name: &str, overrides: &[(&str, &str)]) -> Scenario {
 /// It is not valid; the message is what a person would see.
 pub fn checked(name: &str, text: &str, overrides: &[(&str, &str)]) -> Scenario {
     let load = |base: &str| {
-        std::fs::read_to_string(workspace().join("scenarios").join(base)).map_err(|error| error.to_string())
+        fs::read_to_string(workspace().join("scenarios").join(base)).map_err(|error| error.to_string())
     };
     let overrides: Vec<Override> = overrides.iter().map(|(key, value)| Override::new(key, value)).collect();
     let checked = Document::parse(name, text, &load).and_then(|mut document| {
@@ -422,6 +424,29 @@ pub fn workspace() -> &'static Path {
 pub fn cotune() -> Command {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(build);
     Command::new(&*BINARY)
+}
+
+/// What a command said on its standard error, in one line and without the frame around a diagnostic.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The folder of the first run in a folder of runs.
+///
+/// # Panics
+/// There is none.
+pub fn only_run(runs: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(runs).expect("there are runs");
+    entries.next().expect("there is one").expect("it can be listed").path()
+}
+
+/// A file of JSON.
+///
+/// # Panics
+/// It is not there, or no JSON.
+pub fn json(path: &Path) -> Value {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn build() -> PathBuf {

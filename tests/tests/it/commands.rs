@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use cotune_scenario::data::Corpus;
-use cotune_tests::{cotune, workspace};
+use cotune_tests::{cotune, json, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -73,11 +73,6 @@ fn succeed(command: &mut Command) -> String {
     let output = output(command);
     assert_eq!(output.status.code(), Some(0), "{command:?}\n{}", text(&output.stderr));
     text(&output.stdout)
-}
-
-fn json(path: &Path) -> Value {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// What a folder holds, with what is below it.

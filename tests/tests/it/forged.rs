@@ -9,7 +9,7 @@ use std::process::Output;
 use cotune_kernel::{Stream, codec};
 use cotune_record::checkpoint::Header;
 use cotune_record::{Checkpoints, Event, EventWriter, LogPosition, RunDirectory};
-use cotune_tests::{checked, cotune, fedavg, kept, plan, read_snapshot, tiny_text};
+use cotune_tests::{checked, cotune, fedavg, json, kept, plan, read_snapshot, said, tiny_text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -108,15 +108,6 @@ fn resume(run: &Path) -> Output {
     let mut command = cotune();
     command.args(["run", "--progress", "none", "--resume"]).arg(run);
     command.output().expect("it can be started")
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        .unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]

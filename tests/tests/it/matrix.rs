@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use cotune_tests::{cotune, workspace};
+use cotune_tests::{cotune, json, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -131,11 +131,6 @@ impl Cell {
 
 fn only_run(runs: &Path) -> Option<PathBuf> {
     Some(fs::read_dir(runs).ok()?.next()?.ok()?.path())
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        .unwrap()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use cotune_tests::{co_plms, cotune, tiny_text};
+use cotune_tests::{co_plms, cotune, only_run, tiny_text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -44,10 +44,6 @@ fn scenario(folder: &Path) -> PathBuf {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn only_run(runs: &Path) -> PathBuf {
-    fs::read_dir(runs).unwrap().next().expect("there is a run").unwrap().path()
 }
 
 fn digest(runs: &Path) -> Value {

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use cotune_kernel::{Stream, codec};
 use cotune_record::checkpoint::Header;
 use cotune_record::{Digest, Event, EventDigest, EventKind, RunDirectory};
 use cotune_tests::{
-    co_plms, cotune, fedavg, kept, kept_until, plan, play, proxy_relay, read_snapshot, relay, snapshot_bytes,
-    tiny, tiny_text,
+    co_plms, cotune, fedavg, json, kept, kept_until, only_run, plan, play, proxy_relay, read_snapshot, relay,
+    said, snapshot_bytes, tiny, tiny_text,
 };
 use cotune_world::{End, Plan};
 use serde_json::Value;
@@ -162,16 +162,6 @@ fn resume(runs: &Path) -> Command {
     command
 }
 
-fn only_run(runs: &Path) -> PathBuf {
-    let mut entries = fs::read_dir(runs).expect("there are runs");
-    entries.next().expect("there is one").expect("it can be listed").path()
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        .unwrap()
-}
-
 /// The summary without what may differ.
 fn summary(folder: &Path) -> Value {
     let mut summary = json(&folder.join("summary.json"));
@@ -214,11 +204,6 @@ fn kill_when(command: &mut Command, is_time: impl Fn() -> bool) -> bool {
 fn cut(folder: &Path, runs: &Path, count: usize) {
     assert!(kill_when(&mut run(folder, runs), || checkpoints(runs).len() >= count), "it ended before");
     assert_eq!(json(&only_run(runs).join("run.json"))["status"], "running");
-}
-
-/// What a command said, in one line.
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use cotune_record::{EventReader, RunDirectory};
-use cotune_tests::{co_plms, cotune, fedavg, tiny_text};
+use cotune_tests::{co_plms, cotune, fedavg, json, only_run, said, tiny_text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -45,21 +45,6 @@ static UNDISTURBED: LazyLock<Value> = LazyLock::new(|| {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     json(&only_run(&runs).join("summary.json"))["digest"].clone()
 });
-
-fn only_run(runs: &Path) -> PathBuf {
-    let mut entries = fs::read_dir(runs).expect("there are runs");
-    entries.next().expect("there is one").expect("it can be listed").path()
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        .unwrap()
-}
-
-/// What a command said, in one line.
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).replace('│', "").split_whitespace().collect::<Vec<_>>().join(" ")
-}
 
 /// Starts a run and waits until it has a checkpoint of its own making.
 fn under_way(folder: &Path, runs: &Path) -> Child {
