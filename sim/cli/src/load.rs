@@ -49,11 +49,13 @@ pub fn load(
 
 /// Whether a change set the value that names a file, or a table around it, and names it.
 fn names(change: &Override, file: &FileReference) -> bool {
+    // Names in a path may be written with quotes and without.
+    let plain = |path: &str| path.replace(['"', '\''], "");
+    let (typed, named) = (plain(change.key()), plain(&file.key));
     let holds = |outer: &str, inner: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let is_about_it = holds(change.key(), &file.key) || holds(&file.key, change.key());
-    is_about_it && change.value().contains(&file.path)
+    (holds(&typed, &named) || holds(&named, &typed)) && change.value().contains(&file.path)
 }
 
 /// The same with any change to what was written. Files for which `typed` is true were named by whoever typed the command, and

@@ -211,12 +211,8 @@ fn a_contrast_is_against_the_best_of_the_others() {
     let text = shipped.replace("\"../quickstart.toml\"", &format!("{scenario:?}"));
     let contrast = "[[contrast]]\nname = \"c\"\nof = \"co-plms\"\nagainst = [\"standalone\", \"fedavg\"]\n";
     fs::write(&file, format!("{text}\n{contrast}")).unwrap();
-    let mut command = cotune();
-    command
-        .arg("sweep")
-        .arg(&file)
-        .args(["--smoke", "--no-train", "--json", "-q"])
-        .current_dir(folder.path());
+    let mut command = sweeping(&file);
+    command.args(["--smoke", "--no-train", "--json", "-q"]).current_dir(folder.path());
     let swept = json(&output(&mut command));
     let swept = folder.path().join(swept["folder"].as_str().unwrap());
     // (Rouge-L, exact match) of seeds 1 and 2.
