@@ -89,8 +89,9 @@ fn a_scenario_reads_nothing_outside_its_folder_unless_it_is_allowed_to() {
     std::fs::write(home.join("1"), "0,0,1\n0,900,0\n").unwrap();
     std::fs::write(&file, text.replace("[fleet.class.phone]", &follows.replace("presence.csv", "1")))
         .unwrap();
-    let (code, told) = check(&["--seed", "1"]);
-    assert_eq!(code, Some(2), "{told}");
+    let planned = cotune().arg("plan").arg(&file).args(["--seed", "1", "-q"]).output().unwrap();
+    let told = String::from_utf8_lossy(&planned.stderr);
+    assert_eq!(planned.status.code(), Some(2), "{told}");
     assert!(told.contains("lies outside the folder of the scenario"), "{told}");
 }
 
