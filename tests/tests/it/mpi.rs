@@ -89,7 +89,7 @@ fn a_rank_that_dies_ends_a_run_that_goes_on_from_its_last_checkpoint() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
         thread::sleep(Duration::from_millis(5));
     }
-    let worker = processes_with("OMPI_COMM_WORLD_RANK=1", &runs).expect("rank 1 is a process");
+    let worker = process(1, &runs).expect("rank 1 is a process");
     assert!(Command::new("kill").args(["-KILL", &worker]).status().unwrap().success());
     assert_ne!(child.wait().unwrap().code(), Some(0), "mpirun says that a rank died, and does not hang");
 
@@ -123,16 +123,16 @@ fn a_rank_that_cannot_work_ends_all_of_them_with_its_reason() {
     assert!(said(&output).contains("missing.toml"), "{}", said(&output));
 }
 
-/// The process with a variable in its environment and these runs on its command line.
-#[cfg(target_os = "linux")]
-fn processes_with(variable: &str, runs: &Path) -> Option<String> {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+/// The process that is a rank of the job which writes to these runs; none where the system does not say.
+pub fn process(rank: usize, runs: &Path) -> Option<String> {
+    let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
+    let processes = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let has = |path: PathBuf, what: &str| {
         let bytes = fs::read(path).unwrap_or_default();
         bytes.split(|byte| *byte == 0).any(|word| word == what.as_bytes())
     };
     let mut found = processes.filter(|process| {
-        has(process.join("environ"), variable) && has(process.join("cmdline"), runs.to_str().unwrap())
+        has(process.join("environ"), &variable) && has(process.join("cmdline"), runs.to_str().unwrap())
     });
     Some(found.next()?.file_name()?.to_str()?.to_owned())
 }
