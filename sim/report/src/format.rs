@@ -24,7 +24,9 @@ pub fn significant(value: f64) -> String {
     let size = value.abs();
     let text = match size {
         _ if !value.is_finite() => return value.to_string(),
-        _ if size >= 99.95 || size == 0.0 => return count(value),
+        // What four decimals cannot show is what sums leave over.
+        _ if size < 5e-5 => return count(0.0),
+        _ if size >= 99.95 => return count(value),
         _ if size >= 9.995 => format!("{size:.1}"),
         _ if size >= 0.0995 => format!("{size:.2}"),
         _ => format!("{size:.4}"),
@@ -196,8 +198,8 @@ mod tests {
         assert_eq!(count(1234567.0), "1\u{202f}234\u{202f}567");
         assert_eq!(count(-0.2), "0");
         assert_eq!(
-            [0.0, 0.01234, 1.005, 45.67, -789.4].map(significant),
-            ["0", "0.0123", "1.00", "45.7", "−789"]
+            [0.0, -1e-14, 0.01234, 1.005, 45.67, -789.4].map(significant),
+            ["0", "0", "0.0123", "1.00", "45.7", "−789"]
         );
         assert_eq!([999.0, 999.6, 1.5e9].map(bytes), ["999 B", "1.00 kB", "1.50 GB"]);
         assert_eq!(memory((6_u64 << 30) as f64), "6.00 GiB");

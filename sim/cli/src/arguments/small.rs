@@ -21,7 +21,7 @@ pub struct Init {
 /// `cotune schema`.
 #[derive(Args, Debug)]
 pub struct Schema {
-    /// Of what.
+    /// A scenario file, a sweep file, or a line (event) of a run's events.jsonl.zst.
     #[arg(value_enum)]
     pub of: SchemaOf,
 }
@@ -29,11 +29,8 @@ pub struct Schema {
 /// What has a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
-    /// A scenario file.
     Scenario,
-    /// A sweep file.
     Sweep,
-    /// A line of a run's events.jsonl.zst.
     Event,
 }
 
@@ -85,7 +82,7 @@ pub struct RunsRm {
 pub struct Export {
     /// An id, the beginning of one, a path, or `latest`.
     pub run: String,
-    /// What to make of it.
+    /// A folder of tables (csv, parquet), a timeline for ui.perfetto.dev (trace), or scalars (tensorboard).
     #[arg(value_enum)]
     pub to: ExportTo,
     /// Where to write it [default: in the run's folder].
@@ -99,12 +96,8 @@ pub struct Export {
 /// What a run can be made into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportTo {
-    /// A folder of CSV tables.
     Csv,
-    /// A folder of Parquet tables.
     Parquet,
-    /// A trace in virtual time, for ui.perfetto.dev.
     Trace,
-    /// A folder of scalars for TensorBoard.
     Tensorboard,
 }
