@@ -1,6 +1,7 @@
 //! `cotune doctor`: what there is to compute on, and whether it computes what it should.
 
-use cotune_models::device::{self, Compute, DeviceChoice};
+use cotune_models::device::{self, Adapter, Compute, DeviceChoice};
+use serde::Serialize;
 
 use crate::arguments::Doctor;
 use crate::exit::Exit;
@@ -12,7 +13,7 @@ use crate::talk;
 pub fn doctor(typed: &Doctor) -> Result<Exit, Failure> {
     let found = Found {
         cores: machine::cores(),
-        instructions: device::instruction_set().to_string(),
+        instructions: device::instruction_set(),
         adapters: device::adapters().iter().map(Tested::of).collect(),
         auto: Compute::open(DeviceChoice::Auto)?.describe(),
     };
@@ -30,7 +31,7 @@ struct Found {
     /// Of the CPU.
     cores: usize,
     /// The CPU's widest vector instructions.
-    instructions: String,
+    instructions: &'static str,
     /// Of WebGPU.
     adapters: Vec<Tested>,
     /// What `--device auto` takes.
@@ -47,17 +48,17 @@ struct Tested {
 
 #[derive(Serialize)]
 struct Operation {
-    operation: String,
+    operation: &'static str,
     /// Largest difference, relative to the largest value.
-    difference: f64,
+    difference: f32,
     agrees: bool,
 }
 
 impl Tested {
     fn of(adapter: &Adapter) -> Self {
         let operations = adapter.self_test().into_iter().map(|found| Operation {
-            operation: found.operation.to_string(),
-            difference: f64::from(found.difference),
+            operation: found.operation,
+            difference: found.difference,
             agrees: found.difference <= device::TOLERANCE,
         });
         Self { adapter: adapter.to_string(), software: adapter.software, operations: operations.collect() }

@@ -159,7 +159,10 @@ impl Screen {
         let label = |value: f64| {
             if self.axis == Axis::Rounds { format::count(value) } else { format::seconds(value) }
         };
-        let x = ChartAxis::default().bounds([0.0, end]).labels([label(0.0), label(end / 2.0), label(end)]);
+        // The middle of an odd number of rounds is no round.
+        let has_middle = self.axis == Axis::Time || end % 2.0 == 0.0;
+        let ticks = if has_middle { vec![0.0, end / 2.0, end] } else { vec![0.0, end] };
+        let x = ChartAxis::default().bounds([0.0, end]).labels(ticks.into_iter().map(label));
         let y = ChartAxis::default()
             .bounds([low, high])
             .labels([low, (low + high) / 2.0, high].map(|value| format!("{value:.1}")));
