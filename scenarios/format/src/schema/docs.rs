@@ -46,7 +46,10 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("fault.0.partition.class", "The class that is cut off; `*`, the default, is all of them."),
     ("fault.0.partition.region", "The region that is cut off, instead of a class."),
-    ("fault.0.cloud_restart", "The cloud stops and comes back with its last model; what was in progress is lost."),
+    (
+        "fault.0.cloud_restart",
+        "The cloud stops and comes back with its last model; what was in progress is lost.",
+    ),
     ("fault.0.cloud_restart.at", "When the cloud stops."),
     ("fault.0.cloud_restart.outage", "How long it cannot be reached."),
     ("fault.0.corrupt.factor", "With `how = \"scale\"`: the factor, not 0. Default: 100 (chosen)."),

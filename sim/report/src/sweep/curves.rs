@@ -20,7 +20,8 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
     let drawn: Vec<&SweepPoint> =
         ranked.iter().map(|(_, point, _)| *point).filter(|point| point.curve.len() > 1).collect();
     let best = drawn.first()?;
-    let span = drawn.iter().take(MOST).filter_map(|point| point.curve.last()).map(|last| last.0).fold(0.0, f64::max);
+    let span =
+        drawn.iter().take(MOST).filter_map(|point| point.curve.last()).map(|last| last.0).fold(0.0, f64::max);
     let unit = TimeUnit::of(span);
     let series = drawn.iter().enumerate().zip(CLASSES).map(|((rank, point), class)| {
         let words = |(time, value): &(f64, f64)| {

@@ -226,7 +226,9 @@ mod tests {
     fn equal_differences_of_few_answers_are_a_coincidence_and_equal_bytes_are_not() {
         let same = [0.625, 0.625];
         assert!(said("cloud.rouge-l", &same, Some(0.0)).contains("not distinguishable on 2 seeds"));
-        assert!(said("uplink.total_bytes", &same.map(|one| one * 1e6), Some(0.0)).contains("takes more uplink"));
+        assert!(
+            said("uplink.total_bytes", &same.map(|one| one * 1e6), Some(0.0)).contains("takes more uplink")
+        );
     }
 
     /// Two scenarios that are one: what is claimed of them is claimed by chance, and at most of one pair in twenty.
@@ -235,7 +237,8 @@ mod tests {
         let mut stream = Stream::keyed(0, "compare/null");
         for answers in [8, 520] {
             // A score of some answers, each of them right or wrong by the toss of a coin.
-            let mut score = || 100.0 * (0..answers).filter(|_| stream.below(2) == 0).count() as f64 / f64::from(answers);
+            let mut score =
+                || 100.0 * (0..answers).filter(|_| stream.below(2) == 0).count() as f64 / f64::from(answers);
             for seeds in [2, 3, 5] {
                 let mut claims = 0;
                 for _ in 0..200 {

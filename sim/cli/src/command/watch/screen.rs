@@ -8,7 +8,8 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{
-    Axis as ChartAxis, Block, Chart, Dataset, Gauge, GraphType, LegendPosition, Paragraph, Row, Sparkline, Table,
+    Axis as ChartAxis, Block, Chart, Dataset, Gauge, GraphType, LegendPosition, Paragraph, Row, Sparkline,
+    Table,
 };
 
 use super::look::Look;
@@ -92,7 +93,9 @@ impl Places {
         let (upper, lower) = match (is_narrow, middle.height) {
             (false, _) => (wide.clone(), wide),
             // Too low for two: the numbers say more.
-            (true, ..12) => (Layout::vertical([Length(0), Fill(1)]), Layout::horizontal([Length(0), Fill(1)])),
+            (true, ..12) => {
+                (Layout::vertical([Length(0), Fill(1)]), Layout::horizontal([Length(0), Fill(1)]))
+            }
             (true, 12..) => (Layout::vertical([Fill(1), Fill(1)]), Layout::horizontal([Length(0), Fill(1)])),
         };
         let ([curves, scores], [rounds, trouble]) = (upper.areas(middle), lower.areas(below));
@@ -168,7 +171,11 @@ impl Screen {
             .labels([low, (low + high) / 2.0, high].map(|value| format!("{value:.1}")));
         let title = format!(" {} over {over} ", format::metric(metric));
         // Names stand where the curves do not end.
-        let corner = if format::lower_is_better(metric) { LegendPosition::TopRight } else { LegendPosition::BottomRight };
+        let corner = if format::lower_is_better(metric) {
+            LegendPosition::TopRight
+        } else {
+            LegendPosition::BottomRight
+        };
         let half = Constraint::Ratio(1, 2);
         let chart = Chart::new(sets.collect())
             .x_axis(x)
