@@ -125,6 +125,10 @@ pub fn value(metric: &str, value: f64) -> String {
         Some("joules") => joules(value),
         Some("usd") => usd(value),
         Some("seconds") => seconds(value),
+        // A mean of few.
+        _ if metric.starts_with("updates.") && value.abs() < 100.0 && value.fract() != 0.0 => {
+            format!("{value:.1}")
+        }
         _ if metric.starts_with("updates.") || metric.starts_with("tokens.") || metric == "rounds" => {
             count(value)
         }
@@ -209,6 +213,7 @@ mod tests {
         );
         assert_eq!([1.5, -0.001, -2.0].map(change), ["+1.50", "±0.00", "−2.00"]);
         assert_eq!(share(0.0, 0.0), "–");
+        assert_eq!([1.0, 1.5, 1234.5].map(|mean| value("updates.late", mean)), ["1", "1.5", "1234"]);
         assert_eq!(
             ["edge.rouge-l.mean", "cloud.exact-match", "edge-all.loss.mean", "updates.upload-lost"]
                 .map(metric_name),

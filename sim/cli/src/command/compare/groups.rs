@@ -100,7 +100,7 @@ pub fn read(typed: &Compare) -> Result<Named, Failure> {
         return Err(failure.help("name two runs, or the folder of a sweep; `cotune runs ls` lists them"));
     }
     let differences = difference::between(&groups);
-    for (index, group) in groups.iter_mut().enumerate() {
+    for (index, group) in groups.iter_mut().enumerate().filter(|(_, group)| group.labels.is_empty()) {
         group.name = name(index, group, &differences);
     }
     Ok(Named { groups, contrasts })
@@ -126,7 +126,9 @@ fn read_sweep(
                 Some(group) => group.add(run)?,
                 None => {
                     let runs = BTreeMap::from([(run.summary.seed, run)]);
-                    groups.push(Group { name: String::new(), labels: point.labels.clone(), runs });
+                    let values = lock.axes.iter().zip(&point.labels);
+                    let name = values.map(|(key, label)| value_name(key, label)).collect::<Vec<_>>();
+                    groups.push(Group { name: name.join(", "), labels: point.labels.clone(), runs });
                 }
             }
         }
@@ -193,20 +195,33 @@ fn run(directory: &RunDirectory) -> Result<Run, Failure> {
     Ok(Run { id: directory.id(), summary: directory.summary()?, lock })
 }
 
-/// A group is called as its sweep calls it, or by what sets it apart if that is one word, or else by its number.
+/// A group of runs that were named one by one is called by what sets it apart if that is one word, or else by its number.
 fn name(index: usize, group: &Group, differences: &[Difference]) -> String {
     let method = || group.runs.values().next().map_or("", |run| run.summary.method.as_str());
     match differences {
-        _ if !group.labels.is_empty() => group.labels.join(", "),
         [] => method().to_owned(),
-        [only] if only.values[index].len() <= 24 => only.values[index].clone(),
+        [only] if only.values[index].len() <= 24 => value_name(&only.key, &only.values[index]),
         _ => format!("{} {}", method(), index + 1),
+    }
+}
+
+/// A value as one speaks of it: `fedavg` says what it is, `6` does not, and is `cohort 6`.
+fn value_name(key: &str, value: &str) -> String {
+    match value.parse::<f64>() {
+        Ok(_) => format!("{} {value}", key.rsplit('.').next().unwrap_or(key)),
+        Err(_) => value.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::sentence;
+    use super::{sentence, value_name};
+
+    #[test]
+    fn a_number_alone_is_no_name() {
+        assert_eq!(value_name("coordination.sync.cohort", "6"), "cohort 6");
+        assert_eq!(value_name("method", "fedavg"), "fedavg");
+    }
 
     #[test]
     fn what_is_left_out_is_one_sentence_for_each_reason() {

@@ -150,6 +150,7 @@ impl Verdict {
             return None;
         }
         let (size, what) = (format::value(metric, paired.mean.abs()), format::metric_name(metric));
+        let what = if metric == "cost.total_usd" { "money".to_owned() } else { what };
         match paired.interval {
             None => {
                 let more = if paired.mean > 0.0 { "higher" } else { "lower" };
