@@ -59,17 +59,21 @@ fn picture(input: &SweepInput) -> Markup {
                 @let half = one.half_width.unwrap_or(0.0);
                 div.point.(if point.differs_from_best == Some(false) { "alike" } else { "apart" }) title=(words(input, point)) {
                     span.rowname { (input.title(point)) }
-                    svg.range role="img" aria-label=(words(input, point)) {
-                        @for (value, _) in &ticks { line.grid x1=(at(*value)) x2=(at(*value)) y1="0" y2="100%" {} }
-                        @if half > 0.0 { line.interval x1=(place(one.mean - half)) x2=(place(one.mean + half)) y1="50%" y2="50%" {} }
-                        circle.(if one.half_width.is_some() { "full" } else { "hollow" }) cx=(place(one.mean)) cy="50%" r="4.5" {}
+                    span.range {
+                        svg role="img" aria-label=(words(input, point)) {
+                            @for (value, _) in &ticks { line.grid x1=(at(*value)) x2=(at(*value)) y1="0" y2="100%" {} }
+                            @if half > 0.0 { line.interval x1=(place(one.mean - half)) x2=(place(one.mean + half)) y1="50%" y2="50%" {} }
+                            circle.(if one.half_width.is_some() { "full" } else { "hollow" }) cx=(place(one.mean)) cy="50%" r="4.5" {}
+                        }
                     }
                     span.quiet { (format::value(&input.metric, one.mean)) }
                 }
             }
             div.axis {
                 span {}
-                svg.range aria-hidden="true" { @for (value, label) in &ticks { text x=(at(*value)) y="14" text-anchor="middle" { (label) } } }
+                span.range {
+                    svg aria-hidden="true" { @for (value, label) in &ticks { text x=(at(*value)) y="14" text-anchor="middle" { (label) } } }
+                }
                 span {}
             }
             p.axisname { (axis_words(&input.metric, name)) }
