@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn equal_tokenizers_link_every_token() {
         let tokenizer = Tokenizer::train_byte_level(["red aisle, red shelf"], 262).unwrap();
-        let text = links(&tokenizer, &tokenizer, AlignSpec::default(), "red shelf");
+        let text = in_words(&links(&tokenizer, &tokenizer, AlignSpec::default(), "red shelf"));
         let tokens = tokenizer.encode("red shelf").len();
         assert!(
             text.ends_with(&format!("{tokens} of {tokens} tokens linked to {tokens} of {tokens}\n")),
@@ -185,7 +185,7 @@ mod tests {
     fn tokens_without_a_partner_stand_alone() {
         let bytes = Tokenizer::train_byte_level(["red"], 258).unwrap();
         let words = Tokenizer::train_metaspace(["red red red"], 110).unwrap();
-        let text = links(&bytes, &words, AlignSpec::default(), "red red");
+        let text = in_words(&links(&bytes, &words, AlignSpec::default(), "red red"));
         assert!(text.contains("of 7 tokens linked to"), "{text}");
     }
 }
