@@ -206,6 +206,7 @@ impl Dice {
         let mut encoding = |up: bool| match self.below(4) {
             0 if up => "{ int8 = { error_feedback = true } }",
             0 | 1 => "{ int8 = {} }",
+            2 if up => "{ topk = { share = 0.1, error_feedback = true } }",
             2 => "{ topk = { share = 0.1 } }",
             _ => "\"none\"",
         };
@@ -225,11 +226,18 @@ impl Dice {
             }
             1 => format!("slowdown = {{ class = \"{class}\", fraction = {share:.2}, factor = 3.0 }}"),
             2 => {
-                let class = if class == "*" { "c0".to_owned() } else { class };
-                format!("partition = {{ class = \"{class}\", at = \"{at:.1}s\", lasts = \"{lasts:.1}s\" }}")
+                let region = format!("r{}", self.below(2));
+                let whom = match () {
+                    () if self.text.contains(&format!("region = \"{region}\"")) => {
+                        format!("region = \"{region}\"")
+                    }
+                    () if class == "*" => "class = \"c0\"".to_owned(),
+                    () => format!("class = \"{class}\""),
+                };
+                format!("partition = {{ {whom}, at = \"{at:.1}s\", lasts = \"{lasts:.1}s\" }}")
             }
             3 => {
-                let how = ["nan", "bit-flip"][self.below(2) as usize];
+                let how = ["nan", "bit-flip", "scale"][self.below(3) as usize];
                 format!("corrupt = {{ class = \"{class}\", fraction = {share:.2}, how = \"{how}\" }}")
             }
             _ => format!("cloud_restart = {{ at = \"{at:.1}s\", outage = \"{lasts:.1}s\" }}"),

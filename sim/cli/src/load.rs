@@ -43,19 +43,28 @@ pub fn load(
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
-    let typed = |path: &str| overrides.iter().any(|change| change.value().contains(path));
+    let typed = |file: &FileReference| overrides.iter().any(|change| names(change, file));
     load_changed(file, &|document| document.set(overrides), &typed, smoke, data)
 }
 
-/// The same with any change to what was written. Paths for which `typed` is true were written by whoever typed the command, and
-/// may lead anywhere.
+/// Whether a change set the value that names a file, or a table around it, and names it.
+fn names(change: &Override, file: &FileReference) -> bool {
+    let holds = |outer: &str, inner: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_about_it = holds(change.key(), &file.key) || holds(&file.key, change.key());
+    is_about_it && change.value().contains(&file.path)
+}
+
+/// The same with any change to what was written. Files for which `typed` is true were named by whoever typed the command, and
+/// may lie anywhere.
 ///
 /// # Errors
 /// Every mistake at once, missing files among them.
 pub fn load_changed(
     file: &Path,
     change: &dyn Fn(&mut Document) -> Result<(), Diagnostics>,
-    typed: &dyn Fn(&str) -> bool,
+    typed: &dyn Fn(&FileReference) -> bool,
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
@@ -81,7 +90,7 @@ pub fn load_changed(
     if smoke {
         scenario.smoke();
     }
-    for file in scenario.files().into_iter().filter(|file| typed(&file.path)) {
+    for file in scenario.files().into_iter().filter(|file| typed(file)) {
         let place = site.resolve(&file.path);
         // What a recipe names lies beside it.
         let reached = if file.kind == FileKind::Recipe { place.parent().map(Path::to_owned) } else { None };

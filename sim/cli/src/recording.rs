@@ -175,13 +175,15 @@ impl Recording {
     ) -> Result<Self, Failure> {
         let (path, position) = (directory.events_path(), &checkpoint.position);
         let (mut tables, mut digest, mut progress) = (Tabulator::default(), EventDigest::new(), progress);
-        for event in EventReader::open(&path)?.take(checkpoint.header.events as usize) {
+        let mut events = EventReader::open_to(&path, position.bytes)?;
+        for event in events.by_ref() {
             let event = event?;
             tables.push(&event)?;
             digest.push(&event);
             progress.catch_up(&event);
         }
-        if digest != position.digest {
+        // A position inside a frame would leave a log that nobody can read on.
+        if digest != position.digest || events.is_truncated() {
             let message = format!(
                 "{} does not hold the {} events that its checkpoint was made after",
                 path.display(),

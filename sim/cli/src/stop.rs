@@ -18,6 +18,7 @@ const LIMIT: u8 = 2;
 pub struct Stop {
     flag: Arc<AtomicBool>,
     who: Arc<AtomicU8>,
+    signalled: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -31,11 +32,14 @@ impl Stop {
         let handler = {
             let stop = stop.clone();
             move || {
-                if stop.is_wished() {
+                if !stop.is_first_signal() {
                     std::process::exit(i32::from(Exit::Interrupted.code()));
                 }
                 stop.wish(PERSON);
-                talk.say("stopping after the current event; once more to leave at once");
+                // Not here: if nobody reads what is said, the second signal has to be heard all the same.
+                thread::spawn(move || {
+                    talk.say("stopping after the current event; once more to leave at once")
+                });
             }
         };
         ctrlc::set_handler(handler).map_err(|error| Failure::wrong(format!("no signals: {error}")))?;
@@ -47,6 +51,11 @@ impl Stop {
             });
         }
         Ok(stop)
+    }
+
+    /// Whether no signal came before this one; a limit that has passed is none.
+    fn is_first_signal(&self) -> bool {
+        !self.signalled.swap(true, Ordering::SeqCst)
     }
 
     fn wish(&self, who: u8) {
@@ -82,6 +91,7 @@ mod tests {
         let stop = Stop::default();
         assert!(!stop.is_wished());
         stop.wish(LIMIT);
+        assert!(stop.is_first_signal() && !stop.is_first_signal());
         stop.wish(PERSON);
         assert!(stop.is_wished() && stop.flag().load(Ordering::SeqCst));
         assert!(stop.reason().contains("--wall-limit"));

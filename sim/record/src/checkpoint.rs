@@ -148,12 +148,24 @@ impl Checkpoints {
             Ok(bytes)
         });
         let bytes = encoded.map_err(|error| failed("write", &path, io::Error::other(error)))?;
-        fs::create_dir_all(&self.folder).map_err(|error| failed("create", &self.folder, error))?;
+        self.make_folder().map_err(|error| failed("create", &self.folder, error))?;
         replace(&path, &bytes, true).map_err(|error| failed("write", &path, error))?;
         for old in self.newest_first()?.into_iter().skip(KEPT) {
             fs::remove_file(&old).map_err(|error| failed("remove", &old, error))?;
         }
         Ok(())
+    }
+
+    /// The folder, its name on the disk as well.
+    fn make_folder(&self) -> io::Result<()> {
+        if self.folder.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        match self.folder.parent() {
+            Some(run) if cfg!(unix) => fs::File::open(run)?.sync_all(),
+            _ => Ok(()),
+        }
     }
 
     /// The files, the newest first; none if there is no folder.

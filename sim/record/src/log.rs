@@ -230,9 +230,14 @@ pub struct EventReader {
 impl EventReader {
     /// Opens a log. What a run writes to it from now on is not read: whoever is slower than the run would never end.
     pub fn open(path: &Path) -> Result<Self, LogError> {
+        Self::open_to(path, u64::MAX)
+    }
+
+    /// The same of so many bytes of the log only. A frame that they cut is a torn one.
+    pub fn open_to(path: &Path, bytes: u64) -> Result<Self, LogError> {
         let failed = |source| LogError::Open { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
+        let length = file.metadata().map_err(failed)?.len().min(bytes);
         let decoder = read::Decoder::new(file.take(length)).map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),

@@ -2,6 +2,7 @@
 //! replaced whole.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -152,7 +153,11 @@ impl RunDirectory {
         fs::create_dir_all(&tables).map_err(|error| RunDirectoryError::new("create", &tables, error))?;
         let probe = self.path.join(".probe");
         let written = write_durably(&probe, &[0x5a; PROBE_BYTES]);
-        let removed = fs::remove_file(&probe);
+        let removed = match fs::remove_file(&probe) {
+            // Another process looks at the same folder, and removed it first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
         written.and(removed).map_err(|error| RunDirectoryError::new("write to", &self.path, error))?;
         Ok(self.clone())
     }
@@ -290,8 +295,10 @@ impl RunDirectory {
 
     /// Writes `scenario.toml` and `scenario.lock.json`.
     pub fn write_scenario(&self, verbatim: &[u8], lock: &[u8]) -> Result<(), RunDirectoryError> {
-        self.write(&self.scenario_path(), verbatim)?;
-        self.write(&self.lock_path(), lock)
+        for (path, bytes) in [(self.scenario_path(), verbatim), (self.lock_path(), lock)] {
+            replace(&path, bytes, true).map_err(|error| RunDirectoryError::new("write", &path, error))?;
+        }
+        Ok(())
     }
 
     /// Replaces one file whole: readers see the old bytes or the new ones.
@@ -307,11 +314,12 @@ impl RunDirectory {
     }
 }
 
-/// Replaces a file by way of a temporary one beside it; `durable` waits for the disk, name included.
+/// Replaces a file by way of a temporary one beside it; `durable` waits for the disk, name included. The temporary name is
+/// drawn: processes on different computers, or in different containers, may have one number.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?);
-    name.push(format!(".{}.part", std::process::id()));
+    name.push(format!(".{:016x}.part", RandomState::new().hash_one(())));
     let part = path.with_file_name(name);
     let written = if durable { write_durably(&part, bytes) } else { fs::write(&part, bytes) };
     written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {

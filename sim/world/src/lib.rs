@@ -53,4 +53,4 @@ pub use actors::{
 };
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
-pub use site::{Reach, Site};
+pub use site::{OutOfReach, Reach, Site};

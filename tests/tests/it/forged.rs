@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use cotune_kernel::{Stream, codec};
-use cotune_record::checkpoint::Header;
+use cotune_record::checkpoint::{self, Checkpoint, Header};
 use cotune_record::{Checkpoints, Event, EventWriter, LogPosition, RunDirectory};
 use cotune_tests::{checked, cotune, fedavg, json, kept, plan, read_snapshot, said, tiny_text};
+use cotune_world::Snapshot;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -150,4 +151,25 @@ fn forged_checkpoints_are_refused_or_recovered_from() {
         "{passed_over} passed over, {broke} broke and were recovered from, {believed} could not be told from real ones"
     );
     assert!(passed_over > 0 && passed_over + broke >= FORGERIES / 2, "{passed_over} {broke} {believed}");
+}
+
+/// The log would be cut inside a frame, and what is written after it could not be read.
+#[test]
+fn a_position_inside_a_frame_of_the_log_is_not_gone_on_from() {
+    let cut = Cut::new();
+    for shift in [-9, -1, 1, 40] {
+        let run = cut.folder.path().join(format!("shifted by {shift}")).join("run");
+        copy_folder(&cut.folder.path().join("cut"), &run);
+        let (directory, checkpoints) = (RunDirectory::at(&run), Checkpoints::of(&RunDirectory::at(&run)));
+        let scenario = directory.manifest().unwrap().scenario_digest;
+        let newest = checkpoints.newest_first().unwrap().remove(0);
+        let Checkpoint { header, mut position, state } =
+            checkpoint::read::<Snapshot>(&newest, scenario).unwrap();
+        position.bytes = position.bytes.checked_add_signed(shift).unwrap();
+        checkpoints.write(&header, &position, &state).unwrap();
+        let output = resume(&run);
+        assert_eq!(output.status.code(), Some(0), "{shift}: {}", said(&output));
+        assert!(said(&output).contains("does not hold"), "{shift}: {}", said(&output));
+        assert_eq!(json(&run.join("summary.json"))["digest"], cut.digest, "{shift}");
+    }
 }

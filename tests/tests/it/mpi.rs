@@ -101,6 +101,28 @@ fn a_rank_that_dies_ends_a_run_that_goes_on_from_its_last_checkpoint() {
     assert_eq!(digest(&runs), digest(&whole));
 }
 
+/// The others would wait for its outcomes for ever.
+#[test]
+fn a_rank_that_cannot_work_ends_all_of_them_with_its_reason() {
+    let Some(binary) = binary() else { return };
+    let folder = TempDir::new().unwrap();
+    let file = scenario(folder.path());
+    let runs = folder.path().join("runs");
+    let mut command = on(&binary, 1, 1);
+    command.arg(&file).arg("--runs").arg(&runs).args([":", "-n", "1"]).arg(&binary);
+    command.args(["run", "-q"]).arg(folder.path().join("missing.toml")).arg("--runs").arg(&runs);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let hung = (0..600).all(|_| {
+        thread::sleep(Duration::from_millis(100));
+        child.try_wait().unwrap().is_none()
+    });
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(!hung, "the ranks wait for each other: {}", said(&output));
+    assert_ne!(output.status.code(), Some(0));
+    assert!(said(&output).contains("missing.toml"), "{}", said(&output));
+}
+
 /// The process with a variable in its environment and these runs on its command line.
 #[cfg(target_os = "linux")]
 fn processes_with(variable: &str, runs: &Path) -> Option<String> {

@@ -85,4 +85,38 @@ fn a_scenario_reads_nothing_outside_its_folder_unless_it_is_allowed_to() {
     let set = "fleet.class.phone.availability={ trace = \"../home/presence.csv\" }";
     let planned = cotune().arg("plan").arg(&file).args(["--set", set, "-q"]).output().unwrap();
     assert_eq!(planned.status.code(), Some(0), "{}", String::from_utf8_lossy(&planned.stderr));
+    // And nothing else: a number that is typed is no permission for a file of that name.
+    std::fs::write(home.join("1"), "0,0,1\n0,900,0\n").unwrap();
+    std::fs::write(&file, text.replace("[fleet.class.phone]", &follows.replace("presence.csv", "1")))
+        .unwrap();
+    let (code, told) = check(&["--seed", "1"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("lies outside the folder of the scenario"), "{told}");
+}
+
+#[test]
+fn a_sweep_varies_a_scenario_of_its_folder_or_of_the_one_above() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (theirs, home) = (folder.path().join("theirs"), folder.path().join("home"));
+    std::fs::create_dir_all(theirs.join("sweeps")).unwrap();
+    std::fs::create_dir_all(&home).unwrap();
+    for place in [&theirs, &home] {
+        let text = cotune_tests::tiny_text(&cotune_tests::fedavg("on = \"proxy\""));
+        std::fs::write(place.join("tiny.toml"), text).unwrap();
+    }
+    let file = theirs.join("sweeps/sweep.toml");
+    let sweep = |scenario: &str, more: &[&str]| {
+        std::fs::write(&file, format!("scenario = {scenario:?}\nseeds = [1, 2]\n")).unwrap();
+        let mut command = cotune();
+        let output = command.arg("sweep").arg(&file).arg("--dry-run").args(more).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(sweep("../tiny.toml", &[]).0, Some(0));
+    for scenario in ["../../home/tiny.toml", "/etc/passwd"] {
+        let (code, told) = sweep(scenario, &[]);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("nor in the one above") && told.contains("--allow-path"), "{told}");
+    }
+    let (code, told) = sweep("../../home/tiny.toml", &["--allow-path", home.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{told}");
 }

@@ -333,13 +333,34 @@ fn an_interrupted_run_goes_on_from_the_event_it_was_interrupted_at() {
     assert_eq!(summary(&only_run(&runs)), *WHOLE);
 }
 
-/// Kills at random moments of the wall clock, hundreds of them, of runs that learn and of runs that do not.
+/// A federation in which everything goes on at once: mutual learning and a guarded relay set in a buffer, differences with error
+/// feedback, devices that come and go, crash and run low, and a cloud that restarts.
+fn mixed_scenario(folder: &Path) -> PathBuf {
+    let path = folder.join("mixed.toml");
+    let encoded = "[transfer]\nup.int8 = { error_feedback = true }\n";
+    let method = co_plms(&relay(", guard = \"dual-min-ce\""));
+    let text = tiny_text(&format!("{method}{BUFFERED}{encoded}{UNSTEADY}"));
+    fs::write(&path, text.replace("[budget]\nrounds = 2", "[budget]\nrounds = 8")).unwrap();
+    path
+}
+
+/// Kills at random moments of the wall clock, hundreds of them.
 #[test]
 #[ignore = "takes half an hour: COTUNE_KILLS says how many kills, 200 if it does not"]
 fn hundreds_of_kills_lose_nothing() {
     let wanted: u32 =
         std::env::var("COTUNE_KILLS").map_or(200, |text| text.parse().expect("a number of kills"));
     let folder = TempDir::new().unwrap();
+    let file = mixed_scenario(folder.path());
+    let begin = |runs: &Path| {
+        let mut command = cotune();
+        command.arg("run").arg(&file).args(["-q", "-j", "2", "--runs"]).arg(runs);
+        command
+    };
+    let whole = folder.path().join("whole");
+    let output = begin(&whole).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let whole = summary(&only_run(&whole));
     let mut stream = Stream::keyed(7, "kills");
     let (mut kills, mut runs_done) = (0, 0);
     while kills < wanted {
@@ -349,7 +370,7 @@ fn hundreds_of_kills_lose_nothing() {
                 .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("run.json").exists()))
         };
         loop {
-            let mut command = if is_begun() { resume(&runs) } else { run(folder.path(), &runs) };
+            let mut command = if is_begun() { resume(&runs) } else { begin(&runs) };
             let looks = Cell::new(20 + stream.below(2_500));
             let is_enough = || looks.replace(looks.get().saturating_sub(1)) == 0;
             if !kill_when(&mut command, is_enough) {
@@ -360,7 +381,7 @@ fn hundreds_of_kills_lose_nothing() {
                 fs::remove_dir_all(&runs).unwrap_or_default();
             }
         }
-        assert_eq!(summary(&only_run(&runs)), *WHOLE, "run {runs_done}, after {kills} kills in all");
+        assert_eq!(summary(&only_run(&runs)), whole, "run {runs_done}, after {kills} kills in all");
         runs_done += 1;
     }
     println!("{kills} kills of {runs_done} runs, and every digest is the same");

@@ -225,6 +225,24 @@ fn a_run_is_finished_though_nobody_reads_what_it_prints() {
     }
 }
 
+/// Whoever reads the summary may leave; what became of the run is told by how the command ends.
+#[test]
+fn an_expectation_that_is_missed_is_told_though_nobody_reads() {
+    let folder = TempDir::new().unwrap();
+    let file = scenario(folder.path());
+    let text = fs::read_to_string(&file).unwrap() + "\n[[expect]]\nmetric = \"rounds\"\nmin = 1000\n";
+    fs::write(&file, text).unwrap();
+    let mut command = cotune();
+    command
+        .arg("run")
+        .arg(&file)
+        .args(["--no-train", "--json", "-q", "--runs"])
+        .arg(folder.path().join("runs"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
 /// A clock that was wrong, or is now: nothing of a run depends on when it began.
 #[test]
 fn a_clock_that_jumps_changes_nothing() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use cotune_record::RunDirectory;
 use cotune_tests::{cotune, workspace};
@@ -17,6 +17,13 @@ fn sweep(runs: &Path, more: &[&str]) -> Output {
     let mut command = cotune();
     command.arg("sweep").arg(shipped()).args(["--smoke", "--no-train", "--json", "-q", "--runs"]).arg(runs);
     output(command.args(more))
+}
+
+/// A sweep of a file elsewhere over a scenario that ships.
+fn sweeping(file: &Path) -> Command {
+    let mut command = cotune();
+    command.arg("sweep").arg(file).arg("--allow-path").arg(workspace());
+    command
 }
 
 fn output(command: &mut Command) -> Output {
@@ -92,17 +99,16 @@ fn a_sweep_that_is_too_large_is_refused_with_its_number_and_a_dry_run_runs_nothi
     let text =
         format!("scenario = {:?}\nseeds = [1, 2]\n[axes]\ncoordination.sync.cohort = [4, 5, 6]\n", scenario);
     fs::write(&file, format!("{text}[limits]\nruns = 5\n")).unwrap();
-    let refused = output(cotune().arg("sweep").arg(&file).current_dir(folder.path()));
+    let refused = output(sweeping(&file).current_dir(folder.path()));
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{told}");
     assert!(told.contains("the sweep has 6 runs, and limits.runs allows 5"), "{told}");
-    let dry =
-        output(cotune().arg("sweep").arg(&file).args(["--yes", "--dry-run"]).current_dir(folder.path()));
+    let dry = output(sweeping(&file).args(["--yes", "--dry-run"]).current_dir(folder.path()));
     assert_eq!(String::from_utf8_lossy(&dry.stdout).lines().count(), 6);
     assert!(!folder.path().join("runs").exists(), "a dry run writes nothing");
     // A mistake of one value is told where the value is written.
     fs::write(&file, text.replace("4, 5, 6", "4, 60")).unwrap();
-    let wrong = output(cotune().arg("sweep").arg(&file).current_dir(folder.path()));
+    let wrong = output(sweeping(&file).current_dir(folder.path()));
     let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert_eq!(wrong.status.code(), Some(2), "{told}");
     assert!(told.contains("E0104") && told.contains("large.toml:4"), "{told}");
@@ -149,8 +155,8 @@ fn a_point_that_fails_is_tried_as_often_as_the_sweep_says() {
     let text = format!("scenario = {scenario:?}\n[axes]\ncoordination.sync.cohort = [4, 5]\n");
     let sweep = |limits: &str| {
         fs::write(&file, format!("{text}{limits}")).unwrap();
-        let mut command = cotune();
-        command.arg("sweep").arg(&file).args(["--smoke", "--no-train", "--json", "-q"]);
+        let mut command = sweeping(&file);
+        command.args(["--smoke", "--no-train", "--json", "-q"]);
         output(command.current_dir(folder.path()))
     };
     let whole = json(&sweep(""));
@@ -243,4 +249,28 @@ fn a_contrast_is_against_the_best_of_the_others() {
         .collect();
     assert_eq!(told, [("cloud.rouge-l", "fedavg", 7.0), ("cloud.exact-match", "standalone", 0.0)]);
     assert!((metrics[0]["relative"].as_f64().unwrap() - 7.0 / 45.0).abs() < 1e-12);
+}
+
+/// Nobody coordinates them: each runs what nobody else is at.
+#[test]
+fn many_processes_may_work_on_one_sweep() {
+    let alone = TempDir::new().unwrap();
+    let whole = json(&sweep(alone.path(), &[]));
+    for _ in 0..3 {
+        let runs = TempDir::new().unwrap();
+        let start = || {
+            let mut command = cotune();
+            command
+                .arg("sweep")
+                .arg(shipped())
+                .args(["--smoke", "--no-train", "-q", "--runs"])
+                .arg(runs.path());
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("cotune can be started")
+        };
+        for child in [start(), start(), start(), start()] {
+            let ended = child.wait_with_output().unwrap();
+            assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+        assert_eq!(json(&sweep(runs.path(), &[]))["points"], whole["points"]);
+    }
 }

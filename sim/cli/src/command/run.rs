@@ -49,23 +49,20 @@ pub struct Played {
 
 /// Runs a scenario, once or once for each combination of `--vary`; or goes on with a run that was cut.
 pub fn run(typed: &Run) -> Result<Exit, Failure> {
-    match ranks::join()? {
-        None => run_as(typed, None),
-        Some(ranks) if !ranks.is_first() => work::work(typed, &ranks),
-        Some(ranks) => {
-            let ranks = Arc::new(ranks);
-            let outcome = run_as(typed, Some(Arc::clone(&ranks)));
-            // The others may be waiting for a run that will never begin.
-            let exit = outcome.as_ref().map_or_else(Failure::exit, |exit| *exit);
-            if matches!(exit, Exit::Done | Exit::Missed) {
-                return outcome;
-            }
-            if let Err(failure) = &outcome {
-                talk::error(failure);
-            }
-            ranks.abort(exit.code())
-        }
+    let Some(ranks) = ranks::join()?.map(Arc::new) else { return run_as(typed, None) };
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        if ranks.is_first() { run_as(typed, Some(Arc::clone(&ranks))) } else { work::work(typed, &ranks) }
+    }));
+    let outcome = outcome.unwrap_or_else(|_| Err(Failure::bug(latest_panic())));
+    let exit = outcome.as_ref().map_or_else(Failure::exit, |exit| *exit);
+    if matches!(exit, Exit::Done | Exit::Missed) {
+        return outcome;
     }
+    // The others wait for this one, in a message or in the end of MPI: they have to be told.
+    if let Err(failure) = &outcome {
+        talk::error(failure);
+    }
+    ranks.abort(exit.code())
 }
 
 /// The same as the process that simulates, alone or as the first rank of an MPI job.
@@ -100,7 +97,7 @@ fn run_as(typed: &Run, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
 /// Prints what was asked for once all is done, and says how the command ends.
 fn conclude(typed: &Run, summaries: &[Summary], trouble: Option<Failure>) -> Result<Exit, Failure> {
     if typed.json {
-        print_summaries(summaries, !typed.vary.is_empty())?;
+        unless_unread(print_summaries(summaries, !typed.vary.is_empty()))?;
     }
     match trouble {
         Some(failure) => Err(failure),
@@ -306,9 +303,13 @@ fn in_a_line(warning: &Diagnostic) -> String {
     format!("{}: {}", warning.code.name, warning.message)
 }
 
-/// A run is worth finishing even if nobody reads where it is.
 fn tell_folder(directory: &RunDirectory) -> Result<(), Failure> {
-    match talk::print(format_args!("{}\n", directory.path().display())) {
+    unless_unread(talk::print(format_args!("{}\n", directory.path().display())))
+}
+
+/// How a run ends does not depend on whether somebody reads what it prints.
+fn unless_unread(printed: Result<(), Failure>) -> Result<(), Failure> {
+    match printed {
         Err(Failure::Unread) => Ok(()),
         other => other,
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cotune_record::{Manifest, RunDirectory, Status, Summary, run_id};
+use cotune_record::{Manifest, RunDirectory, RunDirectoryError, Status, Summary, run_id};
 use serde::Serialize;
 
 use crate::arguments::{RunsLs, RunsRm, RunsShow};
@@ -58,7 +58,9 @@ pub fn rm(typed: &RunsRm) -> Result<Exit, Failure> {
     let mut found = Vec::new();
     for text in &typed.which {
         let directory = run_id::resolve(&typed.runs, text)?;
-        if directory.manifest()?.status == Status::Running && !typed.force {
+        // One that is being resumed says that it was interrupted until it has begun.
+        let is_busy = matches!(directory.claim(), Err(RunDirectoryError::Busy { .. }));
+        if (is_busy || directory.manifest()?.status == Status::Running) && !typed.force {
             let failure = Failure::wrong(format!("{} is running, or was killed", directory.id()));
             return Err(failure.help("stop it first; if nothing runs any more, say --force"));
         }

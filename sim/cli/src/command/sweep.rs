@@ -10,11 +10,12 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cotune_record::Status;
+use cotune_record::{Status, Summary};
 use cotune_scenario::{Diagnostic, Diagnostics, Sweep as Written, codes};
 
 use crate::arguments::Sweep;
 use crate::bounded;
+use crate::command::run::misses_an_expectation;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::talk::{self, Talk};
@@ -102,11 +103,14 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
         talk.say(format_args!("report  {}", report.display()));
         talk::print(format_args!("{}\n", folder.display()))?;
     }
-    let states: Vec<State> = planned.iter().filter(chosen).map(Planned::state).collect();
+    // A task of an array answers for its own points: what others did is no reason to try it again.
+    let own = || planned.iter().filter(chosen);
+    let summaries: Vec<Summary> =
+        own().filter_map(|point| point.summary().transpose()).collect::<Result<_, _>>()?;
     Ok(match () {
         () if crew.is_stopped() => Exit::Interrupted,
-        () if states.contains(&State::Ended(Status::Failed)) => Exit::PointsFailed,
-        () if results.iter().any(|row| row.misses) => Exit::Missed,
+        () if own().any(|point| point.state() == State::Ended(Status::Failed)) => Exit::PointsFailed,
+        () if summaries.iter().any(misses_an_expectation) => Exit::Missed,
         () => Exit::Done,
     })
 }

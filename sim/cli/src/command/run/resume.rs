@@ -79,7 +79,12 @@ pub fn go_on(
             (recording, Some(checkpoint.state), Some(path))
         }
         None => {
-            talk.say("the run was cut before its first checkpoint: it begins again");
+            let why = if doubts.is_empty() {
+                "the run was cut before its first checkpoint"
+            } else {
+                "none of the run's checkpoints can be used"
+            };
+            talk.say(format_args!("{why}: it begins again"));
             remove(directory.events_path())?;
             (Recording::create(&directory, header, progress())?, None, None)
         }

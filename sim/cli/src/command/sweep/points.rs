@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use cotune_record::{Manifest, RunDirectory, Status, Summary};
+use cotune_record::{Manifest, RunDirectory, RunDirectoryError, Status, Summary};
 use cotune_scenario::sweep::{self, Assignment};
-use cotune_scenario::{Diagnostics, Scenario, Sweep as Written};
-
-use cotune_world::Site;
+use cotune_scenario::{Diagnostic, Diagnostics, Scenario, Sweep as Written, codes};
+use cotune_world::{OutOfReach, Site};
 
 use crate::arguments::Sweep;
 use crate::command::run::Setting;
 use crate::failure::Failure;
 use crate::load::{Loaded, load_changed};
+use crate::place;
 use crate::repeat::quoted;
 use crate::results;
 
@@ -116,9 +116,13 @@ impl Planned {
         load(&self.file, &self.point, self.smoke, self.data.as_deref())
     }
 
-    /// Leaves word of a run that failed, for the next sweep.
+    /// Leaves word of a run that failed, for the next sweep; unless another process works on it by now.
     pub fn mark_failed(&self, setting: &Setting, why: Failure) -> Result<(), Failure> {
         let directory = RunDirectory::create_named(self.directory.path())?;
+        let _claim = match directory.claim() {
+            Err(RunDirectoryError::Busy { .. }) => return Ok(()),
+            claimed => claimed?,
+        };
         let mut manifest = setting.manifest(&self.scenario, &self.site, self.command.clone());
         manifest.warnings.push(why.to_string());
         Ok(directory.write_manifest(&Manifest { status: Status::Failed, ..manifest })?)
@@ -140,6 +144,7 @@ pub fn plan(
     folder: &Path,
 ) -> Result<Vec<Planned>, Diagnostics> {
     let file = typed.file.parent().unwrap_or(Path::new("")).join(&written.scenario);
+    permit(&file, &typed.file)?;
     let (mut planned, mut seen, mut mistakes) = (Vec::new(), BTreeSet::new(), Diagnostics::default());
     for (number, point) in points.into_iter().enumerate() {
         match load(&file, &point, typed.smoke, typed.data.as_deref()) {
@@ -169,6 +174,22 @@ pub fn plan(
         }
     }
     if mistakes.0.is_empty() { Ok(planned) } else { Err(mistakes) }
+}
+
+/// Sees that a sweep, which may come from anyone, varies a scenario of its own folder or of the one above it.
+fn permit(scenario: &Path, sweep: &Path) -> Result<(), Diagnostics> {
+    let mut site = place::site(sweep, None);
+    let above = site.scenario_dir.join("..");
+    site.reach.extend(above);
+    let refused = |error: OutOfReach| {
+        let message = format!("the sweep {} varies `{}`", sweep.display(), scenario.display());
+        let problem = Diagnostic::new(codes::FILE, message).help(format!(
+            "{} is neither in the sweep's folder nor in the one above: put it there, or allow it with --allow-path {}",
+            error.path, error.folder
+        ));
+        Diagnostics(vec![problem])
+    };
+    site.permit(scenario).map_err(refused)
 }
 
 fn command(typed: &Sweep, file: &Path, point: &sweep::Point) -> String {

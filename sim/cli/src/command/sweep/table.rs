@@ -12,7 +12,6 @@ use serde_json::json;
 use super::lock::{LockedRung, stopped_after};
 use super::points::{Planned, State};
 use crate::columns::columns;
-use crate::command::run::misses_an_expectation;
 use crate::failure::Failure;
 use crate::statistics::Mean;
 
@@ -33,8 +32,6 @@ pub struct Row {
     metrics: BTreeMap<String, Mean>,
     /// The round after which halving stopped it: its numbers are of that moment.
     stopped: Option<u32>,
-    /// Whether one of its runs did not do as expected.
-    pub misses: bool,
 }
 
 /// The combinations in the order of the goal, the best first, or else of the file; those that were stopped come last.
@@ -58,7 +55,6 @@ pub fn collect(written: &Written, planned: &[Planned], rungs: &[LockedRung]) -> 
             complete: summaries.len(),
             metrics: names.iter().filter_map(|name| Some(((*name).clone(), mean(name)?))).collect(),
             stopped,
-            misses: stopped.is_none() && summaries.iter().any(misses_an_expectation),
         });
     }
     if let Some(goal) = &written.goal {
