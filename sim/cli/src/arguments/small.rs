@@ -21,8 +21,8 @@ pub struct Init {
 /// `cotune schema`.
 #[derive(Args, Debug)]
 pub struct Schema {
-    /// A scenario file, a sweep file, or a line (event) of a run's events.jsonl.zst.
-    #[arg(value_enum)]
+    /// `scenario`, `sweep`, or `event`: a line of a run's events.jsonl.zst.
+    #[arg(value_enum, hide_possible_values = true)]
     pub of: SchemaOf,
 }
 
@@ -82,8 +82,8 @@ pub struct RunsRm {
 pub struct Export {
     /// An id, the beginning of one, a path, or `latest`.
     pub run: String,
-    /// A folder of tables (csv, parquet), a timeline for ui.perfetto.dev (trace), or scalars (tensorboard).
-    #[arg(value_enum)]
+    /// `csv` or `parquet`: tables; `trace`: a timeline for ui.perfetto.dev; `tensorboard`: scalars.
+    #[arg(value_enum, hide_possible_values = true)]
     pub to: ExportTo,
     /// Where to write it [default: in the run's folder].
     #[arg(short, long, value_name = "PATH")]
