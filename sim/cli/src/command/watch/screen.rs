@@ -87,6 +87,7 @@ impl Places {
             16..22 => 5,
             22.. => 9,
         };
+        let low = if is_narrow { low.min(4) } else { low };
         let rows = [Length(2), Length(1), Fill(1), Length(low), Length(u16::from(has_keys))];
         let [head, progress, middle, below, foot] = Layout::vertical(rows).areas(area);
         let wide = Layout::horizontal([Fill(1), Max(NUMBERS)]);
