@@ -45,7 +45,7 @@ pub struct Price {
 
 pub(crate) fn read(view: View) -> Cloud {
     let compute = view.quantity("compute", &units::COMPUTE, Bound::Positive);
-    let bandwidth = view.quantity("memory_bandwidth", &units::RATE, Bound::Positive);
+    let bandwidth = view.quantity("memory_bandwidth", &units::BANDWIDTH, Bound::Positive);
     let cloud = Cloud {
         compute_flops_per_second: compute.or(240e12),
         memory_bytes: view.bytes("memory").or(80 << 30),

@@ -19,7 +19,7 @@ pub enum Fault {
     Crash {
         /// Whom it hits.
         class: Classes,
-        /// Crashes per second of a training device.
+        /// How often a training device crashes \[1/s\].
         rate_per_second: f64,
     },
     /// Some devices are slower than their class says.

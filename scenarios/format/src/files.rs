@@ -96,7 +96,7 @@ impl Scenario {
                 }
             };
             samples(&class.compute_flops_per_second, "compute", &units::COMPUTE);
-            samples(&class.memory_bandwidth_bytes_per_second, "memory_bandwidth", &units::RATE);
+            samples(&class.memory_bandwidth_bytes_per_second, "memory_bandwidth", &units::BANDWIDTH);
             if let Some(sample) = &class.sample_seconds {
                 samples(sample, "sample", &units::TIME);
             }

@@ -211,7 +211,7 @@ pub struct Diurnal {
     pub peak_seconds: f64,
     /// Fraction online at the peak, in (0, 1].
     pub online_at_peak: f64,
-    /// Fraction online half a day later, in (0, online_at_peak].
+    /// Fraction online half a day later, in (0, at_peak].
     pub online_at_trough: f64,
     /// Length of a session \[s\]. Default: exponential, mean 50 min (chosen).
     pub session_seconds: Distribution,
@@ -345,7 +345,7 @@ fn device_class(view: View, share: f64, usual: Option<&str>, models: Option<&[&s
     let compute = view.distribution("compute", &units::COMPUTE, Bound::Positive).required(view.problems);
     let memory = view.bytes("memory").required(view.problems);
     let memory_free = view.number("memory_free", Bound::Share).or(1.0);
-    let memory_bandwidth = view.distribution("memory_bandwidth", &units::RATE, Bound::Positive);
+    let memory_bandwidth = view.distribution("memory_bandwidth", &units::BANDWIDTH, Bound::Positive);
     let memory_bandwidth = memory_bandwidth.or(Distribution::Constant(50e9));
     let sample_seconds = view.distribution("sample", &units::TIME, Bound::NonNegative).optional();
     let power = power(view.table_or_empty("power"));

@@ -121,12 +121,18 @@ fn is_spread(kinds: &[Shape]) -> bool {
 fn words_of(kinds: &[Shape]) -> Vec<&'static str> {
     let mut found: Vec<&'static str> = Vec::new();
     for kind in kinds {
-        match kind {
-            Shape::Word(words) => found.extend(words),
-            Shape::List(of) => found.extend(words_of(std::slice::from_ref(of))),
-            Shape::AnyOf(any) => found.extend(words_of(any)),
-            Shape::Choice { choices, .. } => found.extend(choices.available),
-            _ => {}
+        let words = match kind {
+            Shape::Word(words) => words.to_vec(),
+            Shape::List(of) => words_of(std::slice::from_ref(of)),
+            Shape::AnyOf(any) => words_of(any),
+            Shape::Choice { choices, .. } => choices.available.to_vec(),
+            _ => Vec::new(),
+        };
+        // A choice that may be a word or a table is met as both.
+        for word in words {
+            if !found.contains(&word) {
+                found.push(word);
+            }
         }
     }
     found

@@ -38,6 +38,11 @@ dimensions! {
         "bit/s" = 0.125, "kbit/s" = 125.0, "Mbit/s" = 125e3, "Gbit/s" = 125e6,
         "B/s" = 1.0, "kB/s" = 1e3, "MB/s" = 1e6, "GB/s" = 1e9, "TB/s" = 1e12,
     ];
+    /// Bytes per second, of a memory.
+    BANDWIDTH = "a memory bandwidth", "50GB/s", ["GB/s", "TB/s"], [
+        "bit/s" = 0.125, "kbit/s" = 125.0, "Mbit/s" = 125e3, "Gbit/s" = 125e6,
+        "B/s" = 1.0, "kB/s" = 1e3, "MB/s" = 1e6, "GB/s" = 1e9, "TB/s" = 1e12,
+    ];
     /// Floating-point operations per second.
     COMPUTE = "a computing speed", "900GFLOP/s", ["GFLOP/s", "TFLOP/s"], ["MFLOP/s" = 1e6, "GFLOP/s" = 1e9, "TFLOP/s" = 1e12, "PFLOP/s" = 1e15];
     /// Watts.

@@ -223,7 +223,11 @@ pub struct Metrics {
 
 /// `cotune doctor`.
 #[derive(Args, Debug)]
-pub struct Doctor {}
+pub struct Doctor {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// What `--device` may say.
 fn device(text: &str) -> Result<DeviceChoice, String> {

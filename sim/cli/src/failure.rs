@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use cotune_record::Digest;
-use cotune_scenario::Diagnostics;
+use cotune_scenario::{Diagnostics, Severity};
 
 use crate::exit::Exit;
 
@@ -13,7 +13,7 @@ use crate::exit::Exit;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Mistakes in a scenario or in what was typed to change it, each with its place.
-    #[error("the scenario has mistakes")]
+    #[error("{}", in_short(.0))]
     Scenario(Diagnostics),
     /// Something on this computer is not as the command needs it.
     #[error("{message}")]
@@ -36,6 +36,12 @@ pub enum Failure {
     /// Whoever read the standard output has seen enough.
     #[error("nobody reads the output any more")]
     Unread,
+}
+
+/// The messages alone, for where there is one line.
+fn in_short(mistakes: &Diagnostics) -> String {
+    let errors = mistakes.0.iter().filter(|mistake| mistake.severity == Severity::Error);
+    errors.map(|mistake| mistake.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl Failure {

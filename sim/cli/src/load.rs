@@ -11,7 +11,7 @@ use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
 use cotune_world::files::Files;
-use cotune_world::{Reach, Site};
+use cotune_world::{PlanError, Reach, Site};
 
 use crate::arguments::Changes;
 use crate::bounded;
@@ -167,6 +167,21 @@ pub fn overrides(changes: &Changes, name: Option<&str>) -> Result<Vec<Override>,
     understood.extend(changes.seed.map(|seed| Override::new("seed", &seed.to_string())));
     understood.extend(name.map(|name| Override::new("name", &format!("{name:?}"))));
     if mistakes.is_empty() { Ok(understood) } else { Err(Diagnostics(mistakes)) }
+}
+
+/// What keeps a scenario from being planned, where it is written.
+pub fn unplannable(document: &Document, error: &PlanError) -> Diagnostic {
+    let at = |code, key: &str, label| document.diagnostic(code, key, &error.to_string(), label);
+    match error {
+        PlanError::Deadline { .. } => at(codes::DEADLINE, "coordination.sync.deadline", "too short"),
+        PlanError::Memory { class, .. } if class == "cloud" => {
+            at(codes::DOES_NOT_FIT, "cloud.memory", "too little")
+        }
+        PlanError::Memory { class, .. } => {
+            at(codes::DOES_NOT_FIT, &format!("fleet.class.{class:?}.memory"), "too little")
+        }
+        PlanError::Fleet(_) | PlanError::Method(_) => Diagnostic::new(codes::PLAN, error.to_string()),
+    }
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Diagnostics {

@@ -105,7 +105,7 @@ impl Progress {
             && self.refreshed.elapsed() >= REFRESH
         {
             bar.set_position((self.done() * STEPS as f64) as u64);
-            bar.set_message(self.words() + &self.left());
+            bar.set_message(self.short());
             self.refreshed = machine::now();
         }
     }
@@ -177,17 +177,24 @@ impl Progress {
 
     /// How long it will take if it goes on like this.
     fn left(&self) -> String {
+        self.remaining().map_or(String::new(), |left| format!(", {} left", HumanDuration(left)))
+    }
+
+    fn remaining(&self) -> Option<Duration> {
         let done = self.done();
-        if done <= 0.0 || done >= 1.0 {
-            return String::new();
-        }
-        let left = self.begun.elapsed().mul_f64((1.0 - done) / done);
-        format!(", {} left", HumanDuration(left))
+        (0.0 < done && done < 1.0).then(|| self.begun.elapsed().mul_f64((1.0 - done) / done))
+    }
+
+    /// What a bar says beside it. A terminal of 80 columns has room for all but the cloud's score, which comes last.
+    fn short(&self) -> String {
+        let left = self.remaining().map_or(String::new(), |left| format!(", {:#} left", HumanDuration(left)));
+        let quality = if self.quality.is_empty() { String::new() } else { format!(", {}", self.quality) };
+        format!("{}{left}{quality}", self.place())
     }
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("  {bar:24} {percent:>3} %  {wide_msg}");
+    let style = ProgressStyle::with_template("  {bar:16} {percent:>3} %  {wide_msg}");
     let bar = ProgressBar::new(STEPS);
     bar.set_style(style.expect("the template is well formed"));
     bar
@@ -254,5 +261,8 @@ mod tests {
         assert!(progress.quality.is_empty());
         progress.finish();
         assert_eq!(progress.words(), "round 0/4, 1h 00m 00s virtual, edge rouge-l 35.00");
+        progress.rounds = 2;
+        progress.begun = progress.begun.checked_sub(Duration::from_secs(7)).expect("the clock is older");
+        assert_eq!(progress.short(), "round 2/4, 1h 00m 00s virtual, 7s left, edge rouge-l 35.00");
     }
 }

@@ -24,7 +24,9 @@ pub fn significant(value: f64) -> String {
     let size = value.abs();
     let text = match size {
         _ if !value.is_finite() => return value.to_string(),
-        _ if size >= 99.95 || size == 0.0 => return count(value),
+        // What four decimals cannot show is what sums leave over.
+        _ if size < 5e-5 => return count(0.0),
+        _ if size >= 99.95 => return count(value),
         _ if size >= 9.995 => format!("{size:.1}"),
         _ if size >= 0.0995 => format!("{size:.2}"),
         _ => format!("{size:.4}"),
@@ -123,6 +125,10 @@ pub fn value(metric: &str, value: f64) -> String {
         Some("joules") => joules(value),
         Some("usd") => usd(value),
         Some("seconds") => seconds(value),
+        // A mean of few.
+        _ if metric.starts_with("updates.") && value.abs() < 100.0 && value.fract() != 0.0 => {
+            format!("{value:.1}")
+        }
         _ if metric.starts_with("updates.") || metric.starts_with("tokens.") || metric == "rounds" => {
             count(value)
         }
@@ -196,8 +202,8 @@ mod tests {
         assert_eq!(count(1234567.0), "1\u{202f}234\u{202f}567");
         assert_eq!(count(-0.2), "0");
         assert_eq!(
-            [0.0, 0.01234, 1.005, 45.67, -789.4].map(significant),
-            ["0", "0.0123", "1.00", "45.7", "−789"]
+            [0.0, -1e-14, 0.01234, 1.005, 45.67, -789.4].map(significant),
+            ["0", "0", "0.0123", "1.00", "45.7", "−789"]
         );
         assert_eq!([999.0, 999.6, 1.5e9].map(bytes), ["999 B", "1.00 kB", "1.50 GB"]);
         assert_eq!(memory((6_u64 << 30) as f64), "6.00 GiB");
@@ -207,6 +213,7 @@ mod tests {
         );
         assert_eq!([1.5, -0.001, -2.0].map(change), ["+1.50", "±0.00", "−2.00"]);
         assert_eq!(share(0.0, 0.0), "–");
+        assert_eq!([1.0, 1.5, 1234.5].map(|mean| value("updates.late", mean)), ["1", "1.5", "1234"]);
         assert_eq!(
             ["edge.rouge-l.mean", "cloud.exact-match", "edge-all.loss.mean", "updates.upload-lost"]
                 .map(metric_name),

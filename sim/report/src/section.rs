@@ -73,7 +73,13 @@ pub fn stacks(
     (group, stacks)
 }
 
-/// What the stacks of [`stacks`] stand for.
-pub fn stacked_by(group: usize) -> String {
-    if group == 1 { "round (× void)".to_owned() } else { format!("rounds, mean of {group} (× some void)") }
+/// What the stacks of [`stacks`] stand for, and what a cross on one of them means.
+pub fn stacked_by(group: usize, stacks: &[Stack]) -> String {
+    let has_void = stacks.iter().any(|stack| stack.marked);
+    match (group, has_void) {
+        (1, false) => "round".to_owned(),
+        (1, true) => "round (× void)".to_owned(),
+        (_, false) => format!("rounds, mean of {group}"),
+        (_, true) => format!("rounds, mean of {group} (× some void)"),
+    }
 }

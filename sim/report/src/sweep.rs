@@ -203,15 +203,15 @@ fn sentences(input: &SweepInput) -> Vec<String> {
     }
     if estimate.half_width.is_none() {
         said.push(format!(
-            "{} has the best {metric}, {value}, on one seed: no interval, so no claim.",
-            capital(&input.title(best))
+            "The best {metric} is {value}, of {}, on one seed: no interval, so no claim.",
+            input.title(best)
         ));
         return said;
     }
     let half = format::value(&input.metric, estimate.half_width.unwrap_or(0.0));
     said.push(format!(
-        "{} has the best {metric}: {value} ± {half} on {}.",
-        capital(&input.title(best)),
+        "The best {metric} is {value} ± {half}, of {}, on {}.",
+        input.title(best),
         format::plural(estimate.n, "seed")
     ));
     let others = &ranked[1..];

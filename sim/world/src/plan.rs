@@ -80,7 +80,7 @@ pub enum PlanError {
     /// Nobody can be in time.
     #[error(
         "[coordination]: the deadline of {deadline_seconds} s is shorter than the fastest possible update: device {device} \
-         needs {fastest_seconds:.1} s"
+         needs {fastest_seconds:.1} s; write a longer one, or leave it out"
     )]
     Deadline {
         /// The deadline \[s\].

@@ -35,8 +35,8 @@ pub struct Source {
     /// CSV without `fields`: the column that holds the label, which is spelled in lower case, '_' as a space.
     /// Default: `category`. JSONL: another word for `fields.answer`.
     pub label_column: String,
-    /// JSONL and CSV: what the fields of a row are called; answers stay as they are. Default: for JSONL those of
-    /// [`Fields`], for CSV none, which makes it a table of texts and labels.
+    /// JSONL and CSV: what the fields of a row are called; answers stay as they are. Default: for JSONL the
+    /// names of its keys, for CSV none, which makes it a table of texts and labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Fields>,
     /// Which of two disjoint halves of the file's texts. Default: target for the layouts that recipes pretrain on the

@@ -64,10 +64,11 @@ pub struct Sgd {
     pub schedule: Schedule,
     /// Final learning rate as a fraction of the first, in [0, 1]. Default: 0.15.
     pub floor: f64,
-    /// As in [`AdamW`]. Default: none.
+    /// The first steps, over which the rate rises in a line to what the schedule says. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
-    /// As in [`AdamW`]. Default: all of a step.
+    /// Examples whose gradient is computed at once in a step on cross-entropy alone, as with AdamW. Default: all of a
+    /// step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u32>,
 }

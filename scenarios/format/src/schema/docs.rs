@@ -46,6 +46,10 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("fault.0.partition.class", "The class that is cut off; `*`, the default, is all of them."),
     ("fault.0.partition.region", "The region that is cut off, instead of a class."),
+    (
+        "fault.0.cloud_restart",
+        "The cloud stops and comes back with its last model; what was in progress is lost.",
+    ),
     ("fault.0.cloud_restart.at", "When the cloud stops."),
     ("fault.0.cloud_restart.outage", "How long it cannot be reached."),
     ("fault.0.corrupt.factor", "With `how = \"scale\"`: the factor, not 0. Default: 100 (chosen)."),
@@ -97,6 +101,9 @@ const OTHERS: &[(&str, &str)] = &[
     ("limits.runs", "A sweep of more runs is refused. Default: 200."),
     ("limits.retries", "How often a run that failed is tried again at once. Default: 0."),
 ];
+
+/// How names in the lock file end that say their unit.
+const UNITS: [&str; 6] = ["_bytes", "_second", "_seconds", "_watts", "_joules", "_transfer"];
 
 /// The schema of the lock file.
 pub(super) struct Docs(Value);
@@ -191,7 +198,9 @@ fn property<'a>(properties: &'a Map<String, Value>, key: &str, exact: bool) -> O
     }
     let unit = format!("{key}_");
     let named = properties.iter().filter(|(name, _)| name.starts_with(&unit));
-    named.min_by_key(|(name, _)| name.len()).map(|(_, value)| value)
+    // `memory` is `memory_bytes` and not its neighbour `memory_free`.
+    let order = |name: &String| (!UNITS.iter().any(|unit| name.ends_with(unit)), name.len());
+    named.min_by_key(|(name, _)| order(name)).map(|(_, value)| value)
 }
 
 fn is_word(node: &Value, word: &str) -> bool {

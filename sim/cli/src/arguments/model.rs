@@ -128,6 +128,9 @@ pub struct ModelAlign {
     pub align: AlignSpec,
     /// The text.
     pub text: String,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `cotune pretrain`.

@@ -21,19 +21,16 @@ pub struct Init {
 /// `cotune schema`.
 #[derive(Args, Debug)]
 pub struct Schema {
-    /// Of what.
-    #[arg(value_enum)]
+    /// `scenario`, `sweep`, or `event`: a line of a run's events.jsonl.zst.
+    #[arg(value_enum, hide_possible_values = true)]
     pub of: SchemaOf,
 }
 
 /// What has a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
-    /// A scenario file.
     Scenario,
-    /// A sweep file.
     Sweep,
-    /// A line of a run's events.jsonl.zst.
     Event,
 }
 
@@ -85,8 +82,8 @@ pub struct RunsRm {
 pub struct Export {
     /// An id, the beginning of one, a path, or `latest`.
     pub run: String,
-    /// What to make of it.
-    #[arg(value_enum)]
+    /// `csv` or `parquet`: tables; `trace`: a timeline for ui.perfetto.dev; `tensorboard`: scalars.
+    #[arg(value_enum, hide_possible_values = true)]
     pub to: ExportTo,
     /// Where to write it [default: in the run's folder].
     #[arg(short, long, value_name = "PATH")]
@@ -99,12 +96,8 @@ pub struct Export {
 /// What a run can be made into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportTo {
-    /// A folder of CSV tables.
     Csv,
-    /// A folder of Parquet tables.
     Parquet,
-    /// A trace in virtual time, for ui.perfetto.dev.
     Trace,
-    /// A folder of scalars for TensorBoard.
     Tensorboard,
 }

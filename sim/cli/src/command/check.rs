@@ -5,12 +5,12 @@ use std::sync::Arc;
 use cotune_models::device::Compute;
 use cotune_scenario::models::Base;
 use cotune_scenario::{Diagnostic, Diagnostics, codes};
-use cotune_world::{Lab, Plan, PlanError};
+use cotune_world::{Lab, Plan};
 
 use crate::arguments::{Check, Format};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::load::{Loaded, load};
+use crate::load::{self, Loaded, load};
 use crate::talk::{self, Talk};
 
 /// Checks every file, missing corpora and checkpoints included.
@@ -55,15 +55,5 @@ fn unplannable(loaded: &Loaded) -> Option<Diagnostic> {
         Err(error) => return Some(Diagnostic::new(codes::PLAN, error.to_string())),
     };
     let error = Plan::draw(Arc::new(lab)).err()?;
-    let at = |code, key: &str, label| loaded.document.diagnostic(code, key, &error.to_string(), label);
-    Some(match &error {
-        PlanError::Deadline { .. } => at(codes::DEADLINE, "coordination.sync.deadline", "too short"),
-        PlanError::Memory { class, .. } if class == "cloud" => {
-            at(codes::DOES_NOT_FIT, "cloud.memory", "too little")
-        }
-        PlanError::Memory { class, .. } => {
-            at(codes::DOES_NOT_FIT, &format!("fleet.class.{class:?}.memory"), "too little")
-        }
-        PlanError::Fleet(_) | PlanError::Method(_) => Diagnostic::new(codes::PLAN, error.to_string()),
-    })
+    Some(load::unplannable(&loaded.document, &error))
 }

@@ -17,6 +17,8 @@ use crate::failure::Failure;
 use crate::statistics::Mean;
 use crate::talk;
 
+pub use verdict::is_distinguishable;
+
 use contrast::Contrast;
 use difference::Difference;
 use groups::{Group, Named};

@@ -16,6 +16,7 @@ use cotune_models::learner::AdapterRef;
 use cotune_models::peft;
 use cotune_models::spec::DecoderSpec;
 use cotune_models::tokenizer::Tokenizer;
+use serde::Serialize;
 
 use crate::arguments::ModelAlign;
 use crate::columns::{columns, row};
@@ -32,30 +33,42 @@ pub use show::show;
 pub fn align(typed: &ModelAlign) -> Result<Exit, Failure> {
     let compute = Compute::cpu();
     let (from, to) = (open(&typed.from, &compute)?, open(&typed.to, &compute)?);
-    talk::print(links(tokenizer(&from)?, tokenizer(&to)?, typed.align, &typed.text))?;
+    let links = links(tokenizer(&from)?, tokenizer(&to)?, typed.align, &typed.text);
+    if typed.json {
+        talk::print(serde_json::to_string_pretty(&links).expect("links are JSON") + "\n")?;
+    } else {
+        talk::print(in_words(&links))?;
+    }
     Ok(Exit::Done)
 }
 
-/// Both rows of tokens and their links, and for each token of the teacher the student's token that stands for it.
-fn links(teacher: &Tokenizer, student: &Tokenizer, how: AlignSpec, text: &str) -> String {
+/// A row of an alignment: a token of either model, or one of both that are linked.
+#[derive(Serialize)]
+struct Link {
+    /// The teacher's token.
+    from: Option<String>,
+    /// The student's.
+    to: Option<String>,
+    /// The student's token that stands for the teacher's wherever that is likely; none where nothing does.
+    stands_for_it: Option<String>,
+}
+
+/// Both rows of tokens and their links, and for each linked token of the teacher the student's that stands for it.
+fn links(teacher: &Tokenizer, student: &Tokenizer, how: AlignSpec, text: &str) -> Vec<Link> {
     let aligner = Aligner::new(teacher, student, how);
     let ids = [teacher.encode(text), student.encode(text)];
     let pairs = aligner.align(&ids[0], &ids[1]).pairs;
-    let name = |tokenizer: &Tokenizer, id: u32| format!("{:?}", tokenizer.token_text(id));
-    let mut rows = vec![row(&["from", "", "to", "stands for it"])];
+    let name = |tokenizer: &Tokenizer, id: u32| tokenizer.token_text(id).to_string();
+    let mut links = Vec::new();
     let (mut teacher_row, mut student_row) = (0, 0);
     let mut push = |teacher_row: Option<usize>, student_row: Option<usize>| {
         let id = teacher_row.map(|row| ids[0][row]);
-        let stands = match (student_row, id) {
-            (Some(_), Some(id)) => aligner.map_token(id).map_or("–".to_owned(), |id| name(student, id)),
-            _ => String::new(),
-        };
-        rows.push(vec![
-            id.map_or(String::new(), |id| name(teacher, id)),
-            if teacher_row.is_some() && student_row.is_some() { "──" } else { "" }.to_owned(),
-            student_row.map_or(String::new(), |row| name(student, ids[1][row])),
-            stands,
-        ]);
+        let stands = id.filter(|_| student_row.is_some()).and_then(|id| aligner.map_token(id));
+        links.push(Link {
+            from: id.map(|id| name(teacher, id)),
+            to: student_row.map(|row| name(student, ids[1][row])),
+            stands_for_it: stands.map(|id| name(student, id)),
+        });
     };
     for (linked_teacher, linked_student) in pairs.iter().copied().chain([(ids[0].len(), ids[1].len())]) {
         (teacher_row..linked_teacher).for_each(|row| push(Some(row), None));
@@ -65,7 +78,29 @@ fn links(teacher: &Tokenizer, student: &Tokenizer, how: AlignSpec, text: &str) -
         }
         (teacher_row, student_row) = (linked_teacher + 1, linked_student + 1);
     }
-    let [linked, teachers, students] = [pairs.len(), ids[0].len(), ids[1].len()];
+    links
+}
+
+fn in_words(links: &[Link]) -> String {
+    let quoted = |token: &Option<String>| token.as_ref().map_or(String::new(), |token| format!("{token:?}"));
+    let mut rows = vec![row(&["from", "", "to", "stands for it"])];
+    let (mut linked, mut teachers, mut students) = (0, 0, 0);
+    for link in links {
+        let is_linked = link.from.is_some() && link.to.is_some();
+        linked += usize::from(is_linked);
+        teachers += usize::from(link.from.is_some());
+        students += usize::from(link.to.is_some());
+        let stands = match (&link.stands_for_it, is_linked) {
+            (None, true) => "–".to_owned(),
+            (stands, _) => quoted(stands),
+        };
+        rows.push(vec![
+            quoted(&link.from),
+            if is_linked { "──" } else { "" }.to_owned(),
+            quoted(&link.to),
+            stands,
+        ]);
+    }
     columns("llll", &rows) + &format!("\n{linked} of {teachers} tokens linked to {linked} of {students}\n")
 }
 
@@ -138,7 +173,7 @@ mod tests {
     #[test]
     fn equal_tokenizers_link_every_token() {
         let tokenizer = Tokenizer::train_byte_level(["red aisle, red shelf"], 262).unwrap();
-        let text = links(&tokenizer, &tokenizer, AlignSpec::default(), "red shelf");
+        let text = in_words(&links(&tokenizer, &tokenizer, AlignSpec::default(), "red shelf"));
         let tokens = tokenizer.encode("red shelf").len();
         assert!(
             text.ends_with(&format!("{tokens} of {tokens} tokens linked to {tokens} of {tokens}\n")),
@@ -150,7 +185,7 @@ mod tests {
     fn tokens_without_a_partner_stand_alone() {
         let bytes = Tokenizer::train_byte_level(["red"], 258).unwrap();
         let words = Tokenizer::train_metaspace(["red red red"], 110).unwrap();
-        let text = links(&bytes, &words, AlignSpec::default(), "red red");
+        let text = in_words(&links(&bytes, &words, AlignSpec::default(), "red red"));
         assert!(text.contains("of 7 tokens linked to"), "{text}");
     }
 }

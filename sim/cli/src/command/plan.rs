@@ -5,6 +5,7 @@ mod overview;
 use std::sync::Arc;
 
 use cotune_models::device::Compute;
+use cotune_scenario::Diagnostics;
 use cotune_world::{Lab, Plan};
 
 use crate::arguments;
@@ -20,7 +21,9 @@ pub fn plan(typed: &arguments::Plan) -> Result<Exit, Failure> {
     let overrides = load::overrides(changes, None)?;
     let loaded = load(&typed.file, &overrides, changes.smoke, changes.data.as_deref())?;
     let lab = Lab::open(&loaded.scenario, &loaded.site, &Compute::cpu(), &mut |words| talk.say(words))?;
-    let overview = Plan::draw(Arc::new(lab))?.overview();
+    let plan = Plan::draw(Arc::new(lab));
+    let plan = plan.map_err(|error| Diagnostics(vec![load::unplannable(&loaded.document, &error)]))?;
+    let overview = plan.overview();
     if typed.json {
         talk::print(serde_json::to_string_pretty(&overview).expect("an overview is JSON") + "\n")?;
     } else {

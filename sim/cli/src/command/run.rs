@@ -17,13 +17,13 @@ use cotune_record::{Checkpoints, Claim, Digest, Manifest, RunDirectory, Status, 
 use cotune_report::{ModelLine, format, terminal};
 use cotune_scenario::data::Corpus;
 use cotune_scenario::method::Steps;
-use cotune_scenario::{Diagnostic, Scenario};
+use cotune_scenario::{Diagnostic, Diagnostics, Document, Scenario};
 use cotune_world::{End, Lab, Plan, SimulationError, Site, Snapshot, simulate_from};
 
 use crate::arguments::Run;
 use crate::exit::{Exit, latest_panic};
 use crate::failure::Failure;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
 use crate::progress::Progress;
 use crate::ranks::{self, Ranks};
 use crate::recording::{Recorded, Recorder, Recording};
@@ -114,12 +114,12 @@ pub fn play(
     claim: Claim,
 ) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
-    let Loaded { scenario, warnings, site, text, .. } = loaded;
+    let Loaded { scenario, warnings, site, text, document } = loaded;
     if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
         return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
     }
-    let plan =
-        plan(&scenario, &site, &setting.compute, setting.talk).inspect_err(|_| disclaim(&directory))?;
+    let plan = plan(&scenario, &site, Some(&document), &setting.compute, setting.talk)
+        .inspect_err(|_| disclaim(&directory))?;
     let mut manifest = setting.manifest(&scenario, &site, command);
     manifest.doubts = warnings.0.iter().map(in_a_line).collect();
     manifest.matched = matched(&plan);
@@ -219,13 +219,22 @@ fn header(scenario_digest: &Digest) -> Header {
     }
 }
 
-/// Loads what a scenario needs, and draws its plan.
-pub fn plan(scenario: &Scenario, site: &Site, compute: &Compute, talk: Talk) -> Result<Arc<Plan>, Failure> {
+/// Loads what a scenario needs, and draws its plan. A mistake is told where the document has it, if there is one.
+pub fn plan(
+    scenario: &Scenario,
+    site: &Site,
+    document: Option<&Document>,
+    compute: &Compute,
+    talk: Talk,
+) -> Result<Arc<Plan>, Failure> {
     let begun = machine::now();
     let lab = Lab::open(scenario, site, compute, &mut |words| talk.say(words))?;
-    let plan = Arc::new(Plan::draw(Arc::new(lab))?);
+    let plan = Plan::draw(Arc::new(lab)).map_err(|error| match document {
+        Some(document) => Failure::Scenario(Diagnostics(vec![load::unplannable(document, &error)])),
+        None => error.into(),
+    })?;
     talk.detail(format_args!("planned in {:.2} s", begun.elapsed().as_secs_f64()));
-    Ok(plan)
+    Ok(Arc::new(plan))
 }
 
 /// How a device's round was made worth what it is under other methods.

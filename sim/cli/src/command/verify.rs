@@ -48,7 +48,7 @@ pub fn verify(typed: &Verify) -> Result<Exit, Failure> {
     };
     // What a graphics card computes repeats within a tolerance only; its schedule repeats exactly.
     let exact = compute.is_cpu() && manifest.device == compute.describe();
-    let plan = plan(&scenario, &site, &compute, talk)?;
+    let plan = plan(&scenario, &site, None, &compute, talk)?;
     let Compared { difference, digest } = compare(&directory, plan, options, exact)?;
     let unfinished = manifest.status != Status::Complete;
     match difference.filter(|difference| !(unfinished && difference.left.is_none())) {

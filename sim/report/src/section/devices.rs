@@ -36,7 +36,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
     let bars = Bars {
         title: "Marginal energy per round",
         y_label: unit,
-        x_label: &stacked_by(group),
+        x_label: &stacked_by(group, &stacks),
         parts: &PARTS,
         stacks,
         height: 200.0,

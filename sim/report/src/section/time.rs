@@ -42,7 +42,7 @@ pub fn render(input: &ReportInput) -> Option<Markup> {
     let bars = Bars {
         title: "Time per round, split",
         y_label: unit.name,
-        x_label: &stacked_by(group),
+        x_label: &stacked_by(group, &stacks),
         parts: &PARTS,
         stacks,
         height: 260.0,

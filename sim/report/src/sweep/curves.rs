@@ -9,6 +9,8 @@ use crate::section::{cell, table};
 
 /// Points drawn at most, the best ones: more would be a tangle.
 const MOST: usize = 6;
+/// Points in the table at most.
+const ROWS: usize = 24;
 const CLASSES: [&str; MOST] = ["s1", "s2", "s3", "s4", "s5", "s6"];
 /// Shares of the way from where the best point begins to where it ends.
 const TARGETS: [f64; 3] = [0.5, 0.8, 0.95];
@@ -18,7 +20,8 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
     let drawn: Vec<&SweepPoint> =
         ranked.iter().map(|(_, point, _)| *point).filter(|point| point.curve.len() > 1).collect();
     let best = drawn.first()?;
-    let span = drawn.iter().filter_map(|point| point.curve.last()).map(|last| last.0).fold(0.0, f64::max);
+    let span =
+        drawn.iter().take(MOST).filter_map(|point| point.curve.last()).map(|last| last.0).fold(0.0, f64::max);
     let unit = TimeUnit::of(span);
     let series = drawn.iter().enumerate().zip(CLASSES).map(|((rank, point), class)| {
         let words = |(time, value): &(f64, f64)| {
@@ -64,10 +67,13 @@ fn targets(input: &SweepInput, best: &SweepPoint, drawn: &[&SweepPoint]) -> Mark
     let heads: Vec<String> =
         levels.iter().map(|level| format!("to {}", format::value(&input.metric, *level))).collect();
     let head: Vec<&str> = ["Point"].into_iter().chain(heads.iter().map(String::as_str)).collect();
+    let there = |(_, point): &(usize, &&SweepPoint)| reached(input, point, levels[0]).is_some();
+    let never = drawn.len() - drawn.iter().enumerate().filter(there).count();
     let rows: Vec<Vec<Markup>> = drawn
         .iter()
-        .take(40)
         .enumerate()
+        .filter(there)
+        .take(ROWS)
         .map(|(rank, point)| {
             let times = levels.iter().map(|level| match reached(input, point, *level) {
                 Some(time) => cell(format::seconds(time)),
@@ -80,6 +86,8 @@ fn targets(input: &SweepInput, best: &SweepPoint, drawn: &[&SweepPoint]) -> Mark
         h3.first { "Time to target" }
         p.note { "Virtual time until the mean first reaches half, four fifths and nineteen twentieths of what the best point gains; straight lines between evaluations." }
         (table(&head, &rows))
+        @if drawn.len() - never > ROWS { p.note { "The best " (ROWS) " of those that come there at all." } }
+        @if never > 0 { p.note { (never) " of " (format::plural(drawn.len(), "point")) " never come to the first of them." } }
     }
 }
 

@@ -60,6 +60,7 @@ fn picture(axis: &str, levels: &[Level], (low, high): (f64, f64)) -> Markup {
     let all = levels.iter().flat_map(|(_, values)| values.iter().copied());
     let (low, high) = all.fold((low, high), |(low, high), value| (low.min(value), high.max(value)));
     let y = Axis::nice(low, high, (HEIGHT - BOTTOM, 10.0), 4);
+    let is_short = levels.iter().all(|(label, _)| label.chars().count() <= 6) && levels.len() <= 6;
     let slot = (WIDTH - LEFT) / levels.len() as f64;
     let x = |index: usize| LEFT + slot * (index as f64 + 0.5);
     let line: Vec<String> = levels
@@ -83,8 +84,13 @@ fn picture(axis: &str, levels: &[Level], (low, high): (f64, f64)) -> Markup {
                     circle.dot.edge cx=(px(x(index))) cy=(px(y.at(mean(values)))) r="4" {
                         title { (format!("{label}: {:.2}, mean of {}", mean(values), format::plural(values.len(), "point"))) }
                     }
-                    @let at = format!("translate({} {}) rotate(-24)", px(x(index) + 4.0), px(HEIGHT - BOTTOM + 14.0));
-                    text.tick transform=(at) text-anchor="end" { (label.chars().take(20).collect::<String>()) }
+                    @let low = HEIGHT - BOTTOM + 14.0;
+                    @if is_short {
+                        text.tick x=(px(x(index))) y=(px(low + 2.0)) text-anchor="middle" { (label) }
+                    } @else {
+                        @let at = format!("translate({} {}) rotate(-24)", px(x(index) + 4.0), px(low));
+                        text.tick transform=(at) text-anchor="end" { (label.chars().take(20).collect::<String>()) }
+                    }
                 }
             }
         }

@@ -58,7 +58,7 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
     });
     let lines: Vec<_> = lines.collect();
     Some(html! {
-        p.note { "A line for every point, from value to value to its mean; the darker, the better. The best is drawn bold." }
+        p.note { "A line for every point, from value to value to its mean; the stronger its colour, the better. The best is drawn bold." }
         (wide(html! {
             svg.chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label="Parallel coordinates" {
                 @for (path, opacity, words, class) in &lines {

@@ -3,18 +3,12 @@
 use maud::{Markup, html};
 
 use super::{SweepInput, SweepPoint, axis_words, unit};
-use crate::chart::{Axis, px, wide};
+use crate::chart::{Axis, px};
 use crate::format;
 use crate::section::{cell, table};
 
 /// Points drawn at most.
 const MOST: usize = 60;
-const WIDTH: f64 = 960.0;
-/// Room for the names at most, and for one of their characters.
-const LEFT: f64 = 330.0;
-const CHARACTER: f64 = 6.8;
-const ROW: f64 = 22.0;
-
 /// Beside the goal, where a sweep has them.
 const SHOWN: [&str; 8] = [
     "edge.rouge-l.mean",
@@ -37,12 +31,14 @@ pub(super) fn render(input: &SweepInput) -> Option<Markup> {
             "Dots are means over seeds, lines their 95 % intervals. Hollow: one seed, which has no interval. "
             "Grey: a paired test on common seeds does not tell it from the best."
         }
-        (wide(picture(input)))
+        (picture(input))
         @if ranked.len() > MOST { p.note { "The best " (MOST) " of " (ranked.len()) " are drawn; all are in tables/points.csv." } }
         (numbers(input))
     })
 }
 
+/// A row for every point: its name, its interval on an axis that all rows share, its mean. Places are percentages, so
+/// that a row is as wide as the page; on a phone names stand above.
 fn picture(input: &SweepInput) -> Markup {
     let ranked = input.ranked();
     let ranked = &ranked[..ranked.len().min(MOST)];
@@ -52,41 +48,36 @@ fn picture(input: &SweepInput) -> Markup {
     });
     let (low, high) =
         ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)));
-    let bottom = 8.0 + ROW * ranked.len() as f64;
-    let longest = ranked.iter().map(|(_, point, _)| shortened(&input.title(point)).chars().count()).max();
-    let left = (24.0 + CHARACTER * longest.unwrap_or(0) as f64).min(LEFT);
     let (size, name) = unit(&input.metric, high);
-    let x = Axis::nice(low / size, high / size, (left, WIDTH - 70.0), 6);
-    let place = |value: f64| px(x.at(value / size));
+    let x = Axis::nice(low / size, high / size, (0.0, 100.0), 6);
+    let ticks = x.ticks();
+    let place = |value: f64| format!("{}%", px(x.at(value / size)));
+    let at = |value: f64| format!("{}%", px(x.at(value)));
     html! {
-        svg.chart viewBox=(format!("0 0 {WIDTH} {}", px(bottom + 38.0))) role="img" aria-label="Points with their intervals" {
-            @for (value, label) in x.ticks() {
-                path.grid d=(format!("M{} 4V{}", px(x.at(value)), px(bottom))) {}
-                text.tick x=(px(x.at(value))) y=(px(bottom + 16.0)) text-anchor="middle" { (label) }
-            }
-            text.label x=(px((left + WIDTH - 70.0) / 2.0)) y=(px(bottom + 33.0)) text-anchor="middle" { (axis_words(&input.metric, name)) }
-            @for (row, (_, point, one)) in ranked.iter().enumerate() {
-                @let y = 8.0 + ROW * (row as f64 + 0.5);
+        div.points {
+            @for (_, point, one) in ranked {
                 @let half = one.half_width.unwrap_or(0.0);
-                @let class = match point.differs_from_best { Some(false) => "alike", _ => "apart" };
-                g.point.(class) {
-                    title { (words(input, point)) }
-                    text.rowname x=(px(left - 12.0)) y=(px(y + 4.0)) text-anchor="end" { (shortened(&input.title(point))) }
-                    @if half > 0.0 { path.interval d=(format!("M{} {}H{}", place(one.mean - half), px(y), place(one.mean + half))) {} }
-                    circle.(if one.half_width.is_some() { "full" } else { "hollow" }) cx=(place(one.mean)) cy=(px(y)) r="4.5" {}
-                    text.tick x=(px(WIDTH - 62.0)) y=(px(y + 4.0)) { (format::value(&input.metric, one.mean)) }
+                div.point.(if point.differs_from_best == Some(false) { "alike" } else { "apart" }) title=(words(input, point)) {
+                    span.rowname { (input.title(point)) }
+                    span.range {
+                        svg role="img" aria-label=(words(input, point)) {
+                            @for (value, _) in &ticks { line.grid x1=(at(*value)) x2=(at(*value)) y1="0" y2="100%" {} }
+                            @if half > 0.0 { line.interval x1=(place(one.mean - half)) x2=(place(one.mean + half)) y1="50%" y2="50%" {} }
+                            circle.(if one.half_width.is_some() { "full" } else { "hollow" }) cx=(place(one.mean)) cy="50%" r="4.5" {}
+                        }
+                    }
+                    span.quiet { (format::value(&input.metric, one.mean)) }
                 }
             }
+            div.axis {
+                span {}
+                span.range {
+                    svg aria-hidden="true" { @for (value, label) in &ticks { text x=(at(*value)) y="14" text-anchor="middle" { (label) } } }
+                }
+                span {}
+            }
+            p.axisname { (axis_words(&input.metric, name)) }
         }
-    }
-}
-
-fn shortened(text: &str) -> String {
-    const ROOM: usize = 46;
-    if text.chars().count() <= ROOM {
-        text.to_owned()
-    } else {
-        text.chars().take(ROOM - 1).chain(['…']).collect()
     }
 }
 

@@ -44,7 +44,7 @@ impl Rates {
             if since < 0.0 || from.last().is_some_and(|last| at <= *last) {
                 return Err(BadRow::at(
                     index,
-                    format!("the time {time} s is not after that of the line before"),
+                    format!("the time {time} s is not after that of the line before: sort the lines by time"),
                 ));
             }
             from.push(at);
@@ -112,7 +112,10 @@ mod tests {
             problem("0 1\n1 2 3\n"),
             BadRow::at(1, "`1 2 3` is not a time in seconds and a rate in Mbit/s")
         );
-        assert_eq!(problem("0 1\n0 2\n"), BadRow::at(1, "the time 0 s is not after that of the line before"));
+        assert_eq!(
+            problem("0 1\n0 2\n"),
+            BadRow::at(1, "the time 0 s is not after that of the line before: sort the lines by time")
+        );
         assert_eq!(problem("0 1\n1 -2\n"), BadRow::at(1, "a rate of -2 Mbit/s"));
         assert_eq!(problem(""), BadRow::whole("there are no rates in it"));
         assert!(problem("0 0\n1 0\n").problem.contains("always 0"));

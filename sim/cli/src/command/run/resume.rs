@@ -67,7 +67,7 @@ pub fn go_on(
     }
     let (scenario, site, text) = load::reload(&directory, &manifest, data)?;
     let mut doubts = differences(&manifest, setting);
-    let plan = plan(&scenario, &site, &setting.compute, talk)?;
+    let plan = plan(&scenario, &site, None, &setting.compute, talk)?;
     let progress = || Progress::begin(setting.progress, &scenario.budget, talk);
     let header = header(&manifest.scenario_digest);
     let found = latest(&directory, &plan, setting.train, &header, progress, &mut doubts)?;

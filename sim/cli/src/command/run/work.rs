@@ -17,7 +17,7 @@ pub fn work(typed: &Run, ranks: &Ranks) -> Result<Exit, Failure> {
     // A signal to all ranks is rank 0's to answer: it lets the others go.
     let setting = Setting { talk: Talk { quiet: true, verbose: false }, ..Setting::new(typed)? };
     let serve = |scenario: &Scenario, site: &Site| {
-        let plan = plan(scenario, site, &setting.compute, setting.talk)?;
+        let plan = plan(scenario, site, None, &setting.compute, setting.talk)?;
         ranks.work(scenario, &plan, setting.threads, setting.delays(scenario))
     };
     if let Some(text) = &typed.resume {

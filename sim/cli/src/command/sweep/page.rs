@@ -9,9 +9,10 @@ use cotune_record::{RunDirectory, Status, Summary, run_directory};
 use cotune_report::{Estimate, SweepInput, SweepPoint, SweepRung, SweepStanding, render_sweep};
 
 use super::lock::{Lock, LockedPoint, LockedRung, Standing};
+use crate::command::compare::is_distinguishable;
 use crate::failure::Failure;
 use crate::machine;
-use crate::statistics::{LEVEL, Mean, Paired, holm};
+use crate::statistics::{Mean, Paired, holm};
 
 /// What a sweep without a goal is judged by, the first that its runs have.
 const JUDGED: [&str; 4] =
@@ -186,8 +187,8 @@ fn differences(done: &[Vec<Done>], metric: &str, lower_is_better: bool) -> Vec<O
     let mut corrected = holm(&ps).into_iter();
     let verdict = |paired: &Option<Paired>| {
         let paired = paired.as_ref()?;
-        let (p, (low, high)) = (paired.p.and_then(|_| corrected.next())?, paired.interval?);
-        Some((low > 0.0 || high < 0.0) && p < 1.0 - LEVEL)
+        let p = paired.p.and_then(|_| corrected.next())?;
+        Some(is_distinguishable(metric, paired, Some(p)))
     };
     paired.iter().map(verdict).collect()
 }

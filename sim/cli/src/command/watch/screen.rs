@@ -8,7 +8,8 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{
-    Axis as ChartAxis, Block, Chart, Dataset, Gauge, GraphType, Paragraph, Row, Sparkline, Table,
+    Axis as ChartAxis, Block, Chart, Dataset, Gauge, GraphType, LegendPosition, Paragraph, Row, Sparkline,
+    Table,
 };
 
 use super::look::Look;
@@ -63,6 +64,46 @@ const SCOPES: [(Scope, &str, Color); 4] = [
 /// Columns of the numbers beside the pictures: the longest name, three numbers and a frame.
 const NUMBERS: u16 = 46;
 
+/// Columns below which curves and numbers stand one above the other.
+const NARROW: u16 = NUMBERS + 30;
+
+/// Where everything is on a terminal; what has no room is of no size.
+struct Places {
+    head: Rect,
+    progress: Rect,
+    curves: Rect,
+    scores: Rect,
+    rounds: Rect,
+    trouble: Rect,
+    foot: Rect,
+}
+
+impl Places {
+    fn on(area: Rect, has_keys: bool) -> Self {
+        use Constraint::{Fill, Length, Max};
+        let is_narrow = area.width < NARROW;
+        let low = match area.height {
+            ..16 => 0,
+            16..22 => 5,
+            22.. => 9,
+        };
+        let low = if is_narrow { low.min(4) } else { low };
+        let rows = [Length(2), Length(1), Fill(1), Length(low), Length(u16::from(has_keys))];
+        let [head, progress, middle, below, foot] = Layout::vertical(rows).areas(area);
+        let wide = Layout::horizontal([Fill(1), Max(NUMBERS)]);
+        let (upper, lower) = match (is_narrow, middle.height) {
+            (false, _) => (wide.clone(), wide),
+            // Too low for two: the numbers say more.
+            (true, ..12) => {
+                (Layout::vertical([Length(0), Fill(1)]), Layout::horizontal([Length(0), Fill(1)]))
+            }
+            (true, 12..) => (Layout::vertical([Fill(1), Fill(1)]), Layout::horizontal([Length(0), Fill(1)])),
+        };
+        let ([curves, scores], [rounds, trouble]) = (upper.areas(middle), lower.areas(below));
+        Self { head, progress, curves, scores, rounds, trouble, foot }
+    }
+}
+
 /// One scope's scores.
 struct Curve {
     name: &'static str,
@@ -73,24 +114,15 @@ struct Curve {
 impl Screen {
     /// Draws everything.
     pub fn draw(&mut self, frame: &mut Frame, look: &Look) {
-        let [head, progress, middle, below, foot] = Layout::vertical([
-            Constraint::Length(2),
-            Constraint::Length(1),
-            Constraint::Min(8),
-            Constraint::Length(9),
-            Constraint::Length(u16::from(self.has_keys)),
-        ])
-        .areas(frame.area());
+        let Places { head, progress, curves, scores, rounds, trouble, foot } =
+            Places::on(frame.area(), self.has_keys);
         header(frame, head, look);
         let done = format!("{:.0} %", 100.0 * look.done());
         frame.render_widget(Gauge::default().ratio(look.done()).label(done).use_unicode(true), progress);
-        let columns = Layout::horizontal([Constraint::Fill(1), Constraint::Max(NUMBERS)]);
-        let [left, right] = columns.areas(middle);
-        self.curves(frame, left, look);
-        table(frame, right, look);
-        let [left, right] = columns.areas(below);
-        rounds(frame, left, look);
-        trouble(frame, right, look);
+        self.curves(frame, curves, look);
+        table(frame, scores, look);
+        durations(frame, rounds, look);
+        outcomes(frame, trouble, look);
         if self.has_keys {
             frame.render_widget("q quit   m metric   x rounds or time".dim(), foot);
         }
@@ -131,12 +163,27 @@ impl Screen {
         let label = |value: f64| {
             if self.axis == Axis::Rounds { format::count(value) } else { format::seconds(value) }
         };
-        let x = ChartAxis::default().bounds([0.0, end]).labels([label(0.0), label(end / 2.0), label(end)]);
+        // The middle of an odd number of rounds is no round.
+        let has_middle = self.axis == Axis::Time || end % 2.0 == 0.0;
+        let ticks = if has_middle { vec![0.0, end / 2.0, end] } else { vec![0.0, end] };
+        let x = ChartAxis::default().bounds([0.0, end]).labels(ticks.into_iter().map(label));
         let y = ChartAxis::default()
             .bounds([low, high])
             .labels([low, (low + high) / 2.0, high].map(|value| format!("{value:.1}")));
         let title = format!(" {} over {over} ", format::metric(metric));
-        let chart = Chart::new(sets.collect()).x_axis(x).y_axis(y).block(Block::bordered().title(title));
+        // Names stand where the curves do not end.
+        let corner = if format::lower_is_better(metric) {
+            LegendPosition::TopRight
+        } else {
+            LegendPosition::BottomRight
+        };
+        let half = Constraint::Ratio(1, 2);
+        let chart = Chart::new(sets.collect())
+            .x_axis(x)
+            .y_axis(y)
+            .legend_position(Some(corner))
+            .hidden_legend_constraints((half, half))
+            .block(Block::bordered().title(title));
         frame.render_widget(chart, area);
     }
 }
@@ -200,7 +247,7 @@ fn table(frame: &mut Frame, area: Rect, look: &Look) {
     );
 }
 
-fn rounds(frame: &mut Frame, area: Rect, look: &Look) {
+fn durations(frame: &mut Frame, area: Rect, look: &Look) {
     let rounds = || look.tables.iter().flat_map(|tables| &tables.rounds);
     let durations: Vec<u64> = rounds()
         .filter_map(cotune_record::RoundRow::duration_s)
@@ -213,11 +260,19 @@ fn rounds(frame: &mut Frame, area: Rect, look: &Look) {
         0 => " rounds ".to_owned(),
         _ => format!(" how long rounds took, at most {longest} "),
     };
-    let bars = Sparkline::default().data(latest).style(Style::new().fg(Color::Cyan));
+    let bars = Sparkline::default().data(spread(latest, room)).style(Style::new().fg(Color::Cyan));
     frame.render_widget(bars.block(Block::bordered().title(title)), area);
 }
 
-fn trouble(frame: &mut Frame, area: Rect, look: &Look) {
+/// A bar for each value, as wide as there is room for.
+fn spread(values: &[u64], room: usize) -> Vec<u64> {
+    let width = (room / values.len().max(1)).clamp(1, 8);
+    let gap = usize::from(width > 2);
+    let bar = |value: &u64| [vec![*value; width - gap], vec![0; gap]].concat();
+    values.iter().flat_map(bar).collect()
+}
+
+fn outcomes(frame: &mut Frame, area: Rect, look: &Look) {
     let outcomes = look.outcomes();
     let words: Vec<String> =
         outcomes.iter().map(|(name, count)| format!("{} {name}", format::count(*count as f64))).collect();
@@ -279,6 +334,26 @@ mod tests {
         let buffer = terminal.backend().buffer();
         let rows = buffer.content().chunks(usize::from(width));
         rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>() + "\n").collect()
+    }
+
+    #[test]
+    fn what_has_no_room_makes_room_for_what_matters() {
+        let on = |width, height| Places::on(Rect::new(0, 0, width, height), true);
+        let (wide, narrow, low, tiny) = (on(100, 36), on(60, 24), on(100, 14), on(40, 10));
+        assert!(wide.curves.width > 50 && wide.scores.width == NUMBERS && wide.rounds.height == 9);
+        assert!(narrow.curves.width == 60 && narrow.scores.width == 60 && narrow.rounds.width == 0);
+        assert!(low.curves.height == 10 && low.trouble.height == 0);
+        assert!(tiny.curves.height == 0 && tiny.scores.height == 6);
+        for places in [wide, narrow, low, tiny] {
+            assert!(places.curves.intersection(places.scores).is_empty() && places.foot.height == 1);
+        }
+    }
+
+    #[test]
+    fn a_round_is_a_bar_as_wide_as_there_is_room_for() {
+        assert_eq!(spread(&[3, 5], 9), [3, 3, 3, 0, 5, 5, 5, 0]);
+        assert_eq!(spread(&[3, 5], 3), [3, 5]);
+        assert!(spread(&[], 9).is_empty());
     }
 
     #[test]
