@@ -321,8 +321,15 @@ pub fn play(plan: &Arc<Plan>, threads: usize, train: bool) -> Played {
 /// # Panics
 /// The simulation fails or is interrupted.
 pub fn play_delayed(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Played {
+    play_with(plan, Options { threads, train, delays, ..Options::default() })
+}
+
+/// The same with options of the caller's choice.
+///
+/// # Panics
+/// The simulation fails or is interrupted.
+pub fn play_with(plan: &Arc<Plan>, options: Options) -> Played {
     let (sender, receiver) = mpsc::channel();
-    let options = Options { threads, train, delays, ..Options::default() };
     let sink = Box::new(move |event| sender.send(event).map_err(|error| error.to_string()));
     let end = simulate(Arc::clone(plan), options, sink).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(end, End::Complete);

@@ -5,7 +5,6 @@ mod fused;
 use crate::kernels::flex;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Which divergence pulls the student to the teacher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,11 +77,25 @@ pub struct Lesson {
 
 /// The weighted cross-entropy and the divergence of a lesson on `logits`, `[rows, vocab]`; a scalar.
 pub(crate) fn loss(logits: Tensor<2>, lesson: Lesson, device: &Device) -> Tensor<1> {
+    losses(logits, vec![lesson], device)
+}
+
+/// The same of several lessons, whose rows stand below each other: `[rows of all, vocab] -> [lessons]`.
+pub(crate) fn losses(logits: Tensor<2>, lessons: Vec<Lesson>, device: &Device) -> Tensor<1> {
     if flex::on_cpu(&logits) {
-        fused::loss(logits, Arc::new(lesson))
-    } else {
-        reference(logits, &lesson, device)
+        return fused::losses(logits, lessons.into());
     }
+    if let [lesson] = lessons.as_slice() {
+        return reference(logits, lesson, device);
+    }
+    let mut first = 0;
+    let each = lessons.iter().map(|lesson| {
+        let rows = lesson.targets.len();
+        let own = logits.clone().narrow(0, first, rows);
+        first += rows;
+        reference(own, lesson, device)
+    });
+    Tensor::cat(each.collect(), 0)
 }
 
 fn reference(logits: Tensor<2>, lesson: &Lesson, device: &Device) -> Tensor<1> {
@@ -210,6 +223,32 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The second of two lessons on one matrix has soft targets; each loss and its gradient are those of the lesson alone,
+    /// also where the losses count differently.
+    #[test]
+    fn the_losses_of_several_lessons_are_those_of_each() {
+        let device = Device::flex();
+        let lesson = |targets: Vec<u32>, soft| Lesson {
+            weights: vec![0.4; targets.len()],
+            targets,
+            soft,
+            kind: Divergence::Forward,
+            temperature: 2.0,
+        };
+        let lessons = vec![lesson(vec![3, 1], SoftTargets::default()), lesson(vec![0, 6, 2], soft(false))];
+        let shares = floats(&[1.0, 0.25], [2], &device);
+        agree(
+            &[drawn("logits", [5, VOCAB], 2.0)],
+            |[z]| losses(z, lessons.clone(), &device) * shares.clone(),
+            |[z]| {
+                let each = [(0, 2), (2, 3)].into_iter().zip(&lessons);
+                let each = each
+                    .map(|((first, n), lesson)| reference(z.clone().narrow(0, first, n), lesson, &device));
+                Tensor::cat(each.collect(), 0) * shares.clone()
+            },
+        );
     }
 
     const VOCAB: usize = 7;

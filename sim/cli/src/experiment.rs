@@ -158,8 +158,12 @@ impl Experiment {
         let compute = Compute::open(self.device).map_err(Failure::from)?;
         let plan = self.planned(&loaded, &compute)?;
         let fleet = plan.record_fleet();
-        let options =
-            Options { threads: compute.jobs(self.threads), train: self.train, ..Options::default() };
+        let options = Options {
+            threads: compute.jobs(self.threads),
+            train: self.train,
+            stacks: !compute.is_cpu(),
+            ..Options::default()
+        };
         let begun = machine::now();
         let (sender, receiver) = mpsc::channel();
         let simulation = std::thread::spawn(move || {

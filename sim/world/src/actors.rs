@@ -54,6 +54,9 @@ pub struct Options {
     pub remote: Option<Arc<dyn Remote>>,
     /// Whether anything is learned; sizes and durations are the same without.
     pub train: bool,
+    /// Whether equal work of several devices is computed as one batch: faster on a graphics card, where it moves weights
+    /// by rounding; on the CPU it is not faster, and changes no bit.
+    pub stacks: bool,
     /// Set from outside to end the run after the current event.
     pub stop: Arc<AtomicBool>,
     /// Rounds between two snapshots for [`Keeper`]. None: every round where something is learned, else as often as costs
@@ -67,7 +70,15 @@ pub struct Options {
 impl Default for Options {
     /// One thread, learning, nothing to stop it.
     fn default() -> Self {
-        Self { threads: 1, remote: None, train: true, stop: Arc::default(), keep_every: None, delays: None }
+        Self {
+            threads: 1,
+            remote: None,
+            train: true,
+            stacks: false,
+            stop: Arc::default(),
+            keep_every: None,
+            delays: None,
+        }
     }
 }
 

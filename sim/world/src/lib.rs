@@ -47,6 +47,7 @@ pub mod select;
 mod shared;
 pub mod site;
 pub mod split;
+mod stack;
 
 pub use actors::{
     End, Keeper, Options, SimulationError, Sink, Snapshot, deliver_nothing, simulate, simulate_from,

@@ -3,9 +3,13 @@
 //! A job is submitted at its virtual start and joined when its virtual completion is due. A job that runs while cores are
 //! idle may use them. How many threads there are changes how long the computer takes, never what happens. The pool keeps
 //! every job beside its ticket until it is joined, so that a checkpoint can hold it and a resumed run submit it again.
+//!
+//! Where jobs are stacked, one that could stand with others is held back until there are enough of them, or until one of
+//! them is joined.
 
-use crate::job::{Job, Outcome};
+use crate::job::{Job, Outcome, message};
 use crate::plan::Plan;
+use crate::stack;
 use cotune_kernel::Stream;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::{Deserialize, Serialize};
@@ -48,8 +52,14 @@ pub struct Pool {
     finished: BTreeMap<Ticket, Outcome>,
     /// Jobs that are not joined yet; what is large in them is shared with the threads.
     pending: BTreeMap<Ticket, Job>,
+    /// Whether jobs are stacked; those held back, by what they have in common; and those of every stack that is with the
+    /// threads, by the ticket under which it is.
+    stacks: bool,
+    held: BTreeMap<String, Vec<Ticket>>,
+    stacked: BTreeMap<Ticket, Vec<Ticket>>,
     next: u64,
     threads: Vec<JoinHandle<()>>,
+    plan: Arc<Plan>,
     /// Without learning nothing is computed.
     train: bool,
     /// How many jobs wait for a thread: about this computer, and read by nobody here.
@@ -58,11 +68,13 @@ pub struct Pool {
 
 impl Pool {
     /// Starts `threads` threads, and has `remote` work beside them; nobody if `train` is false. With `delays` every job waits
-    /// before and after it is computed here for a time drawn from this seed, so that jobs end in another order.
+    /// before and after it is computed here for a time drawn from this seed, so that jobs end in another order. With `stacks`
+    /// equal work of several devices is computed as one batch.
     pub fn start(
         plan: &Arc<Plan>,
         threads: usize,
         train: bool,
+        stacks: bool,
         delays: Option<u64>,
         remote: Option<Arc<dyn Remote>>,
     ) -> Self {
@@ -110,8 +122,12 @@ impl Pool {
             done,
             finished: BTreeMap::new(),
             pending: BTreeMap::new(),
+            stacks,
+            held: BTreeMap::new(),
+            stacked: BTreeMap::new(),
             next: 0,
             threads,
+            plan: Arc::clone(plan),
             train,
             length: metrics::gauge!("cotune_pool_waiting"),
         }
@@ -140,17 +156,53 @@ impl Pool {
     }
 
     fn send(&mut self, ticket: Ticket, job: Job) {
-        if self.train {
-            self.pending.insert(ticket, job.clone());
-            let submit = self.submit.as_ref().expect("the pool is open while it lives");
-            submit.send((ticket, job)).expect("the pool's threads outlive its sender");
-            self.length.set(self.waiting.len() as f64);
+        if !self.train {
+            return;
+        }
+        self.pending.insert(ticket, job.clone());
+        match stack::kind(&job, &self.plan).filter(|_| self.stacks).map(str::to_owned) {
+            None => self.hand_over(ticket, job),
+            Some(kind) => {
+                let held = self.held.entry(kind.clone()).or_default();
+                held.push(ticket);
+                if held.len() == stack::LARGEST {
+                    self.release(&kind);
+                }
+            }
+        }
+    }
+
+    /// Hands the jobs over that are held back because of what they have in common.
+    fn release(&mut self, kind: &str) {
+        let tickets = self.held.remove(kind).unwrap_or_default();
+        let jobs: Vec<Job> = tickets.iter().map(|ticket| self.pending[ticket].clone()).collect();
+        if let Some(first) = tickets.first().copied() {
+            self.stacked.insert(first, tickets);
+            self.hand_over(first, Job::Stack(jobs));
+        }
+    }
+
+    fn hand_over(&mut self, ticket: Ticket, job: Job) {
+        let submit = self.submit.as_ref().expect("the pool is open while it lives");
+        submit.send((ticket, job)).expect("the pool's threads outlive its sender");
+        self.length.set(self.waiting.len() as f64);
+    }
+
+    /// The outcomes of what came back under a ticket.
+    fn each(&mut self, ticket: Ticket, outcome: Outcome) -> Vec<(Ticket, Outcome)> {
+        let Some(tickets) = self.stacked.remove(&ticket) else { return vec![(ticket, outcome)] };
+        match outcome {
+            Outcome::Stack(outcomes) => tickets.into_iter().zip(outcomes).collect(),
+            // What became of a rank became of all its jobs.
+            lost => tickets.into_iter().map(|ticket| (ticket, lost.clone())).collect(),
         }
     }
 
     /// The outcomes that are there, without waiting for any.
     pub fn done(&mut self) -> Vec<(Ticket, Outcome)> {
-        let done: Vec<_> = self.done.try_iter().collect();
+        let came: Vec<_> = self.done.try_iter().collect();
+        let done: Vec<_> =
+            came.into_iter().flat_map(|(ticket, outcome)| self.each(ticket, outcome)).collect();
         for (ticket, _) in &done {
             self.pending.remove(ticket);
         }
@@ -162,6 +214,10 @@ impl Pool {
         if !self.train {
             return Outcome::Skipped;
         }
+        let of_kind = self.held.iter().find(|(_, held)| held.contains(&ticket));
+        if let Some(kind) = of_kind.map(|(kind, _)| kind.clone()) {
+            self.release(&kind);
+        }
         loop {
             if let Some(outcome) = self.finished.remove(&ticket) {
                 self.pending.remove(&ticket);
@@ -169,7 +225,8 @@ impl Pool {
             }
             let (ticket, outcome) =
                 self.done.recv().expect("a thread of the pool reports every job it takes");
-            self.finished.insert(ticket, outcome);
+            let outcomes = self.each(ticket, outcome);
+            self.finished.extend(outcomes);
             self.length.set(self.waiting.len() as f64);
         }
     }
@@ -196,9 +253,4 @@ fn delay(delays: Option<u64>, when: &str, ticket: Ticket) {
     if stream.chance(0.5) {
         std::thread::sleep(LONGEST_DELAY.mul_f64(stream.uniform()));
     }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
 }

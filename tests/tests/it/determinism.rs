@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use cotune_record::{EventKind, FaultKind, Reason, first_difference};
-use cotune_tests::{Played, co_plms, plan, play, play_delayed, shipped, tiny};
-use cotune_world::Plan;
+use cotune_tests::{
+    Played, co_plms, fednova, plan, play, play_delayed, play_with, shipped, standalone, tiny,
+};
+use cotune_world::{Options, Plan};
 
 fn quickstart(overrides: &[(&str, &str)]) -> Arc<Plan> {
     let mut scenario = shipped("quickstart", overrides);
@@ -46,6 +48,25 @@ fn a_second_run_has_the_same_digest() {
 #[test]
 fn keeping_every_device_alive_does_not_change_what_happens() {
     assert_same(&play(&quickstart(&[("simulation.actors", "all")]), 2, true));
+}
+
+/// Jobs that are held back until others can join them, in rounds and without rounds, with numbers of steps that differ from
+/// device to device: on the CPU a stack gives bit for bit what its jobs give alone.
+#[test]
+fn stacks_of_jobs_do_not_change_what_happens_whatever_the_threads() {
+    let buffered = "[coordination.buffered]\nconcurrency = 5\nbuffer = 2\nmax_staleness = 3\n";
+    for tables in [fednova(), standalone("public = true"), format!("{}{buffered}", fednova())] {
+        let plan = plan(&tiny(&tables, &[("fleet.devices", "12"), ("data.split.dirichlet.min", "1")]));
+        let alone = play(&plan, 1, true);
+        for threads in [1, 2, 4] {
+            let options = Options { threads, stacks: true, ..Options::default() };
+            assert_equal(
+                &alone,
+                &play_with(&plan, options),
+                &format!("{threads} threads, stacked: {tables}"),
+            );
+        }
+    }
 }
 
 #[test]

@@ -101,6 +101,21 @@ impl Case {
 }
 
 #[test]
+fn jobs_of_a_stack_come_to_what_they_come_to_alone() {
+    for case in cases() {
+        let jobs = (0..case.plan.fleet().devices()).map(|device| device_job(&case.plan, device));
+        let Outcome::Stack(together) = Job::Stack(jobs.collect()).perform(&case.plan) else {
+            panic!("a stack comes to a stack")
+        };
+        assert_eq!(together.len(), case.devices.len());
+        for (device, (together, alone)) in together.iter().zip(&case.devices).enumerate() {
+            let Outcome::Device(together, _) = together else { panic!("{together:?}") };
+            assert!(**together == *alone, "{}: device {device} came out differently", case.name);
+        }
+    }
+}
+
+#[test]
 fn a_job_that_was_written_down_has_the_same_outcome_on_another_thread_with_nothing_cached() {
     for case in cases() {
         let jobs = (0..case.plan.fleet().devices())

@@ -130,6 +130,7 @@ fn run(typed: &Sweep, written: &Written, missing: &[&Planned], talk: Talk) -> Re
         ranks: None,
         threads: threads.div_ceil(jobs),
         train: !typed.no_train,
+        stacks: !compute.is_cpu(),
         compute,
         progress: ProgressMode::None,
         stop: Stop::listen(None, talk)?,

@@ -37,6 +37,7 @@ pub fn verify(typed: &Verify) -> Result<Exit, Failure> {
     let options = Options {
         threads: compute.jobs(typed.threads.map_or_else(machine::cores, usize::from)),
         train: manifest.train,
+        stacks: !compute.is_cpu(),
         delays: typed.chaos.then_some(manifest.seed),
         ..Options::default()
     };

@@ -136,8 +136,8 @@ impl Scheduler {
         snapshot: Option<Snapshot>,
     ) -> Self {
         let parts = snapshot.map_or_else(|| beginning(&plan), |Snapshot(parts)| parts);
-        let mut pool =
-            Pool::start(&plan, options.threads, options.train, options.delays, options.remote.clone());
+        let Options { threads, train, stacks, delays, remote, .. } = options;
+        let mut pool = Pool::start(&plan, *threads, *train, *stacks, *delays, remote.clone());
         pool.restore(parts.jobs, parts.next_job);
         let mut scheduler = Self {
             queue: parts.queue,

@@ -30,6 +30,8 @@ pub struct Setting {
     pub train: bool,
     /// Where models train.
     pub compute: Compute,
+    /// Whether equal work of several devices is one batch.
+    pub stacks: bool,
     /// How to show how far a run is.
     pub progress: ProgressMode,
     /// The wish to stop.
@@ -61,6 +63,7 @@ impl Setting {
             threads,
             ranks: None,
             train: !typed.no_train,
+            stacks: typed.stack.on(&compute),
             compute,
             progress: typed.progress,
             stop: Stop::listen(typed.wall_limit, talk)?,
@@ -78,6 +81,7 @@ impl Setting {
             remote: ranks.map(|ranks| ranks.gather(scenario)).transpose()?,
             threads: self.threads,
             train: self.train,
+            stacks: self.stacks,
             stop: self.stop.flag(),
             keep_every: self.checkpoint_every,
             ..Options::default()
