@@ -20,6 +20,9 @@ use tempfile::TempDir;
 /// How far what was learned in a stack may be from what is learned alone.
 const TOLERANCE: f64 = 1e-5;
 
+/// More devices than a stack takes.
+const MANY: [(&str, &str); 2] = [("fleet.devices", "12"), ("data.split.dirichlet.min", "1")];
+
 /// Work of a device in the second round, whatever the devices before it have done.
 fn work(plan: &Plan, device: u32) -> Job {
     let model = plan.fleet().class_of(device).model.to_string();
@@ -94,26 +97,22 @@ fn stacks(pending: &Pending) -> Vec<Vec<u64>> {
 
 #[test]
 fn a_stack_is_whole_when_eight_have_come_or_the_first_of_them_is_waited_for() {
-    let plan = plan(&tiny(&fedavg("on = \"proxy\""), &[("fleet.devices", "12")]));
+    let plan = plan(&tiny(&fedavg("on = \"proxy\""), &MANY));
     for threads in [1, 2, 4] {
         let mut pool = Pool::start(&plan, threads, true, true, None, None);
         let tickets: Vec<Ticket> = (0..11).map(|device| pool.submit(work(&plan, device))).collect();
-        let eight: Vec<u64> = (0..8).collect();
-        assert_eq!(stacks(&pool.pending()), [eight.clone()], "three are held back");
+        let eight = [0, 1, 2, 3, 4, 5, 6, 7];
+        assert_eq!(stacks(&pool.pending()), [eight], "three are held back");
         let joined = [0, 5].map(|number| written(&pool.join(tickets[number])));
         let pending = pool.pending();
-        assert_eq!(
-            (stacks(&pending), pending.jobs.len()),
-            (vec![eight.clone()], 9),
-            "whole while one is left"
-        );
+        assert_eq!((stacks(&pending), pending.jobs.len()), (vec![eight], 9), "whole while one is left");
         assert!(pending.is_sound(&plan));
 
         // A run that goes on has them in the stacks in which they were, and those who are held back together again.
         let pending: Pending = codec::decode(7, &codec::encode(7, &pending).unwrap()).unwrap();
         let mut again = Pool::start(&plan, 3, true, true, None, None);
         again.restore(pending);
-        assert_eq!(stacks(&again.pending()), [eight.clone()]);
+        assert_eq!(stacks(&again.pending()), [eight]);
         for number in [1, 2, 3, 4, 6, 7, 8] {
             let (one, other) = (pool.join(tickets[number]), again.join(tickets[number]));
             assert_eq!(written(&one), written(&other), "job {number} on {threads} threads");
@@ -127,7 +126,7 @@ fn a_stack_is_whole_when_eight_have_come_or_the_first_of_them_is_waited_for() {
 
 #[test]
 fn what_no_pool_has_held_is_no_sound_checkpoint() {
-    let plan = plan(&tiny(&fedavg("on = \"proxy\""), &[("fleet.devices", "12")]));
+    let plan = plan(&tiny(&fedavg("on = \"proxy\""), &MANY));
     let mut pool = Pool::start(&plan, 2, true, true, None, None);
     for device in 0..8 {
         pool.submit(work(&plan, device));
@@ -159,8 +158,7 @@ fn plans() -> Vec<(String, Arc<Plan>)> {
         format!("{}{buffered}", fednova()),
         format!("{}{buffered}", fedavg("on = \"proxy\"")),
     ];
-    let many = [("fleet.devices", "12"), ("data.split.dirichlet.min", "1")];
-    tables.map(|tables| (tables.clone(), plan(&tiny(&tables, &many)))).into()
+    tables.map(|tables| (tables.clone(), plan(&tiny(&tables, &MANY)))).into()
 }
 
 fn stacked(threads: usize, delays: Option<u64>) -> Options {
