@@ -101,11 +101,15 @@ fn a_stack_is_whole_when_eight_have_come_or_the_first_of_them_is_waited_for() {
     for threads in [1, 2, 4] {
         let mut pool = Pool::start(&plan, threads, true, true, None, None);
         let tickets: Vec<Ticket> = (0..11).map(|device| pool.submit(work(&plan, device))).collect();
-        let eight = [0, 1, 2, 3, 4, 5, 6, 7];
+        let eight = [0_u64, 1, 2, 3, 4, 5, 6, 7];
         assert_eq!(stacks(&pool.pending()), [eight], "three are held back");
         let joined = [0, 5].map(|number| written(&pool.join(tickets[number])));
         let pending = pool.pending();
-        assert_eq!((stacks(&pending), pending.jobs.len()), (vec![eight], 9), "whole while one is left");
+        assert_eq!(
+            (stacks(&pending), pending.jobs.len()),
+            (vec![eight.to_vec()], 9),
+            "whole while one is left"
+        );
         assert!(pending.is_sound(&plan));
 
         // A run that goes on has them in the stacks in which they were, and those who are held back together again.
