@@ -2,8 +2,9 @@
 
 use std::hint::black_box;
 
+use cotune_benches::sized::tokens_of_two;
 use cotune_benches::{Pupil, questions};
-use cotune_models::align::{Align, AlignSpec, Aligner, Vocab};
+use cotune_models::align::{Align, AlignSpec, Aligner, Vocab, warp};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const BYTES: AlignSpec = AlignSpec {
@@ -42,5 +43,14 @@ fn alignment(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, alignment);
+/// Dynamic time warping of 128 tokens onto 128; elements are pairs of texts.
+fn warping(criterion: &mut Criterion) {
+    let [a, b] = tokens_of_two();
+    let mut group = criterion.benchmark_group("dtw");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("128 tokens", |bencher| bencher.iter(|| warp(black_box(&a), black_box(&b))));
+    group.finish();
+}
+
+criterion_group!(benches, alignment, warping);
 criterion_main!(benches);

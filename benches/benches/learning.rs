@@ -2,16 +2,16 @@
 
 use std::hint::black_box;
 
+use cotune_benches::sized::{BATCH, Couple, Devices, SIZES, TIME, layout, model, random_batch};
 use cotune_benches::{Pupil, questions};
 use cotune_models::align::{AlignSpec, Aligner, CachedAligner};
 use cotune_models::batch::Batch;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::Divergence;
-use cotune_models::learner::Distillation;
+use cotune_models::learner::{Distillation, Learner};
 use cotune_models::mutual::{Combine, MutualRule, Pooling, Side, Update, mutual_step};
+use cotune_models::optimizer::AdamW;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-
-const BATCH: usize = 16;
 
 /// One step of cross-entropy on sixteen questions; elements are tokens, padding included.
 fn tune(criterion: &mut Criterion) {
@@ -88,7 +88,8 @@ fn aligner(teacher: &Pupil, student: &Pupil) -> CachedAligner {
     CachedAligner::new(Aligner::new(teacher, student, AlignSpec::default()))
 }
 
-/// Thirty-two answers of at most sixteen tokens, greedily, with a cache: what an evaluation does.
+/// Thirty-two answers of at most sixteen tokens, greedily, with a cache: what an evaluation does; and one text and sixteen
+/// of a larger decoder with random weights.
 fn writing(criterion: &mut Criterion) {
     let questions = questions(32);
     let mut group = criterion.benchmark_group("generate");
@@ -104,8 +105,58 @@ fn writing(criterion: &mut Criterion) {
             });
         });
     }
+    let base = model("d128");
+    for texts in [1, 16] {
+        let prompts = vec![vec![7; 32]; texts];
+        group.throughput(Throughput::Elements(texts as u64));
+        group.bench_function(format!("d128, {texts} at once"), |bencher| {
+            bencher.iter(|| generate(&base, &[], black_box(&prompts), 96, &Sampling::Greedy, &|_| false));
+        });
+    }
     group.finish();
 }
 
-criterion_group!(learning, tune, mutual, writing);
+/// A step at three sizes with random weights, every weight and LoRA at rank 8, and one of mutual learning; elements are
+/// tokens.
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("step");
+    group.sample_size(10);
+    for size in SIZES {
+        let base = model(size);
+        let batch = random_batch(&base, 1, [BATCH, TIME]);
+        group.throughput(Throughput::Elements(batch.computed_tokens()));
+        for (name, lora) in [("full", false), ("lora", true)] {
+            let (layout, start) = layout(&base, lora);
+            let mut learner = Learner::new(&base, &layout, &start, AdamW::default());
+            group.bench_function(format!("{name} {size}"), |bencher| {
+                bencher.iter(|| learner.tune(black_box(batch.clone()), 1e-3));
+            });
+        }
+        let couple = Couple::new(size);
+        let mut learners = couple.learners();
+        group.throughput(Throughput::Elements(couple.tokens()));
+        group.bench_function(format!("mutual {size}"), |bencher| bencher.iter(|| couple.step(&mut learners)));
+    }
+    group.finish();
+}
+
+/// A step of each of eight devices that share a base, one after the other and as one batch; elements are tokens.
+fn devices(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("eight devices");
+    group.sample_size(10);
+    for size in SIZES {
+        let devices = Devices::new(size);
+        let mut learners = devices.learners();
+        group.throughput(Throughput::Elements(devices.tokens()));
+        group.bench_function(format!("separately {size}"), |bencher| {
+            bencher.iter(|| devices.separately(&mut learners));
+        });
+        group.bench_function(format!("stacked {size}"), |bencher| {
+            bencher.iter(|| devices.stacked(&mut learners));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(learning, tune, mutual, writing, steps, devices);
 criterion_main!(learning);

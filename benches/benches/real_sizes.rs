@@ -47,6 +47,10 @@ fn main() {
     {
         return measure(name, Path::new(folder));
     }
+    // `cargo test --benches` asks only whether it starts.
+    if arguments.iter().any(|argument| argument == "--test") {
+        return;
+    }
     println!(
         "| shape | weights | file MiB | load s | resident MiB | with {DEVICES} devices MiB | \
          LoRA training tokens/s | generation tokens/s, 1 text | 8 texts |"

@@ -234,14 +234,21 @@ def measure(case, step, steps, count):
 
 
 def table(path):
-    """Medians over the runs of a file of lines; a ratio above 1 is cotune's advantage."""
+    """Medians over the runs of a file of lines; a ratio above 1 is cotune's advantage. A case that is another way to do the
+    work of a case of PyTorch has that case's name before a comma; what has no peer is listed below."""
     runs = {}
     for line in open(path):
         line = json.loads(line)
         runs.setdefault(line["case"], {}).setdefault(line["side"], []).append(line)
-    print("| case | PyTorch tokens/s | cotune tokens/s | ratio | lowest to highest | PyTorch MiB | cotune MiB |")
+    print("| case | peer, tokens/s | cotune, tokens/s | ratio | lowest to highest | peer MiB | cotune MiB |")
     print("|---|---|---|---|---|---|---|")
+    alone = []
     for case, sides in runs.items():
+        peers = sides.get("torch") or runs.get(case.split(",")[0], {}).get("torch")
+        if peers is None:
+            alone.append((case, sides["cotune"]))
+            continue
+        sides = {"torch": peers, "cotune": sides["cotune"]}
         rates = {side: [line["tokens_per_s"] for line in lines] for side, lines in sides.items()}
         memory = {side: statistics.median(line["step_mib"] for line in lines) for side, lines in sides.items()}
         torch_rate, own_rate = (statistics.median(rates[side]) for side in ("torch", "cotune"))
@@ -250,6 +257,11 @@ def table(path):
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
         print(f"| {case} | {torch_rate:,.0f} | {own_rate:,.0f} | {statistics.median(ratios):.2f} | {spread} "
               f"| {memory['torch']:.0f} | {memory['cotune']:.0f} |")
+    if alone:
+        print("\n| cotune alone | ms | lowest to highest |\n|---|---|---|")
+    for case, lines in alone:
+        ms = [line["ms"] for line in lines]
+        print(f"| {case} | {statistics.median(ms):.2f} | {min(ms):.2f} to {max(ms):.2f} |")
 
 
 if __name__ == "__main__":

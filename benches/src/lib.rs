@@ -1,7 +1,10 @@
-//! What the benches of cotune measure on: models of the zoo, and questions of the builtin corpus in their tokens.
+//! What the benches of cotune measure on: models of the zoo with questions of the builtin corpus in their tokens, and models
+//! of three sizes with random weights ([`sized`]).
 //!
 //! The benches themselves are in `benches/`, one file for each part of a run that takes time; kept results are in
 //! `runs/`.
+
+pub mod sized;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -76,7 +76,11 @@ impl Batch {
     /// The same sequences in a rectangle whose length is the next multiple of `step`, at most `longest`; what is added is
     /// read and never predicted.
     pub(crate) fn rounded(&self, step: usize, longest: usize) -> Self {
-        let time = self.time.next_multiple_of(step).min(longest).max(self.time);
+        self.padded(self.time.next_multiple_of(step).min(longest).max(self.time))
+    }
+
+    /// The same sequences in a rectangle of length `time`, which is not shorter than theirs.
+    fn padded(&self, time: usize) -> Self {
         let mut ids = vec![0; self.batch * time];
         for (old, new) in self.ids.chunks(self.time).zip(ids.chunks_mut(time)) {
             new[..self.time].copy_from_slice(old);
@@ -86,6 +90,33 @@ impl Batch {
             (sequence * time + place) as u32
         };
         Self { ids, time, rows: self.rows.iter().map(moved).collect(), ..self.clone() }
+    }
+
+    /// Batches of equally many sequences below each other, in the length of the longest.
+    ///
+    /// # Panics
+    /// There is none, or they differ in how many sequences they have.
+    pub(crate) fn stacked(batches: &[Self]) -> Self {
+        let time = batches.iter().map(|batch| batch.time).max().expect("a stack has a batch");
+        let mut all = Self {
+            ids: Vec::new(),
+            batch: 0,
+            time,
+            rows: Vec::new(),
+            targets: Vec::new(),
+            spans: Vec::new(),
+        };
+        for batch in batches {
+            assert_eq!(batch.batch, batches[0].batch, "as many sequences in every batch of a stack");
+            let Self { ids, rows, targets, spans, .. } = batch.padded(time);
+            let (first, answers) = ((all.batch * time) as u32, all.rows.len());
+            all.batch += batch.batch;
+            all.ids.extend(ids);
+            all.rows.extend(rows.iter().map(|row| first + row));
+            all.targets.extend(targets);
+            all.spans.extend(spans.iter().map(|span| answers + span.start..answers + span.end));
+        }
+        all
     }
 
     fn pack_rows(sequences: &[&Sequence], pad: u32, first_row: impl Fn(&Sequence) -> usize) -> Self {
@@ -139,6 +170,18 @@ mod tests {
         let sequence = Sequence { prompt: vec![5, 6], answer: vec![7, 0] };
         let batch = Batch::pack_whole(&[&sequence], 1);
         assert_eq!((batch.rows, batch.targets), (vec![0, 1, 2], vec![6, 7, 0]));
+    }
+
+    #[test]
+    fn a_stack_predicts_what_its_batches_predict() {
+        let long = Sequence { prompt: vec![5, 6, 8], answer: vec![9, 1] };
+        let short = Sequence { prompt: vec![3], answer: vec![4] };
+        let batches = [Batch::pack(&[&short], 0), Batch::pack(&[&long], 0)];
+        let stack = Batch::stacked(&batches);
+        assert_eq!((stack.batch, stack.time), (2, 4));
+        assert_eq!(stack.ids, [3, 0, 0, 0, 5, 6, 8, 9]);
+        assert_eq!((stack.rows, stack.targets), (vec![0, 6, 7], vec![4, 9, 1]));
+        assert_eq!(stack.spans, [0..1, 1..3]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub mod activation;
 pub mod adamw;
 pub mod attention;
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 #[expect(
     unsafe_code,
     reason = "a matrix product on strides; functions for instruction sets that are looked up first"

@@ -1,5 +1,7 @@
 //! One adapter being trained on one base, perhaps beside other adapters that stay as they are.
 
+mod stack;
+
 use crate::adapter::Layout;
 use crate::base::Base;
 use crate::batch::Batch;

@@ -6,7 +6,7 @@
 //! |-------------------------|-------|
 //! | text                    | [`corpus`] (invented worlds, readers), [`tokenizer`], [`align`] (token links), [`metrics`] |
 //! | a model                 | [`spec`] (shape), [`checkpoint`] (its files), [`base`] (frozen weights), [`zoo`] (embedded ones), `decoder` (forward pass), [`kernels`] |
-//! | what is trained         | [`adapter`] (LoRA in one flat buffer), [`peft`] (its files), [`low_rank`] (sums of adapters of different ranks), [`optimizer`] (AdamW, SGD), [`learner`] (steps), [`mutual`] (SAML) |
+//! | what is trained         | [`adapter`] (LoRA in one flat buffer), [`peft`] (its files), [`low_rank`] (sums of adapters of different ranks), [`optimizer`] (AdamW, SGD), [`learner`] (steps, of one or of several at once), [`mutual`] (SAML) |
 //! | what is read            | [`batch`] (padding), [`generate`] (text with a cache), [`score`] (losses, soft labels), [`knowledge`] (top-K logits that can be sent) |
 //! | making a base           | [`pretrain`] |
 //! | what it costs           | [`cost`] |

@@ -324,8 +324,15 @@ pub fn play(plan: &Arc<Plan>, threads: usize, train: bool) -> Played {
 /// # Panics
 /// The simulation fails or is interrupted.
 pub fn play_delayed(plan: &Arc<Plan>, threads: usize, train: bool, delays: Option<u64>) -> Played {
+    play_with(plan, Options { threads, train, delays, ..Options::default() })
+}
+
+/// The same with options of the caller's choice.
+///
+/// # Panics
+/// The simulation fails or is interrupted.
+pub fn play_with(plan: &Arc<Plan>, options: Options) -> Played {
     let (sender, receiver) = mpsc::channel();
-    let options = Options { threads, train, delays, ..Options::default() };
     let sink = Box::new(move |event| sender.send(event).map_err(|error| error.to_string()));
     let end = simulate(Arc::clone(plan), options, sink).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(end, End::Complete);
@@ -346,9 +353,7 @@ pub type Snapshots = Vec<(usize, Vec<u8>)>;
 /// # Panics
 /// The simulation fails.
 pub fn kept(plan: &Arc<Plan>, train: bool, from: Option<Snapshot>) -> (Vec<Event>, Snapshots) {
-    let (events, snapshots, end) = kept_until(plan, train, from, None);
-    assert_eq!(end, End::Complete);
-    (events, snapshots)
+    kept_with(plan, Options { threads: 2, train, ..Options::default() }, from)
 }
 
 /// The same until a round is closed and scored, and how it ended.
@@ -361,6 +366,20 @@ pub fn kept_until(
     from: Option<Snapshot>,
     until_round: Option<u32>,
 ) -> (Vec<Event>, Snapshots, End) {
+    keep(plan, Options { threads: 2, train, until_round, ..Options::default() }, from)
+}
+
+/// The same of a run to its end with options of the caller's choice.
+///
+/// # Panics
+/// The simulation fails.
+pub fn kept_with(plan: &Arc<Plan>, options: Options, from: Option<Snapshot>) -> (Vec<Event>, Snapshots) {
+    let (events, snapshots, end) = keep(plan, options, from);
+    assert_eq!(end, End::Complete);
+    (events, snapshots)
+}
+
+fn keep(plan: &Arc<Plan>, options: Options, from: Option<Snapshot>) -> (Vec<Event>, Snapshots, End) {
     let (sender, receiver) = mpsc::channel();
     let seen = Arc::new(Mutex::new((0, Vec::new())));
     let (counter, kept) = (Arc::clone(&seen), Arc::clone(&seen));
@@ -376,7 +395,7 @@ pub fn kept_until(
         }
         Ok(())
     });
-    let options = Options { threads: 2, train, keep_every: Some(1), until_round, ..Options::default() };
+    let options = Options { keep_every: Some(1), ..options };
     let end = simulate_from(from, Arc::clone(plan), options, sink, Some(keeper));
     let end = end.unwrap_or_else(|error| panic!("{error}"));
     let snapshots = std::mem::take(&mut seen.lock().expect("one thread has it").1);

@@ -8,7 +8,6 @@ use burn::tensor::{Device, Int, TensorData, activation::log_softmax};
 #[cfg(feature = "wgpu")]
 pub(crate) use fused::{HeadGradient, HeadOps};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Which divergence pulls the student to the teacher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +78,33 @@ pub struct Lesson {
     pub temperature: f64,
 }
 
+impl Lesson {
+    /// Several lessons as one, their rows below each other; it teaches in the first one's way.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn joined(lessons: &[Self]) -> Self {
+        let mut all = lessons[0].clone();
+        for lesson in &lessons[1..] {
+            all.soft.append(&lesson.soft, all.targets.len() as u32, 1.0);
+            all.targets.extend(&lesson.targets);
+            all.weights.extend(&lesson.weights);
+        }
+        all
+    }
+}
+
 /// The weighted cross-entropy and the divergence of a lesson on `logits`, `[rows, vocab]`; a scalar.
 pub(crate) fn loss(logits: Tensor<2>, lesson: Lesson) -> Tensor<1> {
-    fused::loss(logits, Arc::new(lesson))
+    losses(logits, vec![lesson])
+}
+
+/// The same of several lessons, whose rows stand below each other: `[rows of all, vocab] -> [lessons]`.
+///
+/// # Panics
+/// The lessons differ in divergence or temperature.
+pub(crate) fn losses(logits: Tensor<2>, lessons: Vec<Lesson>) -> Tensor<1> {
+    let how = |lesson: &Lesson| (lesson.kind, lesson.temperature);
+    assert!(lessons.iter().all(|lesson| how(lesson) == how(&lessons[0])), "lessons that teach in one way");
+    fused::losses(logits, lessons.into())
 }
 
 #[cfg(test)]
@@ -215,6 +238,35 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The second of two lessons on one matrix has soft targets; each loss and its gradient are those of the lesson alone,
+    /// also where the losses count differently.
+    #[test]
+    fn the_losses_of_several_lessons_are_those_of_each() {
+        let device = Device::flex();
+        let lesson = |targets: Vec<u32>, soft| Lesson {
+            weights: vec![0.4; targets.len()],
+            targets,
+            soft,
+            kind: Divergence::Forward,
+            temperature: 2.0,
+        };
+        let lessons = vec![lesson(vec![3, 1], SoftTargets::default()), lesson(vec![0, 6, 2], soft(false))];
+        let shares = floats(&[1.0, 0.25], [2], &device);
+        agree(
+            &[drawn("logits", [5, VOCAB], 2.0)],
+            |[z]| {
+                let shares = shares.clone().to_device(&z.device().inner());
+                losses(z, lessons.clone()) * shares
+            },
+            |[z]| {
+                let each = [(0, 2), (2, 3)].into_iter().zip(&lessons);
+                let each = each
+                    .map(|((first, n), lesson)| reference(z.clone().narrow(0, first, n), lesson, &device));
+                Tensor::cat(each.collect(), 0) * shares.clone()
+            },
+        );
     }
 
     const VOCAB: usize = 7;

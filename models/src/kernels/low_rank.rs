@@ -6,6 +6,7 @@ use crate::kernels::frozen::{count_product, product};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
@@ -13,11 +14,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One low-rank map and the columns of the output that it changes.
+///
+/// Of a stack of adapters it has the halves of every member, one below the other: the first member changes the first
+/// `rows / members` rows, the second those that follow, and so on.
 #[derive(Clone, Debug)]
 pub(crate) struct Update {
-    /// `[inputs, rank]`; none where `b` is a whole update.
+    /// `[members · inputs, rank]`; none where `b` is a whole update.
     pub a: Option<Tensor<2>>,
-    /// `[rank, columns]`, or `[inputs, columns]`.
+    /// `[members · rank, columns]`, or `[inputs, columns]`.
     pub b: Tensor<2>,
     /// Multiplies the product of the two halves.
     pub scale: f32,
@@ -41,7 +45,8 @@ pub(crate) fn add_low_ranks(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> T
     let parts = updates
         .iter()
         .map(|update| {
-            let [own, columns] = update.b.dims();
+            let [_, own] = update.a.as_ref().expect("whole updates are apart").dims();
+            let [halves, columns] = update.b.dims();
             count_product(rows, inputs, own);
             count_product(rows, own, columns);
             let part = Part {
@@ -51,7 +56,7 @@ pub(crate) fn add_low_ranks(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> T
                 columns: update.columns.clone(),
                 scale: update.scale,
             };
-            (rank, values) = (rank + own, values + own * columns);
+            (rank, values) = (rank + own, values + halves * columns);
             part
         })
         .collect();
@@ -70,16 +75,22 @@ pub(crate) fn add_low_ranks(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> T
     Tensor::from_dispatch(<Dispatch as LowRankOps>::add_low_ranks(y, x, a, b, parts))
 }
 
-/// Columns side by side, with zeros in those that nothing changes.
+/// Columns side by side, with zeros in those that nothing changes; the members of a stack are the first axis of a product.
 fn reference(y: Tensor<2>, x: Tensor<2>, updates: &[Update]) -> Tensor<2> {
-    let [rows, width] = y.dims();
+    let ([rows, width], inputs) = (y.dims(), x.dims()[1]);
     let nothing = |columns: usize| Tensor::zeros([rows, columns], &x.device().inner());
     updates.iter().fold(y, |y, update| {
-        let inner = match &update.a {
-            Some(a) => product(x.clone(), a.clone()).mul_scalar(update.scale),
-            None => x.clone(),
+        let columns = update.b.dims()[1];
+        let change = match &update.a {
+            None => product(x.clone(), update.b.clone()),
+            Some(a) => {
+                let [halves, rank] = a.dims();
+                let members = halves / inputs;
+                let x = x.clone().reshape([members, rows / members, inputs]);
+                let inner = product(x, a.clone().reshape([members, inputs, rank])).mul_scalar(update.scale);
+                product(inner, update.b.clone().reshape([members, rank, columns])).reshape([rows, columns])
+            }
         };
-        let change = product(inner, update.b.clone());
         let Range { start, end } = update.columns;
         let mut parts = vec![change];
         if start > 0 {
@@ -108,7 +119,8 @@ pub struct Part {
 /// Updates of one map as one operation.
 #[backend_extension(Autodiff, Flex)]
 pub trait LowRankOps: Backend {
-    /// `a` is `[inputs, Σ rank]`, `b` has the second halves one behind the other, `[1, Σ rank · columns]`.
+    /// `a` is `[members · inputs, Σ rank]`, `b` has the second halves one behind the other,
+    /// `[1, Σ members · rank · columns]`.
     fn add_low_ranks(
         y: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -160,18 +172,22 @@ impl LowRankGradients for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (mut y, x, a, b) =
             (flex::own(y), flex::close(x.clone()), flex::close(a.clone()), flex::close(b.clone()));
-        let ([rows, inputs], ranks, width) = (flex::size(&x), flex::size(&a)[1], flex::size(&y)[1]);
+        let ([rows, inputs], width) = (flex::size(&x), flex::size(&y)[1]);
+        let ranks = flex::size(&a)[1];
         let mut inner = vec![0.0; rows * ranks];
-        let whole = Place::rows(0, ranks);
-        let from = (flex::values(&x), Place::rows(0, inputs));
-        multiply([rows, inputs, ranks], 1.0, from, (flex::values(&a), whole), (&mut inner, whole), false);
         let sum = y.storage_mut::<f32>();
-        for part in parts {
-            let columns = part.columns.len();
-            let left = (&inner[..], Place::rows(part.first, ranks));
-            let right = (flex::values(&b), Place::rows(part.b, columns));
-            let to = (&mut *sum, Place::rows(part.columns.start, width));
-            multiply([rows, part.rank, columns], part.scale, left, right, to, true);
+        for Member { rows, first_row, first_half, number } in members(&x, &a) {
+            let from = (flex::values(&x), Place::rows(first_row * inputs, inputs));
+            let halves = (flex::values(&a), Place::rows(first_half * ranks, ranks));
+            let to = (&mut inner[..], Place::rows(first_row * ranks, ranks));
+            multiply([rows, inputs, ranks], 1.0, from, halves, to, false);
+            for part in parts {
+                let columns = part.columns.len();
+                let left = (&inner[..], Place::rows(first_row * ranks + part.first, ranks));
+                let right = (flex::values(&b), part.second_half(number));
+                let to = (&mut *sum, Place::rows(first_row * width + part.columns.start, width));
+                multiply([rows, part.rank, columns], part.scale, left, right, to, true);
+            }
         }
         (y, flex::tensor(inner, [rows, ranks]))
     }
@@ -185,35 +201,67 @@ impl LowRankGradients for Flex {
     ) -> [FloatTensor<Self>; 3] {
         let [x, a, b] = [x, a, b].map(flex::close);
         let grad = flex::close(grad.clone());
-        let ([rows, inputs], ranks, width) = (flex::size(&x), flex::size(&a)[1], flex::size(&grad)[1]);
-        let (mut to_inner, mut to_a) = (vec![0.0; rows * ranks], vec![0.0; inputs * ranks]);
+        let ([rows, inputs], [halves, ranks]) = (flex::size(&x), flex::size(&a));
+        let width = flex::size(&grad)[1];
+        let (mut to_inner, mut to_a) = (vec![0.0; rows * ranks], vec![0.0; halves * ranks]);
         let mut to_b = vec![0.0; flex::values(&b).len()];
         let mut to_x = vec![0.0; if wanted { rows * inputs } else { 0 }];
-        let whole = Place::rows(0, ranks);
-        for part in parts {
-            let columns = part.columns.len();
-            let from = (flex::values(&grad), Place::rows(part.columns.start, width));
-            let at = Place::rows(part.first, ranks);
-            let second = Place::rows(part.b, columns);
-            let turned = (flex::values(&b), second.turned());
-            multiply([rows, columns, part.rank], part.scale, from, turned, (&mut to_inner, at), false);
-            let inner = (flex::values(&inner), at.turned());
-            multiply([part.rank, rows, columns], part.scale, inner, from, (&mut to_b, second), false);
-        }
-        let lines = Place::rows(0, inputs);
-        let turned = (flex::values(&x), lines.turned());
-        multiply([inputs, rows, ranks], 1.0, turned, (&to_inner, whole), (&mut to_a, whole), false);
-        if wanted {
-            let turned = (flex::values(&a), whole.turned());
-            multiply([rows, ranks, inputs], 1.0, (&to_inner, whole), turned, (&mut to_x, lines), false);
+        for Member { rows, first_row, first_half, number } in members(&x, &a) {
+            for part in parts {
+                let columns = part.columns.len();
+                let from = (flex::values(&grad), Place::rows(first_row * width + part.columns.start, width));
+                let at = Place::rows(first_row * ranks + part.first, ranks);
+                let second = part.second_half(number);
+                let turned = (flex::values(&b), second.turned());
+                multiply([rows, columns, part.rank], part.scale, from, turned, (&mut to_inner, at), false);
+                let inner = (flex::values(&inner), at.turned());
+                multiply([part.rank, rows, columns], part.scale, inner, from, (&mut to_b, second), false);
+            }
+            let lines = Place::rows(first_row * inputs, inputs);
+            let at = Place::rows(first_row * ranks, ranks);
+            let first = Place::rows(first_half * ranks, ranks);
+            let turned = (flex::values(&x), lines.turned());
+            multiply([inputs, rows, ranks], 1.0, turned, (&to_inner, at), (&mut to_a, first), false);
+            if wanted {
+                let turned = (flex::values(&a), first.turned());
+                multiply([rows, ranks, inputs], 1.0, (&to_inner, at), turned, (&mut to_x, lines), false);
+            }
         }
         let [to_x_rows, n] = [if wanted { rows } else { 0 }, to_b.len()];
         [
             flex::tensor(to_x, [to_x_rows, inputs]),
-            flex::tensor(to_a, [inputs, ranks]),
+            flex::tensor(to_a, [halves, ranks]),
             flex::tensor(to_b, [1, n]),
         ]
     }
+}
+
+impl Part {
+    /// Where the second half of a member of the stack lies.
+    fn second_half(&self, member: usize) -> Place {
+        let columns = self.columns.len();
+        Place::rows(self.b + member * self.rank * columns, columns)
+    }
+}
+
+/// One adapter of a stack: its rows, and the first row of its half of `a`.
+struct Member {
+    number: usize,
+    rows: usize,
+    first_row: usize,
+    first_half: usize,
+}
+
+/// The members of a stack on `x`, `[rows, inputs]`, with `a`, `[members · inputs, ranks]`.
+fn members(x: &FlexTensor, a: &FlexTensor) -> impl Iterator<Item = Member> + use<> {
+    let ([rows, inputs], halves) = (flex::size(x), flex::size(a)[0]);
+    let rows = rows / (halves / inputs);
+    (0..halves / inputs).map(move |number| Member {
+        number,
+        rows,
+        first_row: number * rows,
+        first_half: number * inputs,
+    })
 }
 
 /// Backward pass of [`LowRankOps::add_low_ranks`].
@@ -263,6 +311,7 @@ impl<B: LowRankOps + LowRankGradients, C: CheckpointStrategy> LowRankOps for Aut
 mod tests {
     use super::*;
     use crate::kernels::check::{SIZES, agree, drawn};
+    use crate::learner::host;
 
     #[test]
     fn fused_updates_are_the_reference_forward_and_backward() {
@@ -291,6 +340,30 @@ mod tests {
                     |[y, x, a, b]| reference(y, x, &updates(a, b)),
                 );
             }
+        }
+    }
+
+    /// A stack of three is the reference, and bit for bit what its members are one by one.
+    #[test]
+    fn a_stack_gives_every_row_its_own_members_update() {
+        for rows in [1, 16, 33] {
+            let (members, inputs, columns, rank) = (3, 17, 21, 4);
+            let update =
+                |a: Tensor<2>, b: Tensor<2>| Update { a: Some(a), b, scale: 0.5, columns: 2..2 + columns };
+            let (y, x) = (drawn("y", [members * rows, 30], 1.0), drawn("x", [members * rows, inputs], 1.0));
+            let (a, b) =
+                (drawn("a", [members * inputs, rank], 0.3), drawn("b", [members * rank, columns], 0.3));
+            agree(
+                &[y.clone(), x.clone(), a.clone(), b.clone()],
+                |[y, x, a, b]| add_low_ranks(y, x, &[update(a, b)]),
+                |[y, x, a, b]| reference(y, x, &[update(a, b)]),
+            );
+            let one_by_one = (0..members).map(|i| {
+                let own = |all: &Tensor<2>, rows: usize| all.clone().narrow(0, i * rows, rows);
+                add_low_ranks(own(&y, rows), own(&x, rows), &[update(own(&a, inputs), own(&b, rank))])
+            });
+            let one_by_one = host(Tensor::cat(one_by_one.collect(), 0));
+            assert_eq!(host(add_low_ranks(y, x, &[update(a, b)])), one_by_one);
         }
     }
 }

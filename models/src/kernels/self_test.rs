@@ -50,10 +50,19 @@ fn operations() -> Vec<(&'static str, Vec<[usize; 2]>, Operation)> {
         ("cross-entropy and forward divergence", vec![[3, 70]], |x, _| head_loss(x, Divergence::Forward)),
         ("cross-entropy and reverse divergence", vec![[3, 70]], |x, _| head_loss(x, Divergence::Reverse)),
         ("cross-entropy and Jensen-Shannon", vec![[3, 70]], |x, _| head_loss(x, Divergence::Jsd)),
+        ("losses of a stack", vec![[6, 70]], |x, _| {
+            let lessons = vec![lesson(Divergence::Forward); 2];
+            head::losses(x[0].clone(), lessons).reshape([2, 1])
+        }),
     ]
 }
 
 fn head_loss(x: Vec<Tensor<2>>, kind: Divergence) -> Tensor<2> {
+    head::loss(x[0].clone(), lesson(kind)).reshape([1, 1])
+}
+
+/// What three rows of logits are taught.
+fn lesson(kind: Divergence) -> Lesson {
     let soft = SoftTargets {
         rows: vec![2, 0],
         ids: vec![1, 40, 66, 3, 0, 3],
@@ -64,8 +73,7 @@ fn head_loss(x: Vec<Tensor<2>>, kind: Divergence) -> Tensor<2> {
         with_rest: true,
     };
     let (targets, weights) = (vec![3, 0, 69], vec![0.5, 0.2, 0.3]);
-    let lesson = Lesson { targets, weights, soft, kind, temperature: 2.0 };
-    head::loss(x[0].clone(), lesson).reshape([1, 1])
+    Lesson { targets, weights, soft, kind, temperature: 2.0 }
 }
 
 fn attention(family: Family, x: Vec<Tensor<2>>, device: &Device) -> Tensor<2> {

@@ -8,10 +8,11 @@ use super::frozen::frozen_matmul;
 use super::head::{self, Divergence, Lesson, SoftTargets};
 use super::low_rank::{Update, add_low_ranks};
 use super::norm::{layer_norm, rms_norm};
-use crate::optimizer::AdamW;
+use crate::optimizer::{AdamW, Flat, Sgd};
 use crate::spec::{DecoderSpec, Family};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use cotune_kernel::stream::Stream;
+use std::hint::black_box;
 
 /// Sizes of a batch and of a decoder.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +68,14 @@ impl Timed {
         shapes: &[[usize; 2]],
         of: impl Fn(Vec<Tensor<2>>) -> Tensor<2> + Clone + 'static,
     ) -> Self {
-        let inputs: Vec<TensorData> = shapes.iter().map(|shape| drawn(operation, *shape)).collect();
+        let inputs: Vec<(Vec<f32>, [usize; 2])> =
+            shapes.iter().map(|shape| (normals(operation, *shape), *shape)).collect();
         let prepare = move |passes| -> Work {
-            let input = |data: &TensorData| {
-                let tensor = Tensor::from_data(data.clone(), &Device::flex());
+            // Written by a loop, as the operation before would: a plain copy of so much goes past the caches.
+            let one = black_box(1.0_f32);
+            let input = |(values, shape): &(Vec<f32>, [usize; 2])| {
+                let values: Vec<f32> = values.iter().map(|value| value * one).collect();
+                let tensor = Tensor::from_data(TensorData::new(values, *shape), &Device::flex());
                 if passes == Passes::Both { tensor.autodiff().require_grad() } else { tensor }
             };
             let (of, inputs): (_, Vec<Tensor<2>>) = (of.clone(), inputs.iter().map(input).collect());
@@ -91,10 +96,13 @@ impl Timed {
     }
 }
 
-fn drawn(name: &str, shape: [usize; 2]) -> TensorData {
+fn normals(name: &str, [rows, columns]: [usize; 2]) -> Vec<f32> {
     let mut stream = Stream::keyed(1, name);
-    let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal() as f32).collect();
-    TensorData::new(values, shape)
+    (0..rows * columns).map(|_| stream.normal() as f32).collect()
+}
+
+fn drawn(name: &str, shape: [usize; 2]) -> TensorData {
+    TensorData::new(normals(name, shape), shape)
 }
 
 /// Every operation at these sizes.
@@ -118,10 +126,8 @@ pub fn operations(sizes: Sizes) -> Vec<Timed> {
         let w = Tensor::<2>::from_data(drawn("weights", [width, mlp]), &Device::flex()).cast(format);
         Timed::new(operation, &[hidden], move |x| frozen_matmul(x[0].clone(), w.clone()))
     };
-    let learn = |operation, soft| {
-        let targets = (0..rows).map(|row| (row * 7919 % vocab) as u32).collect();
-        let weights = vec![1.0 / rows as f32; rows];
-        let lesson = Lesson { targets, weights, soft, kind: Divergence::Forward, temperature: 1.0 };
+    let learn = |operation, soft, kind| {
+        let lesson = lesson(rows, vocab, soft, kind);
         Timed::new(operation, &[[rows, vocab]], move |mut x| {
             head::loss(x.remove(0), lesson.clone()).reshape([1, 1])
         })
@@ -161,10 +167,32 @@ pub fn operations(sizes: Sizes) -> Vec<Timed> {
         Timed::new("dropout", &[hidden], |x| {
             dropout(x[0].clone(), &Dropout { rate: 0.1, seed: 1, path: "timed".to_owned() })
         }),
-        learn("head, cross-entropy", SoftTargets::default()),
-        learn("head, cross-entropy and top-16 divergence", soft_targets(rows, vocab)),
+        Timed::new(
+            "low-rank update of every sequence's own",
+            &[hidden, hidden, [sequences * width, rank], [sequences * rank, width]],
+            move |x| {
+                let (a, b) = (Some(x[2].clone()), x[3].clone());
+                let update = Update { a, b, scale: 2.0, columns: 0..width };
+                add_low_ranks(x[0].clone(), x[1].clone(), &[update])
+            },
+        ),
+        learn("head, cross-entropy", SoftTargets::default(), Divergence::Forward),
+        learn("head, cross-entropy and top-16 divergence", soft_targets(rows, vocab), Divergence::Forward),
+        learn("head, reverse divergence", soft_targets(rows, vocab), Divergence::Reverse),
+        learn("head, Jensen-Shannon", soft_targets(rows, vocab), Divergence::Jsd),
+        Timed::new("head, cross-entropy of every sequence", &[[rows, vocab]], move |mut x| {
+            let own = lesson(time, vocab, SoftTargets::default(), Divergence::Forward);
+            head::losses(x.remove(0), vec![own; sequences]).reshape([1, sequences])
+        }),
         Timed::untracked("AdamW", vocab * width, move || adamw_step(vocab * width)),
+        Timed::untracked("descent with momentum", vocab * width, move || descent_step(vocab * width)),
     ]
+}
+
+/// Cross-entropy of every row, and soft targets.
+fn lesson(rows: usize, vocab: usize, soft: SoftTargets, kind: Divergence) -> Lesson {
+    let targets = (0..rows).map(|row| (row * 7919 % vocab) as u32).collect();
+    Lesson { targets, weights: vec![1.0 / rows as f32; rows], soft, kind, temperature: 1.0 }
 }
 
 /// Sixteen entries for each row.
@@ -193,16 +221,31 @@ fn one_token(shape: AttentionShape, tables: PositionTables) -> Work {
     Box::new(move || drop(cache.attend(next, shape, &tables, &reading)))
 }
 
-/// One step over `n` values, with decay and clipping.
-fn adamw_step(n: usize) -> Work {
+/// `n` values that an optimizer moves, their gradient, a mask for decay, and a loss.
+fn optimized(n: usize) -> (Moved, [Tensor<1>; 3]) {
     let vector = |name| Tensor::<2>::from_data(drawn(name, [1, n]), &Device::flex()).reshape([n]);
     let zeros = || Tensor::zeros([n], &Device::flex());
-    let mut state = Moved { values: vector("values"), first: zeros(), second: zeros() };
-    let (gradient, mask, loss) = (vector("gradient"), vector("mask"), Tensor::ones([1], &Device::flex()));
+    let state = Moved { values: vector("values"), first: zeros(), second: zeros() };
+    (state, [vector("gradient"), vector("mask"), Tensor::ones([1], &Device::flex())])
+}
+
+/// One step over `n` values, with decay and clipping.
+fn adamw_step(n: usize) -> Work {
+    let (mut state, [gradient, mask, loss]) = optimized(n);
     Box::new(move || {
         let rule = AdamW::default();
         let how = Step { number: 1, lr: 1e-3, rule: &rule, decay: Some(&mask) };
         drop(adamw(&mut state, &loss, gradient, &how));
+    })
+}
+
+/// The same of descent with momentum.
+fn descent_step(n: usize) -> Work {
+    let (state, [gradient, mask, loss]) = optimized(n);
+    let mut flat = Flat { state, steps: 0 };
+    Box::new(move || {
+        let rule = Sgd { momentum: 0.9, weight_decay: 0.01, clip: 1.0 };
+        drop(flat.descend(&loss, gradient, 1e-3, &rule, Some(&mask), None));
     })
 }
 

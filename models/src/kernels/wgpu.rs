@@ -91,6 +91,11 @@ fn workgroups(n: usize) -> CubeCount {
     CubeCount::Static(n.min(ALONG) as u32, n.div_ceil(ALONG) as u32, 1)
 }
 
+/// A workgroup for each of `n` rows of `width` values.
+fn each_row(n: usize, width: usize) -> (CubeCount, CubeDim) {
+    (workgroups(n), line(threads(width)))
+}
+
 /// A thread for each of `n` values; the last ones may have nothing to do.
 fn each(n: usize) -> (CubeCount, CubeDim) {
     (workgroups(n.div_ceil(WORKGROUP)), line(WORKGROUP))

@@ -15,7 +15,7 @@ use crate::exit;
 use crate::talk::Talk;
 
 pub use model::{ModelAlign, ModelCommand, ModelConvert, ModelGenerate, ModelScore, ModelShow, Pretrain};
-pub use run::{ProgressMode, Run};
+pub use run::{ProgressMode, Run, Stacking};
 pub use small::{Completions, Explain, Export, ExportTo, Init, RunsRm, Schema, SchemaOf, Watch};
 pub use sweep::{Compare, Sweep};
 pub use verify::Verify;

@@ -14,6 +14,7 @@ use cotune_scenario::{Override, Scenario, Style};
 use cotune_world::method::Method;
 use cotune_world::{End, Lab, Options, Plan, simulate};
 
+use crate::arguments::Stacking;
 use crate::exit::latest_panic;
 use crate::failure::Failure;
 use crate::load::{Loaded, load};
@@ -158,8 +159,12 @@ impl Experiment {
         let compute = Compute::open(self.device).map_err(Failure::from)?;
         let plan = self.planned(&loaded, &compute)?;
         let fleet = plan.record_fleet();
-        let options =
-            Options { threads: compute.jobs(self.threads), train: self.train, ..Options::default() };
+        let options = Options {
+            threads: compute.jobs(self.threads),
+            train: self.train,
+            stacks: Stacking::Auto.on(&compute),
+            ..Options::default()
+        };
         let begun = machine::now();
         let (sender, receiver) = mpsc::channel();
         let simulation = std::thread::spawn(move || {

@@ -3,7 +3,7 @@
 use cotune_models::device::DeviceChoice;
 use cotune_scenario::Override;
 
-use crate::arguments::Run;
+use crate::arguments::{Run, Stacking};
 use crate::place;
 
 /// What was typed, without what never changes results; `point` is the run's own part of `--vary`.
@@ -30,6 +30,11 @@ pub fn command(typed: &Run, point: &[Override]) -> String {
         DeviceChoice::Auto => {}
         DeviceChoice::Cpu => flag("--device", "cpu".to_owned()),
         DeviceChoice::Wgpu(index) => flag("--device", format!("wgpu:{index}")),
+    }
+    match typed.stack {
+        Stacking::Auto => {}
+        Stacking::On => flag("--stack", "on".to_owned()),
+        Stacking::Off => flag("--stack", "off".to_owned()),
     }
     for folder in place::allowed() {
         words.extend(["--allow-path".to_owned(), folder.display().to_string()]);
@@ -58,11 +63,26 @@ mod tests {
 
     #[test]
     fn a_run_of_a_variation_is_repeated_as_one_run() {
-        let words =
-            ["cotune", "run", "my city.toml", "--vary", "a.b=1,2", "-j", "3", "--seed", "4", "--smoke"];
+        let words = [
+            "cotune",
+            "run",
+            "my city.toml",
+            "--vary",
+            "a.b=1,2",
+            "-j",
+            "3",
+            "--stack",
+            "off",
+            "--seed",
+            "4",
+            "--smoke",
+        ];
         let Command::Run(typed) = Arguments::parse_from(words).command else { unreachable!() };
         let point = [Override::new("a.b", "2")];
-        assert_eq!(command(&typed, &point), "cotune run 'my city.toml' --set a.b=2 --seed 4 --smoke");
+        assert_eq!(
+            command(&typed, &point),
+            "cotune run 'my city.toml' --set a.b=2 --seed 4 --stack off --smoke"
+        );
     }
 
     #[test]

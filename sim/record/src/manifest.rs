@@ -70,6 +70,9 @@ pub struct Manifest {
     /// Whether anything was learned.
     #[serde(default = "learned")]
     pub train: bool,
+    /// Whether equal work of several devices was computed as one batch.
+    #[serde(default)]
+    pub stacks: bool,
     /// The folder that the scenario's paths are relative to; absolute, empty if unknown.
     #[serde(default)]
     pub scenario_dir: String,

@@ -54,6 +54,9 @@ pub struct Options {
     pub remote: Option<Arc<dyn Remote>>,
     /// Whether anything is learned; sizes and durations are the same without.
     pub train: bool,
+    /// Whether equal work of several devices is computed as one batch. It moves weights by rounding, and is faster on a
+    /// graphics card only.
+    pub stacks: bool,
     /// Set from outside to end the run after the current event.
     pub stop: Arc<AtomicBool>,
     /// Rounds between two snapshots for [`Keeper`]. None: every round where something is learned, else as often as costs
@@ -74,6 +77,7 @@ impl Default for Options {
             threads: 1,
             remote: None,
             train: true,
+            stacks: false,
             stop: Arc::default(),
             keep_every: None,
             until_round: None,

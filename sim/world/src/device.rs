@@ -245,7 +245,11 @@ impl DeviceCore {
                 effects.extend(self.gone(round, Reason::Crashed, spent.0, spent.1));
                 return effects;
             }
-            Outcome::Skipped | Outcome::Cloud(_) | Outcome::Score(_) | Outcome::Leak(_) => {}
+            Outcome::Skipped
+            | Outcome::Cloud(_)
+            | Outcome::Score(_)
+            | Outcome::Leak(_)
+            | Outcome::Stack(_) => {}
         }
         let mut effects = Vec::new();
         if let Some(generation) = load.generation.last() {

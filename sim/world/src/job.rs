@@ -10,6 +10,7 @@ use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::privacy::{self, Leak, Surface};
 use crate::score::{DomainScores, score};
+use crate::stack;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub enum Job {
     Score(Subject),
     /// What can be told of private examples from one model, or from the relay set that it makes.
     Attack(Subject, Surface),
+    /// Work of several devices that is computed as one batch.
+    Stack(Vec<Self>),
 }
 
 /// What a job came to.
@@ -56,6 +59,8 @@ pub enum Outcome {
     Score(DomainScores),
     /// Of [`Job::Attack`]; none where nobody is suspected.
     Leak(Option<Leak>),
+    /// Of [`Job::Stack`], in the order of its jobs.
+    Stack(Vec<Self>),
     /// Learning is switched off; states stay as they were.
     Skipped,
     /// The job panicked, with this message.
@@ -80,6 +85,13 @@ impl Job {
             }
             Self::Score(subject) => Outcome::Score(score(lab, &subject)),
             Self::Attack(subject, surface) => Outcome::Leak(privacy::attack(lab, &subject, surface)),
+            Self::Stack(jobs) => Outcome::Stack(stack::perform(jobs, plan)),
         }
     }
+}
+
+/// What a panic says.
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
 }

@@ -11,7 +11,7 @@
 //! |--------------------|-------|
 //! | before the run     | [`site`] (paths), [`files`] (traces, samples), [`lab`] (models, corpus), [`plan`] (fleet, method, prices) |
 //! | the world          | [`fleet`], [`availability`], [`battery`], [`hazard`], [`fault`], [`energy`], [`split`], [`select`], `network` |
-//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] and [`packing`] (what travels), `score` (Rouge-L, EM), [`privacy`] (canaries, membership), [`fairness`] (methods made comparable), [`job`], [`pool`] |
+//! | learning           | [`method`] (one file a method), `aggregate` (one file a rule), [`payload`] and [`packing`] (what travels), `score` (Rouge-L, EM), [`privacy`] (canaries, membership), [`fairness`] (methods made comparable), [`job`], [`pool`], `stack` (jobs computed as one batch) |
 //! | the state machines | [`device`], [`coordination`] (the cloud), [`gate`] (who declines), [`effect`] (what they are told and answer) |
 //! | the actors         | `actors`: thin shells, one arbiter, virtual time in the scheduler |
 #![forbid(unsafe_code)]
@@ -47,6 +47,7 @@ pub mod select;
 mod shared;
 pub mod site;
 pub mod split;
+mod stack;
 
 pub use actors::{
     End, Keeper, Options, SimulationError, Sink, Snapshot, deliver_nothing, simulate, simulate_from,

@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use training::Tuning;
 
 /// The trained state of one party: by model, a key of the scenario's `[models]`.
 pub type State = BTreeMap<String, Trained>;
@@ -229,6 +230,36 @@ pub trait Method: Debug + Send + Sync {
 
     /// What a device does with what it received.
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome;
+
+    /// The model that [`Method::device_work`] tunes on a device that runs `model`, where it is the tuning of one model and
+    /// what stands before and after that: then equal work of several devices may be computed as one batch, and
+    /// [`Method::device_tuning`] and [`Method::device_tuned`] are its two halves.
+    fn device_tunes<'m>(&'m self, _model: &'m str) -> Option<&'m str> {
+        None
+    }
+
+    /// What is tuned.
+    fn device_tuning<'l>(
+        &self,
+        _lab: &'l Lab,
+        _task: &DeviceTask,
+        _state: &State,
+        _received: &Payload,
+    ) -> Tuning<'l> {
+        unreachable!("`{}` does not say that its devices only tune", self.name())
+    }
+
+    /// What the device makes of the model that was tuned.
+    fn device_tuned(
+        &self,
+        _lab: &Lab,
+        _task: &DeviceTask,
+        _state: State,
+        _received: &Payload,
+        _tuned: (Trained, Progress),
+    ) -> DeviceOutcome {
+        unreachable!("`{}` does not say that its devices only tune", self.name())
+    }
 
     /// The cloud's state after the updates of a round, which come in ascending order of devices and are all based on
     /// this state.

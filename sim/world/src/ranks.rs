@@ -171,7 +171,7 @@ impl Ranks {
             codec::encode(GREETING_KIND, &(ours, threads)).expect("a greeting is strings and a number");
         send(&first, GREETING, 0, &greeting);
 
-        let mut pool = Pool::start(plan, threads, true, delays, None);
+        let mut pool = Pool::start(plan, threads, true, false, delays, None);
         let mut mine: BTreeMap<Ticket, u64> = BTreeMap::new();
         let mut arrived: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
         let mut is_over = false;

@@ -41,7 +41,11 @@ pub(crate) fn scores_of(outcome: Outcome, view: &View<'_>) -> Option<DomainScore
     match outcome {
         Outcome::Score(scores) => Some(scores),
         Outcome::Skipped => Some(DomainScores::unscored(view.plan.lab())),
-        Outcome::Device(..) | Outcome::Cloud(_) | Outcome::Leak(_) | Outcome::Panicked(_) => None,
+        Outcome::Device(..)
+        | Outcome::Cloud(_)
+        | Outcome::Leak(_)
+        | Outcome::Stack(_)
+        | Outcome::Panicked(_) => None,
     }
 }
 

@@ -24,6 +24,7 @@
 //! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
 //! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
+//! | `stacks.rs`       | jobs that are computed as one batch come to what each comes to alone |
 //! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
 //! | `resume.rs`       | a run that is cut and goes on is the run that was never cut |
 //! | `forged.rs`       | a checkpoint that somebody forged is refused or recovered from |
@@ -84,6 +85,7 @@ mod ranks;
 mod refusals;
 mod resume;
 mod rounds;
+mod stacks;
 mod supply;
 mod surroundings;
 mod sweep;

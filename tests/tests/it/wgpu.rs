@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use cotune_models::device::{Compute, DeviceChoice};
 use cotune_record::{EventKind, RunDirectory};
-use cotune_tests::{Played, cotune, fedavg, plan_on, play, shipped, tiny_text};
+use cotune_tests::{Played, cotune, fedavg, plan_on, play, play_with, shipped, tiny, tiny_text};
+use cotune_world::Options;
 use tempfile::TempDir;
 
 /// How far a loss may be from the CPU's, relative to it. Sums are taken in another order there, and AdamW's first
@@ -59,23 +60,37 @@ fn losses(played: &Played) -> Vec<(String, f64)> {
     losses
 }
 
+/// How far apart the losses of two runs are at most, relative to the first one's, and how many there are.
+///
+/// # Panics
+/// There are none, or they are not of the same things.
+fn furthest(one: &[(String, f64)], other: &[(String, f64)]) -> (f64, usize) {
+    assert!(!one.is_empty() && one.iter().map(|loss| &loss.0).eq(other.iter().map(|loss| &loss.0)));
+    let apart = one.iter().zip(other).map(|((_, one), (_, other))| ((one - other) / one).abs());
+    (apart.fold(0.0, f64::max), one.len())
+}
+
 #[test]
 fn on_webgpu_the_schedule_is_exact_and_losses_are_within_tolerance() {
     let Some(compute) = adapter() else { return };
     let (cpu, wgpu) = (smoke(&Compute::cpu()), smoke(&compute));
     assert_eq!(cpu.schedule_digest, wgpu.schedule_digest, "the schedule depends on the device");
-    let (cpu, wgpu) = (losses(&cpu), losses(&wgpu));
-    assert_eq!(cpu.len(), wgpu.len());
-    let apart = |(one, other): (&(String, f64), &(String, f64))| ((one.1 - other.1) / one.1).abs();
-    let worst =
-        cpu.iter().zip(&wgpu).max_by(|a, b| apart(*a).total_cmp(&apart(*b))).expect("there are losses");
-    eprintln!(
-        "{}: {:.2e} apart at most, {} losses compared: {worst:?}",
-        compute.describe(),
-        apart(worst),
-        cpu.len()
-    );
-    assert!(apart(worst) < TOLERANCE, "{worst:?}");
+    let (worst, compared) = furthest(&losses(&cpu), &losses(&wgpu));
+    eprintln!("{}: {worst:.2e} apart at most, {compared} losses compared", compute.describe());
+    assert!(worst < TOLERANCE, "{worst}");
+}
+
+/// There devices train as one batch unless `--stack off` says otherwise.
+#[test]
+fn on_webgpu_devices_that_train_as_one_batch_learn_what_they_learn_alone() {
+    let Some(compute) = adapter() else { return };
+    let plan = plan_on(&tiny(&fedavg("on = \"proxy\""), &[]), &compute);
+    let [stacked, alone] =
+        [true, false].map(|stacks| play_with(&plan, Options { stacks, ..Options::default() }));
+    assert_eq!(stacked.schedule_digest, alone.schedule_digest, "stacks change the schedule");
+    let (worst, compared) = furthest(&losses(&alone), &losses(&stacked));
+    eprintln!("{}: {worst:.2e} apart at most, {compared} losses compared", compute.describe());
+    assert!(worst < TOLERANCE, "{worst}");
 }
 
 #[test]

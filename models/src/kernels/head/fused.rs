@@ -13,16 +13,16 @@ use burn::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The operation; [`super::loss`] says what it computes.
-pub(super) fn loss(logits: Tensor<2>, lesson: Arc<Lesson>) -> Tensor<1> {
-    Tensor::from_dispatch(<Dispatch as HeadOps>::head_loss(logits.into_dispatch(), lesson))
+/// The operation; [`super::losses`] says what it computes.
+pub(super) fn losses(logits: Tensor<2>, lessons: Arc<[Lesson]>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as HeadOps>::head_losses(logits.into_dispatch(), lessons))
 }
 
 /// The loss of a head as one operation.
 #[backend_extension(Autodiff, Flex, Cube: cfg(feature = "wgpu"))]
 pub trait HeadOps: Backend {
-    /// `[rows, vocab] -> [1]`.
-    fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self>;
+    /// `[rows, vocab] -> [lessons]`; the first lesson has the first rows.
+    fn head_losses(logits: FloatTensor<Self>, lessons: Arc<[Lesson]>) -> FloatTensor<Self>;
 }
 
 /// What a training step needs of a backend beside [`HeadOps`].
@@ -30,48 +30,68 @@ pub trait HeadGradient: Backend {
     /// What the forward pass leaves for the backward one.
     type Kept: Clone + std::fmt::Debug + Send + 'static;
 
-    /// The loss, and what the backward pass needs; the logits are written over where nobody else reads them.
-    fn head_loss_kept(logits: FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Self::Kept);
+    /// The losses, and what the backward pass needs; the logits are written over where nobody else reads them.
+    fn head_losses_kept(logits: FloatTensor<Self>, lessons: &[Lesson]) -> (FloatTensor<Self>, Self::Kept);
     /// The gradient of the logits.
-    fn head_loss_back(kept: Self::Kept, lesson: &Lesson, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn head_losses_back(kept: Self::Kept, lessons: &[Lesson], grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl HeadOps for Flex {
-    fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self> {
+    fn head_losses(logits: FloatTensor<Self>, lessons: Arc<[Lesson]>) -> FloatTensor<Self> {
         let logits = flex::close(logits);
         let vocab = flex::size(&logits)[1];
-        let mut rows = Rows::new(&lesson);
-        for block in flex::values(&logits).chunks(block_of(vocab)) {
-            rows.read(block, vocab);
-        }
-        flex::tensor(vec![rows.loss()], [1])
+        let mut left = flex::values(&logits);
+        let losses = lessons.iter().map(|lesson| {
+            let (own, others) = left.split_at(lesson.targets.len() * vocab);
+            left = others;
+            let mut rows = Rows::new(lesson);
+            for block in own.chunks(block_of(vocab)) {
+                rows.read(block, vocab);
+            }
+            rows.loss()
+        });
+        flex::tensor(losses.collect(), [lessons.len()])
     }
 }
 
 impl HeadGradient for Flex {
-    /// The gradient of the logits where that of the loss is 1.
+    /// The gradient of the logits where that of every loss is 1.
     type Kept = FloatTensor<Self>;
 
-    fn head_loss_kept(logits: FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Self::Kept) {
+    fn head_losses_kept(logits: FloatTensor<Self>, lessons: &[Lesson]) -> (FloatTensor<Self>, Self::Kept) {
         let mut logits = flex::own(logits);
         let vocab = flex::size(&logits)[1];
-        let mut rows = Rows::new(lesson);
-        for block in logits.storage_mut::<f32>().chunks_mut(block_of(vocab)) {
-            let read = rows.read(block, vocab);
-            rows.differentiate(read, block, vocab);
+        let mut left = logits.storage_mut::<f32>();
+        let mut losses = Vec::with_capacity(lessons.len());
+        for lesson in lessons {
+            let (own, others) = left.split_at_mut(lesson.targets.len() * vocab);
+            left = others;
+            let mut rows = Rows::new(lesson);
+            for block in own.chunks_mut(block_of(vocab)) {
+                let read = rows.read(block, vocab);
+                rows.differentiate(read, block, vocab);
+            }
+            losses.push(rows.loss());
         }
-        (flex::tensor(vec![rows.loss()], [1]), logits)
+        (flex::tensor(losses, [lessons.len()]), logits)
     }
 
-    fn head_loss_back(
+    fn head_losses_back(
         mut gradient: Self::Kept,
-        _lesson: &Lesson,
+        lessons: &[Lesson],
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let grad = flex::values(&flex::close(grad))[0];
-        if grad != 1.0 {
+        let grad = flex::close(grad);
+        let grads = flex::values(&grad);
+        if grads.iter().any(|grad| *grad != 1.0) {
             gradient = flex::own(gradient);
-            scale(gradient.storage_mut(), grad);
+            let vocab = flex::size(&gradient)[1];
+            let mut left = gradient.storage_mut::<f32>();
+            for (lesson, grad) in lessons.iter().zip(grads) {
+                let (own, others) = left.split_at_mut(lesson.targets.len() * vocab);
+                left = others;
+                scale(own, *grad);
+            }
         }
         gradient
     }
@@ -289,32 +309,32 @@ impl Entries {
     }
 }
 
-/// Backward pass of [`HeadOps::head_loss`].
+/// Backward pass of [`HeadOps::head_losses`].
 #[derive(Debug)]
-struct HeadLoss;
+struct HeadLosses;
 
-impl<B: HeadGradient> Backward<B, 1> for HeadLoss {
-    type State = (B::Kept, Arc<Lesson>);
+impl<B: HeadGradient> Backward<B, 1> for HeadLosses {
+    type State = (B::Kept, Arc<[Lesson]>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (kept, lesson) = ops.state;
+        let (kept, lessons) = ops.state;
         if let [Some(parent)] = ops.parents {
-            grads.register::<B>(parent.id, B::head_loss_back(kept, &lesson, grad));
+            grads.register::<B>(parent.id, B::head_losses_back(kept, &lessons, grad));
         }
     }
 }
 
 impl<B: HeadOps + HeadGradient, C: CheckpointStrategy> HeadOps for Autodiff<B, C> {
-    fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self> {
+    fn head_losses(logits: FloatTensor<Self>, lessons: Arc<[Lesson]>) -> FloatTensor<Self> {
         let node = logits.node();
         let logits = logits.into_primitive();
-        match HeadLoss.prepare::<C>([node]).compute_bound().stateful() {
+        match HeadLosses.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (loss, kept) = B::head_loss_kept(logits, &lesson);
-                prep.finish((kept, lesson), loss)
+                let (losses, kept) = B::head_losses_kept(logits, &lessons);
+                prep.finish((kept, lessons), losses)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::head_loss(logits, lesson)),
+            OpsKind::UnTracked(prep) => prep.finish(B::head_losses(logits, lessons)),
         }
     }
 }

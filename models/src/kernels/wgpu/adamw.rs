@@ -1,7 +1,7 @@
 //! AdamW over flat buffers: the norm of the gradient, whether the step is taken, and the step. Nothing is read back.
 
 use super::reduce::total;
-use super::{WORKGROUP, close, count, each, empty, line, own, upload, workgroups};
+use super::{WORKGROUP, close, count, each, each_row, empty, own, upload};
 use crate::kernels::adamw::{AdamWOps, Factors};
 use burn::backend::Cube;
 use burn::backend::tensor::FloatTensor;
@@ -27,20 +27,22 @@ impl AdamWOps for Cube {
         let decays = count(&decay) > 0;
         let decay = if decays { close(decay) } else { upload(&values, &[0.0_f32], DType::F32) };
         let parts = empty(&values, [n.div_ceil(SHARE)]);
+        let (groups, group) = each_row(count(&parts), WORKGROUP);
         squares::launch(
             &client,
-            workgroups(count(&parts)),
-            line(WORKGROUP),
+            groups,
+            group,
             gradient.clone().into_buffer_arg(),
             parts.clone().into_buffer_arg(),
             SHARE,
             WORKGROUP,
         );
         let (shrink, taken) = (empty(&values, [1]), empty(&values, [1]));
+        let (groups, group) = each_row(1, WORKGROUP);
         verdict::launch(
             &client,
-            workgroups(1),
-            line(WORKGROUP),
+            groups,
+            group,
             parts.into_buffer_arg(),
             loss.into_buffer_arg(),
             shrink.clone().into_buffer_arg(),

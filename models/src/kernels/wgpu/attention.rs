@@ -3,7 +3,7 @@
 
 use super::heads::{Angles, apart, together};
 use super::reduce::{largest, total};
-use super::{Values, close, line, own, threads, workgroups};
+use super::{Values, close, each_row, own, threads};
 use crate::kernels::attention::{AttentionGradient, AttentionOps, AttentionShape, Positioning};
 use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
@@ -96,10 +96,11 @@ fn probabilities(
     let AttentionShape { batch, time, heads, head_width, .. } = shape;
     let scores = own(Cube::float_matmul(grouped(q.clone(), shape), turned(k)));
     let Angles { half, positions, .. } = angles(positioning);
+    let (groups, group) = each_row(batch * heads * time, time);
     causal_softmax::launch(
         &scores.client,
-        workgroups(batch * heads * time),
-        line(threads(time)),
+        groups,
+        group,
         scores.clone().into_buffer_arg(),
         table.clone().into_buffer_arg(),
         time as u32,
@@ -116,10 +117,11 @@ fn probabilities(
 fn softmax_back(weights: Values, to_weights: Values, shape: AttentionShape) -> Values {
     let AttentionShape { batch, time, heads, head_width, .. } = shape;
     let to = own(to_weights);
+    let (groups, group) = each_row(batch * heads * time, time);
     causal_softmax_back::launch(
         &to.client,
-        workgroups(batch * heads * time),
-        line(threads(time)),
+        groups,
+        group,
         close(weights).into_buffer_arg(),
         to.clone().into_buffer_arg(),
         time as u32,

@@ -1,8 +1,9 @@
 //! The loss of the head: one pass over the vocabulary forward, with the log-sums of a row taken as it is read, and one
-//! backward. Between them the log-sums are kept, and the slope of every teacher entry.
+//! backward. Between them the log-sums are kept, and the slope of every teacher entry. The rows of several lessons go
+//! through together; only the sums of their losses, and the gradients of these, are each lesson's own.
 
 use super::reduce::total;
-use super::{Values, WORKGROUP, close, count, each, empty, line, own, size, threads, upload, workgroups};
+use super::{Values, WORKGROUP, close, count, each, each_row, empty, own, size, threads, upload};
 use crate::kernels::head::{Divergence, HeadGradient, HeadOps, Lesson};
 use burn::backend::Cube;
 use burn::backend::tensor::FloatTensor;
@@ -20,18 +21,18 @@ const LEAST: f32 = 1e-8;
 #[derive(Clone, Debug)]
 pub struct Kept {
     logits: Values,
-    lesson: OnDevice,
+    lessons: OnDevice,
     /// `log Σ e^z` and `log Σ e^(z/τ)`, `[rows, 2]`.
     log_sums: Values,
     /// Slope of the loss in the log-probability of every entry of every soft target, `[targets, k]`.
     slopes: Values,
 }
 
-/// A lesson beside its logits, its soft targets in the order of their rows.
+/// Lessons beside their logits, the soft targets in the order of their rows.
 #[derive(Clone, Debug)]
 struct OnDevice {
     /// The token of each row; the first soft target of each row, and one past the last; the row of each soft target; the ids of
-    /// their entries.
+    /// their entries; the lesson of each row; the first row of each lesson, and one past the last.
     ids: Values,
     /// The weight of each row; weight and rest of each soft target; the probabilities of their entries.
     shares: Values,
@@ -41,7 +42,8 @@ struct OnDevice {
 }
 
 impl OnDevice {
-    fn new(logits: &Values, lesson: &Lesson) -> Self {
+    fn new(logits: &Values, lessons: &[Lesson]) -> Self {
+        let lesson = Lesson::joined(lessons);
         let (rows, soft) = (lesson.targets.len(), &lesson.soft);
         let mut order: Vec<usize> = (0..soft.rows.len()).collect();
         order.sort_by_key(|n| soft.rows[*n]);
@@ -51,6 +53,13 @@ impl OnDevice {
         ids.extend((0..=rows).map(before));
         ids.extend(order.iter().map(|n| soft.rows[*n]));
         ids.extend(order.iter().flat_map(|n| &soft.ids[entries(n)]));
+        let sizes = || lessons.iter().map(|lesson| lesson.targets.len());
+        ids.extend(sizes().enumerate().flat_map(|(number, rows)| vec![number as u32; rows]));
+        ids.push(0);
+        ids.extend(sizes().scan(0, |end, rows| {
+            *end += rows as u32;
+            Some(*end)
+        }));
         let heat = (lesson.temperature * lesson.temperature) as f32;
         let mut shares = lesson.weights.clone();
         shares.extend(order.iter().map(|n| soft.weights[*n] * heat));
@@ -67,26 +76,27 @@ impl OnDevice {
 }
 
 impl HeadOps for Cube {
-    fn head_loss(logits: FloatTensor<Self>, lesson: Arc<Lesson>) -> FloatTensor<Self> {
-        Self::head_loss_kept(logits, &lesson).0
+    fn head_losses(logits: FloatTensor<Self>, lessons: Arc<[Lesson]>) -> FloatTensor<Self> {
+        Self::head_losses_kept(logits, &lessons).0
     }
 }
 
 impl HeadGradient for Cube {
     type Kept = Kept;
 
-    fn head_loss_kept(logits: FloatTensor<Self>, lesson: &Lesson) -> (FloatTensor<Self>, Kept) {
+    fn head_losses_kept(logits: FloatTensor<Self>, lessons: &[Lesson]) -> (FloatTensor<Self>, Kept) {
         let logits = close(logits);
         let (client, vocab) = (logits.client.clone(), size(&logits)[1]);
-        let tilt = (1.0 / lesson.temperature) as f32;
-        let there = OnDevice::new(&logits, lesson);
+        let there = OnDevice::new(&logits, lessons);
+        let tilt = tilt(lessons);
         let OnDevice { rows, targets, k, .. } = there;
         let (log_sums, slopes) = (empty(&logits, [rows, 2]), empty(&logits, [targets, k]));
         let losses = empty(&logits, [rows + targets]);
+        let (groups, group) = each_row(rows, vocab);
         rows_forward::launch(
             &client,
-            workgroups(rows),
-            line(threads(vocab)),
+            groups,
+            group,
             logits.clone().into_buffer_arg(),
             there.ids.clone().into_buffer_arg(),
             there.shares.clone().into_buffer_arg(),
@@ -114,32 +124,38 @@ impl HeadGradient for Cube {
                 targets as u32,
                 k as u32,
                 tilt,
-                kind(lesson.kind),
-                lesson.soft.with_rest,
+                kind(lessons[0].kind),
+                lessons.iter().any(|lesson| lesson.soft.with_rest),
             );
         }
-        let loss = empty(&logits, [1]);
+        let sums = empty(&logits, [lessons.len()]);
+        let (groups, group) = each_row(lessons.len(), WORKGROUP);
         sum::launch(
             &client,
-            workgroups(1),
-            line(WORKGROUP),
+            groups,
+            group,
             losses.into_buffer_arg(),
-            loss.clone().into_buffer_arg(),
+            there.ids.clone().into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            rows as u32,
+            targets as u32,
+            k as u32,
             WORKGROUP,
         );
-        (loss, Kept { logits, lesson: there, log_sums, slopes })
+        (sums, Kept { logits, lessons: there, log_sums, slopes })
     }
 
     /// In the place of the logits where nobody else reads them.
-    fn head_loss_back(kept: Kept, lesson: &Lesson, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        let Kept { logits, lesson: there, log_sums, slopes } = kept;
+    fn head_losses_back(kept: Kept, lessons: &[Lesson], grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        let Kept { logits, lessons: there, log_sums, slopes } = kept;
         let (logits, grad) = (own(logits), close(grad));
         let vocab = size(&logits)[1];
-        debug_assert_eq!(count(&grad), 1);
+        debug_assert_eq!(count(&grad), lessons.len());
+        let (groups, group) = each_row(there.rows, vocab);
         rows_back::launch(
             &logits.client,
-            workgroups(there.rows),
-            line(threads(vocab)),
+            groups,
+            group,
             logits.clone().into_buffer_arg(),
             there.ids.into_buffer_arg(),
             there.shares.into_buffer_arg(),
@@ -150,11 +166,16 @@ impl HeadGradient for Cube {
             there.rows as u32,
             there.targets as u32,
             there.k as u32,
-            (1.0 / lesson.temperature) as f32,
+            tilt(lessons),
             threads(vocab),
         );
         logits
     }
+}
+
+/// 1/τ of lessons that teach in one way.
+fn tilt(lessons: &[Lesson]) -> f32 {
+    (1.0 / lessons[0].temperature) as f32
 }
 
 /// A divergence as a number that a kernel is compiled for.
@@ -370,20 +391,42 @@ fn slope(p: f32, log_q: f32, mean: f32, #[comptime] kind: u32) -> f32 {
     if comptime!(kind == FORWARD) { -p } else { log_q.exp() * (pull(p, log_q, kind) - mean) }
 }
 
-/// The sum of all values, by one workgroup.
+/// The loss of a lesson: the shares of its rows, then of its soft targets.
 #[cube(launch)]
-fn sum(values: &[f32], out: &mut [f32], #[comptime] threads: usize) {
+fn sum(
+    losses: &[f32],
+    ids: &[u32],
+    sums: &mut [f32],
+    rows: u32,
+    targets: u32,
+    k: u32,
+    #[comptime] threads: usize,
+) {
+    let (lesson, rows, targets, k) = (CUBE_POS, rows as usize, targets as usize, k as usize);
+    if lesson >= sums.len() {
+        terminate!();
+    }
     let mut shared = Shared::new_slice(threads);
+    let firsts = lessons_of_rows(rows, targets, k) + rows;
+    let (first_row, end_row) = (ids[firsts + lesson] as usize, ids[firsts + lesson + 1] as usize);
+    let (first_target, end_target) = (ids[rows + first_row] as usize, ids[rows + end_row] as usize);
+    let own_rows = end_row - first_row;
     let mut sum = 0.0f32;
     let mut i = UNIT_POS as usize;
-    while i < values.len() {
-        sum += values[i];
+    while i < own_rows + end_target - first_target {
+        sum += losses[select(i < own_rows, first_row + i, rows + first_target + i - own_rows)];
         i += threads;
     }
     let sum = total(sum, &mut shared);
     if UNIT_POS == 0 {
-        out[0] = sum;
+        sums[lesson] = sum;
     }
+}
+
+/// Where the lessons of the rows begin among the ids of [`OnDevice`].
+#[cube]
+fn lessons_of_rows(rows: usize, targets: usize, k: usize) -> usize {
+    2 * rows + 1 + targets + targets * k
 }
 
 /// Turns a row of logits into its gradient.
@@ -416,8 +459,9 @@ fn rows_back(
         sum += slopes[i];
         i += threads;
     }
-    let tempered = -grad[0] * tilt * total(sum, &mut shared);
-    let plain = grad[0] * shares[row];
+    let grad = grad[ids[lessons_of_rows(rows, targets, k) + row] as usize];
+    let tempered = -grad * tilt * total(sum, &mut shared);
+    let plain = grad * shares[row];
     let (log_sum, log_sum_tempered) = (log_sums[2 * row], log_sums[2 * row + 1]);
     let mut v = unit;
     while v < vocab {
@@ -435,7 +479,7 @@ fn rows_back(
         logits[row * vocab + ids[row] as usize] -= plain;
         let mut i = first;
         while i < last {
-            logits[row * vocab + ids[2 * rows + 1 + targets + i] as usize] += grad[0] * tilt * slopes[i];
+            logits[row * vocab + ids[2 * rows + 1 + targets + i] as usize] += grad * tilt * slopes[i];
             i += 1;
         }
     }

@@ -143,16 +143,18 @@ fn take_apart(
             value = turned(value, other, table, d, position, positions as usize, half, interleaved, false);
         }
     }
+    let (each, at) = (time * width, position * width + d);
     if head < heads {
-        q[((sequence * heads + head) * time + position) * width + d] = value;
+        q[(sequence * heads + head) * each + at] = value;
     } else if head < heads + kv_heads {
-        k[((sequence * kv_heads + head - heads) * time + position) * width + d] = value;
+        k[(sequence * kv_heads + head - heads) * each + at] = value;
     } else {
-        v[((sequence * kv_heads + head - heads - kv_heads) * time + position) * width + d] = value;
+        v[(sequence * kv_heads + head - heads - kv_heads) * each + at] = value;
     }
 }
 
-/// Place `d` of a head at a position, be it of a query, a key or a value.
+/// The value of a head of a sequence, be it of a query, a key or a value; a head has `each` values, and it is that `at` among
+/// them.
 #[cube]
 fn read(
     q: &[f32],
@@ -162,17 +164,15 @@ fn read(
     kv_heads: usize,
     sequence: usize,
     head: usize,
-    position: usize,
-    time: usize,
-    width: usize,
-    d: usize,
+    each: usize,
+    at: usize,
 ) -> f32 {
     if head < heads {
-        q[((sequence * heads + head) * time + position) * width + d]
+        q[(sequence * heads + head) * each + at]
     } else if head < heads + kv_heads {
-        k[((sequence * kv_heads + head - heads) * time + position) * width + d]
+        k[(sequence * kv_heads + head - heads) * each + at]
     } else {
-        v[((sequence * kv_heads + head - heads - kv_heads) * time + position) * width + d]
+        v[(sequence * kv_heads + head - heads - kv_heads) * each + at]
     }
 }
 
@@ -199,12 +199,13 @@ fn put_together(
     let row = (heads + 2 * kv_heads) * width;
     let (sequence, position) = (i / row / time, i / row % time);
     let (head, d) = (i % row / width, i % width);
-    let mut value = read(q, k, v, heads, kv_heads, sequence, head, position, time, width, d);
+    let (each, at) = (time * width, position * width + d);
+    let mut value = read(q, k, v, heads, kv_heads, sequence, head, each, at);
     if comptime!(half > 0) {
         // Without a pair there is no angle to look up.
         if head < heads + kv_heads && d < 2 * half {
-            let pair = partner(d, half, interleaved);
-            let other = read(q, k, v, heads, kv_heads, sequence, head, position, time, width, pair);
+            let pair = position * width + partner(d, half, interleaved);
+            let other = read(q, k, v, heads, kv_heads, sequence, head, each, pair);
             value = turned(value, other, table, d, position, positions as usize, half, interleaved, true);
         }
     }

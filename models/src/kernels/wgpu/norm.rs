@@ -1,7 +1,7 @@
 //! RMSNorm and LayerNorm: a row a workgroup. The statistics of a row are computed again for its gradient.
 
 use super::reduce::total;
-use super::{Values, close, count, empty, line, size, threads, workgroups};
+use super::{Values, close, count, each_row, empty, size, threads};
 use crate::kernels::norm::{NormGradients, NormOps};
 use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
@@ -54,10 +54,11 @@ fn forward(x: Values, gain: Values, bias: Values, epsilon: f32, centred: bool) -
     let (x, gain, bias) = (close(x), close(gain), close(bias));
     let [rows, width] = size(&x);
     let out = empty(&x, [rows, width]);
+    let (groups, group) = each_row(rows, width);
     normalise::launch(
         &x.client.clone(),
-        workgroups(rows),
-        line(threads(width)),
+        groups,
+        group,
         x.into_buffer_arg(),
         gain.into_buffer_arg(),
         bias.into_buffer_arg(),
@@ -82,10 +83,11 @@ fn backward(
     let [rows, width] = size(&x);
     let (to, statistics) = (empty(&x, [rows, width]), empty(&x, [rows, 2]));
     let client = x.client.clone();
+    let (groups, group) = each_row(rows, width);
     normalise_back::launch(
         &client,
-        workgroups(rows),
-        line(threads(width)),
+        groups,
+        group,
         x.clone().into_buffer_arg(),
         gain.clone().into_buffer_arg(),
         grad.clone().into_buffer_arg(),
@@ -101,10 +103,11 @@ fn backward(
     let parts = rows.div_ceil(ROWS);
     let (to_gain, to_bias) = (empty(&x, [parts, width]), empty(&x, [parts, width]));
     let columns = threads(width);
+    let (groups, group) = each_row(parts * width.div_ceil(columns), columns);
     parameters_back::launch(
         &client,
-        workgroups(parts * width.div_ceil(columns)),
-        line(columns),
+        groups,
+        group,
         x.into_buffer_arg(),
         grad.into_buffer_arg(),
         statistics.into_buffer_arg(),
@@ -117,43 +120,35 @@ fn backward(
     [to, Cube::float_sum_dim(to_gain, 0), Cube::float_sum_dim(to_bias, 0)]
 }
 
-/// Mean of a row of `width` values from `start`.
+/// Mean of a row of `width` values from `start`, 0 unless rows are `centred`; and `1 / √(mean((x − mean)²) + ε)`.
 #[cube]
-fn mean(
+fn statistics_of(
     x: &[f32],
     start: usize,
     width: usize,
-    shared: &mut Shared<[f32]>,
-    #[comptime] threads: usize,
-) -> f32 {
-    let mut sum = 0.0f32;
-    let mut i = UNIT_POS as usize;
-    while i < width {
-        sum += x[start + i];
-        i += threads;
-    }
-    total(sum, shared) / width as f32
-}
-
-/// `1 / √(mean((x − mean)²) + ε)` of a row.
-#[cube]
-fn inverse_deviation(
-    x: &[f32],
-    start: usize,
-    width: usize,
-    mean: f32,
     epsilon: f32,
     shared: &mut Shared<[f32]>,
+    #[comptime] centred: bool,
     #[comptime] threads: usize,
-) -> f32 {
-    let mut sum = 0.0f32;
+) -> (f32, f32) {
+    let mut mean = 0.0f32;
+    if centred {
+        let mut sum = 0.0f32;
+        let mut i = UNIT_POS as usize;
+        while i < width {
+            sum += x[start + i];
+            i += threads;
+        }
+        mean = total(sum, shared) / width as f32;
+    }
+    let mut squares = 0.0f32;
     let mut i = UNIT_POS as usize;
     while i < width {
         let apart = x[start + i] - mean;
-        sum += apart * apart;
+        squares += apart * apart;
         i += threads;
     }
-    1.0f32 / (total(sum, shared) / width as f32 + epsilon).sqrt()
+    (mean, 1.0f32 / (total(squares, shared) / width as f32 + epsilon).sqrt())
 }
 
 #[cube(launch)]
@@ -172,11 +167,7 @@ fn normalise(
         terminate!();
     }
     let mut shared = Shared::new_slice(threads);
-    let mut middle = 0.0f32;
-    if centred {
-        middle = mean(x, start, width, &mut shared, threads);
-    }
-    let scale = inverse_deviation(x, start, width, middle, epsilon, &mut shared, threads);
+    let (middle, scale) = statistics_of(x, start, width, epsilon, &mut shared, centred, threads);
     let mut i = UNIT_POS as usize;
     while i < width {
         let mut value = (x[start + i] - middle) * scale * gain[i];
@@ -206,11 +197,7 @@ fn normalise_back(
         terminate!();
     }
     let mut shared = Shared::new_slice(threads);
-    let mut middle = 0.0f32;
-    if centred {
-        middle = mean(x, start, width, &mut shared, threads);
-    }
-    let scale = inverse_deviation(x, start, width, middle, epsilon, &mut shared, threads);
+    let (middle, scale) = statistics_of(x, start, width, epsilon, &mut shared, centred, threads);
     let mut push = 0.0f32;
     let mut pull = 0.0f32;
     let mut i = UNIT_POS as usize;

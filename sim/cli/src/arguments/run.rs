@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use cotune_models::device::DeviceChoice;
+use cotune_models::device::{Compute, DeviceChoice};
 use cotune_scenario::units;
 
 use super::{Changes, TalkFlags, device};
@@ -37,6 +37,9 @@ pub struct Run {
     /// Where models train: auto, cpu, wgpu or wgpu:N.
     #[arg(long, default_value = "auto", value_parser = device)]
     pub device: DeviceChoice,
+    /// Train equal devices as one batch: auto, on or off.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true)]
+    pub stack: Stacking,
     /// Leave the learning out: the same schedule, no scores.
     #[arg(long)]
     pub no_train: bool,
@@ -63,7 +66,7 @@ pub struct Run {
 }
 
 /// What says which run is meant, and may not be said of one that has begun.
-const SCENARIO_FLAGS: [&str; 7] = ["file", "set", "seed", "smoke", "vary", "name", "no_train"];
+const SCENARIO_FLAGS: [&str; 8] = ["file", "set", "seed", "smoke", "vary", "name", "stack", "no_train"];
 
 impl Run {
     /// The scenario file.
@@ -72,6 +75,29 @@ impl Run {
     /// A run is resumed.
     pub fn file(&self) -> &Path {
         self.file.as_deref().expect("a run is of a file, or is resumed")
+    }
+}
+
+/// Whether equal work of several devices is computed as one batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Stacking {
+    /// Where it is faster: not on the CPU.
+    #[default]
+    Auto,
+    /// Everywhere.
+    On,
+    /// Nowhere.
+    Off,
+}
+
+impl Stacking {
+    /// Whether jobs are stacked that compute there.
+    pub fn on(self, compute: &Compute) -> bool {
+        match self {
+            Self::Auto => !compute.is_cpu(),
+            Self::On => true,
+            Self::Off => false,
+        }
     }
 }
 
@@ -127,6 +153,7 @@ mod tests {
         assert_eq!(typed.runs, PathBuf::from("runs"));
         assert_eq!(typed.device, DeviceChoice::Auto);
         assert_eq!(typed.progress, ProgressMode::Auto);
+        assert!(!typed.stack.on(&Compute::cpu()), "there it is not faster");
         assert!(typed.threads.is_none() && !typed.no_train && !typed.json && !typed.changes.smoke);
     }
 
@@ -134,7 +161,7 @@ mod tests {
     fn every_flag_of_a_run_is_understood() {
         let typed = run(
             "city.toml --set a=1 --set b=2 --vary c=1,2 --seed 7 --name x --runs out -j 4 --device wgpu:1 \
-             --smoke --no-train --data d --wall-limit 10min --chaos --progress lines --json -q",
+             --stack on --smoke --no-train --data d --wall-limit 10min --chaos --progress lines --json -q",
         )
         .unwrap();
         assert_eq!(typed.changes.set, ["a=1", "b=2"]);
@@ -142,6 +169,7 @@ mod tests {
         assert_eq!(typed.device, DeviceChoice::Wgpu(1));
         assert_eq!(typed.wall_limit, Some(Duration::from_secs(600)));
         assert_eq!(typed.progress, ProgressMode::Lines);
+        assert!(typed.stack.on(&Compute::cpu()));
         assert!(typed.chaos && Talk::from(typed.talk).quiet);
     }
 
@@ -169,6 +197,7 @@ mod tests {
             "",
             "f --threads 0",
             "f --device tpu",
+            "f --stack 8",
             "f --wall-limit 10",
             "f --wall-limit -1s",
             "f --metrics-listen localhost",

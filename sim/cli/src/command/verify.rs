@@ -43,6 +43,7 @@ pub fn verify(typed: &Verify) -> Result<Exit, Failure> {
     let options = Options {
         threads: compute.jobs(typed.threads.map_or_else(machine::cores, usize::from)),
         train: manifest.train,
+        stacks: manifest.stacks,
         delays: typed.chaos.then_some(manifest.seed),
         ..Options::default()
     };

@@ -20,6 +20,7 @@ fn manifest(started_unix_ms: u64) -> Manifest {
         device: "cpu".into(),
         threads: 2,
         train: true,
+        stacks: false,
         scenario_dir: String::new(),
         data_dir: String::new(),
         matched: String::new(),

@@ -127,6 +127,7 @@ pub fn synthetic(name: &str, devices: u32, rounds: u32, cohort: u32) -> Syntheti
         device: "cpu".into(),
         threads: 2,
         train: true,
+        stacks: false,
         scenario_dir: String::new(),
         data_dir: String::new(),
         matched:

@@ -14,7 +14,7 @@ use crate::method::State;
 use crate::network::{Ended, Flowing, Network};
 use crate::packing::Residual;
 use crate::plan::Plan;
-use crate::pool::{Pool, Ticket};
+use crate::pool::{Pending, Pool, Ticket};
 use actix::prelude::*;
 use cotune_kernel::{EventId, EventKey, EventQueue, FlowId, VirtualDuration, VirtualTime};
 use cotune_record::{Event, EventKind, Footprint};
@@ -148,9 +148,9 @@ impl Scheduler {
         snapshot: Option<Snapshot>,
     ) -> Self {
         let parts = snapshot.map_or_else(|| beginning(&plan), |Snapshot(parts)| parts);
-        let mut pool =
-            Pool::start(&plan, options.threads, options.train, options.delays, options.remote.clone());
-        pool.restore(parts.jobs, parts.next_job);
+        let Options { threads, train, stacks, delays, remote, .. } = options;
+        let mut pool = Pool::start(&plan, *threads, *train, *stacks, *delays, remote.clone());
+        pool.restore(parts.pending);
         // A run that goes on where that round is closed already has its scores left to do at most.
         let is_there = options.until_round.is_some_and(|until| parts.cloud.rounds_closed() >= until);
         let mut scheduler = Self {
@@ -422,8 +422,7 @@ fn beginning(plan: &Plan) -> Parts {
         network: Network::new(plan),
         link_due: [None, None],
         cut_due: BTreeMap::new(),
-        jobs: BTreeMap::new(),
-        next_job: 0,
+        pending: Pending::default(),
         began: false,
         complete: false,
         cloud: CloudCore::new(plan.method().start_cloud(plan.lab()), plan.coordination()),
@@ -491,8 +490,7 @@ impl Scheduler {
         }
         let (cloud, recorder) = (self.cloud.clone(), self.recorder.clone());
         let live: Vec<Addr<Device>> = self.live.iter().flatten().cloned().collect();
-        let (jobs, next_job) = self.pool.pending();
-        let (jobs, queue, network) = (jobs.clone(), self.queue.clone(), self.network.clone());
+        let (pending, queue, network) = (self.pool.pending(), self.queue.clone(), self.network.clone());
         let (link_due, cut_due, cold) = (self.link_due, self.cut_due.clone(), self.cold.clone());
         let (began, complete) = (self.began, self.ended == Some(End::Complete));
         // Nobody is told anything until this future is done, so what is copied later is of the same moment.
@@ -506,19 +504,8 @@ impl Scheduler {
                 cores.push(*device.send(CopyDevice).await?);
             }
             let live = cores;
-            let parts = Parts {
-                queue,
-                network,
-                link_due,
-                cut_due,
-                jobs,
-                next_job,
-                began,
-                complete,
-                cloud,
-                live,
-                cold,
-            };
+            let parts =
+                Parts { queue, network, link_due, cut_due, pending, began, complete, cloud, live, cold };
             recorder.send(Keep(Snapshot(parts))).await
         })
     }

@@ -7,11 +7,10 @@ use super::cloud::Cloud;
 use super::device::Device;
 use crate::coordination::CloudCore;
 use crate::device::{DeviceCore, DeviceMemory};
-use crate::job::Job;
 use crate::method::State;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::pool::Ticket;
+use crate::pool::{Pending, Ticket};
 use crate::shared::{read_once, written_once};
 use actix::prelude::*;
 use cotune_kernel::{EventId, EventQueue, FlowId, VirtualTime};
@@ -29,9 +28,8 @@ pub(super) struct Parts {
     pub network: Network,
     pub link_due: [Option<EventId>; 2],
     pub cut_due: BTreeMap<FlowId, EventId>,
-    /// Jobs that were submitted and not joined, and the number of the next.
-    pub jobs: BTreeMap<Ticket, Job>,
-    pub next_job: u64,
+    /// Jobs that are not joined yet.
+    pub pending: Pending,
     pub began: bool,
     /// Whether a budget has been spent and nothing is left to do.
     pub complete: bool,
@@ -73,17 +71,20 @@ impl Snapshot {
         if let Some(stranger) = told.max().filter(|most| *most >= devices) {
             return Err(format!("it speaks of device {stranger}, and the fleet has {devices}"));
         }
-        self.awaits_its_jobs(train)?;
+        self.awaits_its_jobs(plan, train)?;
         self.has_shapes_of(plan)
     }
 
     /// Nobody waits for a job that nobody computes.
-    fn awaits_its_jobs(&self, train: bool) -> Result<(), String> {
-        let parts = &self.0;
+    fn awaits_its_jobs(&self, plan: &Plan, train: bool) -> Result<(), String> {
+        let Pending { jobs, stacks, next } = &self.0.pending;
         let awaited: BTreeSet<Ticket> =
-            parts.queue.iter().filter_map(super::scheduler::Due::ticket).collect();
-        let agrees = if train { awaited.iter().eq(parts.jobs.keys()) } else { parts.jobs.is_empty() };
-        let begun = awaited.last().is_none_or(|last| last.number() < parts.next_job);
+            self.0.queue.iter().filter_map(super::scheduler::Due::ticket).collect();
+        let agrees = match train {
+            true => awaited.iter().eq(jobs.keys()) && self.0.pending.is_sound(plan),
+            false => jobs.is_empty() && stacks.is_empty(),
+        };
+        let begun = awaited.last().is_none_or(|last| last.number() < *next);
         if agrees && begun {
             return Ok(());
         }

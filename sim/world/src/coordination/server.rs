@@ -321,7 +321,11 @@ impl Server {
                 let fault = EventKind::Fault { kind: FaultKind::Panic, device: None, detail };
                 effects.push(Effect::Record(fault));
             }
-            Outcome::Skipped | Outcome::Device(..) | Outcome::Score(_) | Outcome::Leak(_) => {}
+            Outcome::Skipped
+            | Outcome::Device(..)
+            | Outcome::Score(_)
+            | Outcome::Leak(_)
+            | Outcome::Stack(_) => {}
         }
         if let Some(generation) = plan.method().cloud_load(round).generation.last() {
             let prompts = generation.sequences;

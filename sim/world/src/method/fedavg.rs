@@ -10,12 +10,12 @@
 
 mod scaffold;
 
-use super::training::{Rate, TunePlan, private_text, tuned_as};
+use super::training::{Rate, TunePlan, Tuning, private_text};
 use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, subject};
 use crate::aggregate::{aggregate, nova, server};
 use crate::lab::Lab;
 use crate::payload::Payload;
-use cotune_models::learner::Trained;
+use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, Averaged, Local};
 use scaffold::ControlVariates;
@@ -37,6 +37,16 @@ impl FedAvg {
 
     fn tuned_model<'m>(&'m self, own: &'m str) -> &'m str {
         tuned_model(&self.table, own)
+    }
+
+    /// Steps of a device.
+    fn steps(&self, lab: &Lab, task: &DeviceTask) -> u32 {
+        steps_of(&self.table, lab.count_of(task.device).into())
+    }
+
+    /// The learning rate over so many steps of a device.
+    fn rate(&self, lab: &Lab, task: &DeviceTask, steps: u32) -> Rate {
+        Rate::of_device(lab, &self.table.optimizer, task, steps)
     }
 
     /// Models that are averaged.
@@ -112,35 +122,55 @@ impl Method for FedAvg {
         payload
     }
 
-    fn device_work(
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        let tuned = self.device_tuning(lab, task, &state, received).alone();
+        self.device_tuned(lab, task, state, received, tuned)
+    }
+
+    fn device_tunes<'m>(&'m self, model: &'m str) -> Option<&'m str> {
+        Some(self.tuned_model(model))
+    }
+
+    fn device_tuning<'l>(
         &self,
-        lab: &Lab,
+        lab: &'l Lab,
         task: &DeviceTask,
-        mut state: State,
+        state: &State,
         received: &Payload,
-    ) -> DeviceOutcome {
+    ) -> Tuning<'l> {
         let model = self.tuned_model(&task.model);
         let global = received.values(model).expect("the broadcast carries the model that is tuned");
-        let steps = steps_of(&self.table, lab.count_of(task.device).into());
+        let steps = self.steps(lab, task);
         let plan = TunePlan {
             optimizer: &self.table.optimizer,
             path: &format!("device/{}/round/{}/tune", task.device, task.round),
             steps,
             batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
+            rate: self.rate(lab, task, steps),
         };
         let start = Trained { values: global.to_vec(), ..Trained::default() };
         let text = |model: &_| private_text(lab, model, task.device);
-        let correction = self.control.as_ref().map(|_| scaffold::correction(&state, received, model));
-        let (trained, progress) =
-            tuned_as(lab, model, &start, text, &plan, |learner| match (&self.table.local, &correction) {
-                (Local::Prox { mu }, _) => learner.with_proximal_term(*mu),
-                (Local::Scaffold, Some(correction)) => learner.with_correction(correction),
-                _ => learner,
-            });
+        let correction = self.control.as_ref().map(|_| scaffold::correction(state, received, model));
+        Tuning::new(lab, model, &start, text, &plan).with(|learner| match (&self.table.local, &correction) {
+            (Local::Prox { mu }, _) => learner.with_proximal_term(*mu),
+            (Local::Scaffold, Some(correction)) => learner.with_correction(correction),
+            _ => learner,
+        })
+    }
+
+    fn device_tuned(
+        &self,
+        lab: &Lab,
+        task: &DeviceTask,
+        mut state: State,
+        received: &Payload,
+        (trained, progress): (Trained, Progress),
+    ) -> DeviceOutcome {
+        let model = self.tuned_model(&task.model);
         let mut update = Payload::adapter(model, &trained.values);
         if self.control.is_some() {
-            let descended = plan.rate.sum(steps);
+            let steps = self.steps(lab, task);
+            let descended = self.rate(lab, task, steps).sum(steps);
             update.parts.push(scaffold::changed(&mut state, received, model, &trained.values, descended));
         }
         DeviceOutcome { state, update, trained: progress, relay: None }

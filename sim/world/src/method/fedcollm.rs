@@ -17,7 +17,7 @@
 //! devices need none: what they serve is the SLM itself.
 
 use super::mutual::AtTheCloud;
-use super::training::{Rate, TunePlan, private_text, tuned};
+use super::training::{Rate, TunePlan, Tuning, private_text};
 use super::travelling::Travelling;
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
@@ -26,7 +26,7 @@ use super::{
 use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::kernels::head::Divergence;
-use cotune_models::learner::Distillation;
+use cotune_models::learner::{Distillation, Progress, Trained};
 use cotune_models::mutual::{Combine, MutualRule, Pooling, Update as Order};
 use cotune_record::Scope;
 use cotune_scenario::method as written;
@@ -99,9 +99,24 @@ impl Method for FedCoLlm {
         self.travelling().uplink(lab)
     }
 
-    /// θ_k ← θ^t; E steps of CE on D_k
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        let (slm, steps) = (&self.table.slm, self.table.device_steps.tune);
+        let tuned = self.device_tuning(lab, task, &state, received).alone();
+        self.device_tuned(lab, task, state, received, tuned)
+    }
+
+    fn device_tunes<'m>(&'m self, _model: &'m str) -> Option<&'m str> {
+        Some(&self.table.slm)
+    }
+
+    /// θ_k ← θ^t; E steps of CE on D_k
+    fn device_tuning<'l>(
+        &self,
+        lab: &'l Lab,
+        task: &DeviceTask,
+        _state: &State,
+        received: &Payload,
+    ) -> Tuning<'l> {
+        let steps = self.table.device_steps.tune;
         let plan = TunePlan {
             optimizer: &self.table.optimizer,
             path: &format!("{}/tune", task.path()),
@@ -110,8 +125,19 @@ impl Method for FedCoLlm {
             rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
         };
         let text = |model: &_| private_text(lab, model, task.device);
-        let (theta, trained) = tuned(lab, slm, &self.travelling().received(received), text, &plan);
-        DeviceOutcome { state, update: Payload::adapter(slm, &theta.values), trained, relay: None }
+        Tuning::new(lab, &self.table.slm, &self.travelling().received(received), text, &plan)
+    }
+
+    fn device_tuned(
+        &self,
+        _lab: &Lab,
+        _task: &DeviceTask,
+        state: State,
+        _received: &Payload,
+        (theta, trained): (Trained, Progress),
+    ) -> DeviceOutcome {
+        let update = Payload::adapter(&self.table.slm, &theta.values);
+        DeviceOutcome { state, update, trained, relay: None }
     }
 
     /// θ ← mean of θ_k

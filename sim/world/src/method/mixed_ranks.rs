@@ -13,11 +13,11 @@
 //! `base`, and within each its widest adapter leads.
 
 use super::fedavg::{load_of, steps_of};
-use super::training::{Rate, TunePlan, private_text, tuned_as};
+use super::training::{Rate, TunePlan, Tuning, private_text};
 use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, Update, subject};
 use crate::lab::{Lab, LabModel};
 use crate::payload::{Part, Payload};
-use cotune_models::learner::Trained;
+use cotune_models::learner::{Progress, Trained};
 use cotune_models::low_rank::{Term, add_stacked, redistributed, resized, update_norm};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, Ranks};
@@ -192,6 +192,28 @@ impl Method for MixedRanks {
     }
 
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        let merged = received.merged(&self.leaders[&task.model]);
+        let deltas = merged.map(|merged| (lab.model(&task.model).layout.deltas(), merged));
+        let tuning = self.device_tuning(lab, task, &state, received);
+        let tuned = match &deltas {
+            Some((layout, merged)) => tuning.with(|learner| learner.beside((layout, *merged))).alone(),
+            None => tuning.alone(),
+        };
+        self.device_tuned(lab, task, state, received, tuned)
+    }
+
+    /// With FLoRA there is more than one adapter on the base.
+    fn device_tunes<'m>(&'m self, model: &'m str) -> Option<&'m str> {
+        (self.ranks != Ranks::FLoRA).then_some(model)
+    }
+
+    fn device_tuning<'l>(
+        &self,
+        lab: &'l Lab,
+        task: &DeviceTask,
+        _state: &State,
+        received: &Payload,
+    ) -> Tuning<'l> {
         let (name, model) = (task.model.as_str(), lab.model(&task.model));
         let steps = steps_of(&self.table, lab.count_of(task.device).into());
         let plan = TunePlan {
@@ -205,19 +227,22 @@ impl Method for MixedRanks {
             Some(values) => trained(values.to_vec()),
             None => self.anew(lab, model, task.round),
         };
-        let (deltas, merged) = (model.layout.deltas(), received.merged(&self.leaders[name]));
         let text = |model: &_| private_text(lab, model, task.device);
-        let (trained, progress) = tuned_as(lab, name, &start, text, &plan, |mut learner| {
-            if let Some(merged) = merged {
-                learner = learner.beside((&deltas, merged));
-            }
-            match self.table.local {
-                written::Local::Prox { mu } => learner.with_proximal_term(mu),
-                _ => learner,
-            }
-        });
-        let update = Payload::adapter(name, &trained.values);
-        DeviceOutcome { state, update, trained: progress, relay: None }
+        Tuning::new(lab, name, &start, text, &plan).with(|learner| match self.table.local {
+            written::Local::Prox { mu } => learner.with_proximal_term(mu),
+            _ => learner,
+        })
+    }
+
+    fn device_tuned(
+        &self,
+        _lab: &Lab,
+        task: &DeviceTask,
+        state: State,
+        _received: &Payload,
+        (tuned, trained): (Trained, Progress),
+    ) -> DeviceOutcome {
+        DeviceOutcome { state, update: Payload::adapter(&task.model, &tuned.values), trained, relay: None }
     }
 
     fn fold(&self, lab: &Lab, mut cloud: State, updates: &[Update]) -> State {

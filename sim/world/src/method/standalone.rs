@@ -2,13 +2,14 @@
 //!
 //! With `public = true` a device's examples are joined by the public ones (METHODS §8, "standalone + public").
 
-use super::training::{Rate, TunePlan, private_text, tuned};
+use super::training::{Rate, TunePlan, Tuning, private_text, tuned};
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
     subject,
 };
-use crate::lab::Lab;
+use crate::lab::{Lab, LabModel};
 use crate::payload::Payload;
+use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
 use cotune_scenario::method as written;
 
@@ -47,13 +48,22 @@ impl Method for Standalone {
         State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
     }
 
-    fn device_work(
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        let tuned = self.device_tuning(lab, task, &state, received).alone();
+        self.device_tuned(lab, task, state, received, tuned)
+    }
+
+    fn device_tunes<'m>(&'m self, model: &'m str) -> Option<&'m str> {
+        Some(model)
+    }
+
+    fn device_tuning<'l>(
         &self,
-        lab: &Lab,
+        lab: &'l Lab,
         task: &DeviceTask,
-        mut state: State,
+        state: &State,
         _received: &Payload,
-    ) -> DeviceOutcome {
+    ) -> Tuning<'l> {
         let plan = TunePlan {
             optimizer: &self.table.optimizer,
             path: &format!("device/{}/round/{}/tune", task.device, task.round),
@@ -61,21 +71,26 @@ impl Method for Standalone {
             batch: self.table.batch,
             rate: Rate::of_device(lab, &self.table.optimizer, task, self.table.device_steps.tune),
         };
-        let (trained, progress) = tuned(
-            lab,
-            &task.model,
-            &state[&task.model],
-            |model| {
-                let mut text = private_text(lab, model, task.device);
-                if self.table.public {
-                    text.extend(model.text.public.iter().cloned());
-                }
-                text
-            },
-            &plan,
-        );
-        state.insert(task.model.clone(), trained);
-        DeviceOutcome { state, update: Payload::default(), trained: progress, relay: None }
+        let text = |model: &LabModel| {
+            let mut text = private_text(lab, model, task.device);
+            if self.table.public {
+                text.extend(model.text.public.iter().cloned());
+            }
+            text
+        };
+        Tuning::new(lab, &task.model, &state[&task.model], text, &plan)
+    }
+
+    fn device_tuned(
+        &self,
+        _lab: &Lab,
+        task: &DeviceTask,
+        mut state: State,
+        _received: &Payload,
+        (tuned, trained): (Trained, Progress),
+    ) -> DeviceOutcome {
+        state.insert(task.model.clone(), tuned);
+        DeviceOutcome { state, update: Payload::default(), trained, relay: None }
     }
 
     fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State, _updates: &[Update]) -> CloudOutcome {

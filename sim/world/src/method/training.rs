@@ -189,24 +189,74 @@ pub fn tuned(
     text: impl Fn(&LabModel) -> Vec<Sequence>,
     plan: &TunePlan<'_>,
 ) -> (Trained, Progress) {
-    tuned_as(lab, model, state, text, plan, |learner| learner)
+    Tuning::new(lab, model, state, text, plan).alone()
 }
 
-/// The same, by a learner to which `with` has added something.
-pub(crate) fn tuned_as<'l>(
-    lab: &'l Lab,
-    model: &str,
-    state: &Trained,
-    text: impl Fn(&LabModel) -> Vec<Sequence>,
-    plan: &TunePlan<'_>,
-    with: impl FnOnce(Learner<'l>) -> Learner<'l>,
-) -> (Trained, Progress) {
-    let model = lab.model(model);
-    let text = text(model);
-    let mut learner = with(learner(lab, model, state, plan.optimizer, plan.path));
-    let mut batches = Batches::new(&all(&text), lab.scenario().seed, plan.path);
-    tune(&mut learner, &text, &mut batches, plan.steps, Pace::new(plan.optimizer, plan.batch, plan.rate));
-    learner.finish()
+/// Tuning that has not begun.
+pub struct Tuning<'l> {
+    learner: Learner<'l>,
+    text: Vec<Sequence>,
+    batches: Batches,
+    steps: u32,
+    pace: Pace,
+}
+
+impl<'l> Tuning<'l> {
+    /// Of one model of the lab on some of its text.
+    pub fn new(
+        lab: &'l Lab,
+        model: &str,
+        state: &Trained,
+        text: impl Fn(&LabModel) -> Vec<Sequence>,
+        plan: &TunePlan<'_>,
+    ) -> Self {
+        let model = lab.model(model);
+        let text = text(model);
+        Self {
+            learner: learner(lab, model, state, plan.optimizer, plan.path),
+            batches: Batches::new(&all(&text), lab.scenario().seed, plan.path),
+            text,
+            steps: plan.steps,
+            pace: Pace::new(plan.optimizer, plan.batch, plan.rate),
+        }
+    }
+
+    /// The same by a learner to which `with` has added something.
+    #[must_use]
+    pub(crate) fn with(self, with: impl FnOnce(Learner<'l>) -> Learner<'l>) -> Self {
+        Self { learner: with(self.learner), ..self }
+    }
+
+    /// What becomes of the model.
+    pub fn alone(self) -> (Trained, Progress) {
+        let Self { mut learner, text, mut batches, steps, pace } = self;
+        tune(&mut learner, &text, &mut batches, steps, pace);
+        learner.finish()
+    }
+
+    /// What becomes of several, each as if it were alone: every step of all of them is one batch, where they can take it
+    /// together. One that has taken its last step leaves the others.
+    pub fn together(mut tunings: Vec<Self>) -> Vec<(Trained, Progress)> {
+        let whole = |tuning: &Self| tuning.pace.micro_batch.is_none_or(|size| size >= tuning.pace.batch);
+        let stack = tunings.first().is_some_and(|first| {
+            let alike =
+                |one: &Self| one.learner.stacks_with(&first.learner) && one.pace.batch == first.pace.batch;
+            tunings.iter().all(|one| whole(one) && alike(one))
+        });
+        if !stack {
+            return tunings.into_iter().map(Self::alone).collect();
+        }
+        for step in 0..tunings.iter().map(|tuning| tuning.steps).max().unwrap_or(0) {
+            let members = tunings.iter_mut().filter(|tuning| step < tuning.steps).filter_map(|tuning| {
+                let batch = tuning.batches.next(tuning.pace.batch);
+                let pad = tuning.learner.base().tokenizer().pad();
+                let batch = (!batch.is_empty()).then(|| Batch::pack(&pick(&tuning.text, &batch), pad))?;
+                Some((&mut tuning.learner, batch, tuning.pace.rate.at(step)))
+            });
+            Learner::tune_stacked(members.collect());
+        }
+        tunings.into_iter().map(|tuning| tuning.learner.finish()).collect()
+    }
 }
 
 /// How [`tuned`] tunes.

@@ -34,7 +34,8 @@ pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit
         DeviceChoice::Auto => Compute::again(&manifest.device)?,
         chosen => Compute::open(chosen)?,
     };
-    let setting = Setting { train: manifest.train, ranks, ..Setting::on(compute, typed)? };
+    let Manifest { train, stacks, .. } = manifest;
+    let setting = Setting { train, stacks, ranks, ..Setting::on(compute, typed)? };
     let claim = directory.claim()?;
     let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
     if !typed.json {

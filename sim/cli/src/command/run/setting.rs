@@ -34,6 +34,8 @@ pub struct Setting {
     pub train: bool,
     /// Where models train.
     pub compute: Compute,
+    /// Whether equal work of several devices is one batch.
+    pub stacks: bool,
     /// How to show how far a run is.
     pub progress: ProgressMode,
     /// The wish to stop.
@@ -74,6 +76,7 @@ impl Setting {
             until_round: None,
             ranks: None,
             train: !typed.no_train,
+            stacks: typed.stack.on(&compute),
             compute,
             progress: typed.progress,
             stop: Stop::listen(typed.wall_limit, talk)?,
@@ -91,6 +94,7 @@ impl Setting {
             remote: ranks.map(|ranks| ranks.gather(scenario)).transpose()?,
             threads: self.threads,
             train: self.train,
+            stacks: self.stacks,
             stop: self.stop.flag(),
             keep_every: self.checkpoint_every,
             delays: self.delays(scenario),
@@ -120,6 +124,7 @@ impl Setting {
             device: self.compute.describe(),
             threads: self.threads_u32(),
             train: self.train,
+            stacks: self.stacks,
             scenario_dir: absolute(&site.scenario_dir),
             data_dir: absolute(&site.data_dir),
             matched: String::new(),

@@ -9,7 +9,7 @@ use cotune_record::{RunDirectory, RunDirectoryError, Status};
 use cotune_scenario::Sweep as Written;
 
 use super::points::{Planned, State};
-use crate::arguments::{ProgressMode, Sweep};
+use crate::arguments::{ProgressMode, Stacking, Sweep};
 use crate::command::run::{Point, Setting, go_on, play};
 use crate::failure::Failure;
 use crate::machine;
@@ -109,6 +109,7 @@ impl<'a> Crew<'a> {
                 ranks: None,
                 threads,
                 train: !self.typed.no_train,
+                stacks: Stacking::Auto.on(&compute),
                 compute,
                 progress: ProgressMode::None,
                 stop: Stop::listen(None, self.talk)?,

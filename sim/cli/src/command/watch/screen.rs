@@ -316,6 +316,7 @@ mod tests {
             device: String::new(),
             threads: 1,
             train: true,
+            stacks: false,
             scenario_dir: String::new(),
             data_dir: String::new(),
             matched: String::new(),

@@ -1,0 +1,63 @@
+//! Jobs that are computed as one batch.
+//!
+//! Devices whose work is the tuning of one model do the same to different values. A stack of such jobs trains as one
+//! batch (`Learner::tune_stacked`), which on a graphics card is one launch where there were as many as there are devices.
+//! Which jobs stand together follows from the order in which they are submitted and joined, so from the simulation alone
+//! and never from which thread is free. Each comes to what it comes to alone, but for rounding: the rows of a shorter text
+//! are padded to those of a longer one, and a sum over more rows is taken in other parts.
+
+use crate::job::{Job, Outcome, message};
+use crate::method::training::Tuning;
+use crate::packing;
+use crate::plan::Plan;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Jobs of a stack at most (chosen: their activations are in memory at once).
+pub(crate) const LARGEST: usize = 8;
+
+/// What a job has in common with those that it may be stacked with: the model that it tunes. None for work that is more
+/// than tuning.
+pub(crate) fn kind<'j>(job: &'j Job, plan: &'j Plan) -> Option<&'j str> {
+    match job {
+        Job::Device { task, .. } => plan.method().device_tunes(&task.model),
+        Job::Cloud { .. } | Job::Score(_) | Job::Attack(..) | Job::Stack(_) => None,
+    }
+}
+
+/// Whether jobs can be one stack.
+pub(crate) fn stands<'j>(mut jobs: impl ExactSizeIterator<Item = &'j Job>, plan: &'j Plan) -> bool {
+    let fits = (1..=LARGEST).contains(&jobs.len());
+    let first = jobs.next().and_then(|job| kind(job, plan));
+    fits && first.is_some() && jobs.all(|job| kind(job, plan) == first)
+}
+
+/// Computes jobs of one kind. If one of them panics, each is computed alone, so that only that one is lost.
+pub(crate) fn perform(jobs: Vec<Job>, plan: &Plan) -> Vec<Outcome> {
+    let together = catch_unwind(AssertUnwindSafe(|| together(jobs.clone(), plan)));
+    let alone = |job: Job| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(plan)));
+        outcome.unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)))
+    };
+    together.unwrap_or_else(|_| jobs.into_iter().map(alone).collect())
+}
+
+fn together(jobs: Vec<Job>, plan: &Plan) -> Vec<Outcome> {
+    let (lab, method) = (plan.lab(), plan.method());
+    let (mut works, mut tunings) = (Vec::new(), Vec::new());
+    for job in jobs {
+        let Job::Device { task, state, received, residual } = job else {
+            unreachable!("only work of devices is stacked")
+        };
+        let received = packing::received(lab, &received);
+        tunings.push(method.device_tuning(lab, &task, &state, &received));
+        works.push((task, state, received, residual));
+    }
+    let done = works.into_iter().zip(Tuning::together(tunings));
+    let outcomes = done.map(|((task, state, received, mut residual), tuned)| {
+        let mut done = method.device_tuned(lab, &task, Arc::unwrap_or_clone(state), &received, tuned);
+        done.update = packing::sent_up(lab, done.update, &received, &mut residual);
+        Outcome::Device(Box::new(done), residual)
+    });
+    outcomes.collect()
+}
