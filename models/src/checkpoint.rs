@@ -18,6 +18,7 @@ pub(crate) mod store;
 pub(crate) mod values;
 
 use crate::spec::DecoderSpec;
+use cotune_kernel::bounded;
 use names::Place;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,9 @@ pub enum CheckpointError {
     },
 }
 
+/// The longest configuration that is read \[B\]: of a model, of an adapter, of special tokens.
+pub(crate) const LONGEST_CONFIG: u64 = 16 << 20;
+
 /// How many problems a message lists.
 const LISTED: usize = 12;
 
@@ -97,7 +101,7 @@ impl Checkpoint<'static> {
     /// Opens a folder in Hugging Face's layout.
     pub(crate) fn open(folder: &Path) -> Result<Self, CheckpointError> {
         let path = folder.join("config.json");
-        let config = std::fs::read(&path).map_err(|source| match pickle_in(folder) {
+        let config = bounded::bytes(&path, LONGEST_CONFIG).map_err(|source| match pickle_in(folder) {
             Some(path) => CheckpointError::Pickle { path },
             None => CheckpointError::Io { path: path.clone(), source },
         })?;

@@ -15,6 +15,7 @@ mod template;
 pub use assemble::{Amount, Parts, assemble};
 pub use domains::{DomainsSpec, SOURCE_WORLD_SEED, domain_names, domains, source_questions, source_text};
 pub use error::CorpusError;
+pub(crate) use read::LONGEST;
 pub use read::{
     Fields, Half, ReadReport, Row, SourceKind, SourceRows, SourceSpec, TaskDomain, TaskFile, read, read_file,
     task_files,

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cotune_kernel::bounded;
 use tokenizers::PostProcessorWrapper;
 
 pub use surface::Surface;
@@ -31,6 +32,13 @@ const KNOWN_EOS: [&str; 6] =
     [EOS_TOKEN, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<end_of_turn>"];
 /// Padding tokens of well-known model families; a tokenizer without any pads with its end-of-sequence token.
 const KNOWN_PAD: [&str; 4] = [PAD_TOKEN, "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>"];
+
+/// The longest tokenizer that is read \[B\] (chosen: eight times those of a quarter of a million tokens).
+pub(crate) const LONGEST: u64 = 256 << 20;
+
+/// Ids that a vocabulary may leave out between its tokens: as many for each of them, and so many besides.
+const GAPS_PER_TOKEN: usize = 3;
+const GAPS_BESIDES: usize = 1 << 16;
 
 /// A letter that no vocabulary is likely to have.
 const RARE_LETTER: &str = "\u{10fffd}";
@@ -177,7 +185,7 @@ impl Tokenizer {
     /// [`TokenizerError::Read`] and those of [`Tokenizer::from_json`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path)
+        let bytes = bounded::bytes(path, LONGEST)
             .map_err(|source| TokenizerError::Read { path: path.to_path_buf(), source })?;
         Self::from_json(bytes)
     }
@@ -203,7 +211,7 @@ impl Tokenizer {
         model.encode(RARE_LETTER, false).map_err(TokenizerError::format)?;
         let json = model.to_string(false).map_err(TokenizerError::format)?;
         let surface = Surface::of(&json).map_err(TokenizerError::format)?;
-        let tokens = tokens(&model, surface);
+        let tokens = tokens(&model, surface)?;
 
         let (eos, pad) = specials.map_or_else(|| Self::recognised(&model), Ok)?;
         let vocab_size = tokens.len();
@@ -429,18 +437,25 @@ fn beginning(model: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
     Ok(with[..start].to_vec())
 }
 
-fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Vec<Token> {
-    let vocabulary = model.get_vocab(true);
-    let size = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
+/// The tokens by their ids; those between them stand for nothing.
+fn tokens(model: &tokenizers::Tokenizer, surface: Surface) -> Result<Vec<Token>, TokenizerError> {
+    let (vocabulary, added) = (model.get_vocab(true), model.get_added_tokens_decoder());
+    // A text of two ids has one in the vocabulary, and the other only here.
+    let largest = vocabulary.values().chain(added.keys()).max();
+    let size = largest.map_or(0, |id| *id as usize + 1);
+    let count = vocabulary.len() + added.len();
+    if size > (GAPS_PER_TOKEN + 1) * count + GAPS_BESIDES {
+        return Err(TokenizerError::format(format!("{count} tokens, and the largest id is {}", size - 1)));
+    }
     let mut tokens = vec![Token::default(); size];
     for (text, id) in vocabulary {
         tokens[id as usize] = Token { bytes: surface.bytes(&text).into(), text: text.into(), special: false };
     }
-    for (id, added) in model.get_added_tokens_decoder() {
+    for (id, added) in added {
         let bytes = if added.special { Box::default() } else { added.content.as_bytes().into() };
         tokens[id as usize] = Token { text: added.content.into(), bytes, special: added.special };
     }
-    tokens
+    Ok(tokens)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use super::llama2c::{Llama2c, tokenizer_json};
 use super::{Checkpoint, CheckpointError, Config, Precision, write};
 use crate::base::{BaseError, read_tokenizer, zoo_files};
 use crate::spec::DecoderSpec;
+use crate::tokenizer::LONGEST;
+use cotune_kernel::bounded;
 use std::path::{Path, PathBuf};
 
 /// Where a checkpoint comes from.
@@ -117,8 +119,8 @@ fn write_checkpoint(
 }
 
 fn read_bytes(path: &Path) -> Result<(PathBuf, Vec<u8>), BaseError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_path_buf(), source })?;
+    let bytes = bounded::bytes(path, LONGEST)
+        .map_err(|source| CheckpointError::Io { path: path.to_path_buf(), source })?;
     Ok((path.to_path_buf(), bytes))
 }
 

@@ -2,6 +2,7 @@
 
 use super::values::{Precision, Values};
 use super::{CheckpointError, pickle_in};
+use cotune_kernel::bounded;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// The longest header that is read, as in the reference implementation \[B\].
 const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The longest index of shards that is read \[B\] (chosen: half a million tensors).
+const LONGEST_INDEX: u64 = 64 << 20;
 
 /// Where the tensors of a checkpoint lie.
 #[derive(Debug)]
@@ -86,8 +90,8 @@ impl TensorStore<'static> {
 /// The files an index names; they lie beside it.
 fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let malformed = |problem| CheckpointError::Malformed { path: index.to_path_buf(), problem };
-    let text =
-        std::fs::read(index).map_err(|source| CheckpointError::Io { path: index.to_path_buf(), source })?;
+    let text = bounded::bytes(index, LONGEST_INDEX)
+        .map_err(|source| CheckpointError::Io { path: index.to_path_buf(), source })?;
     let listed: Index = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
     let mut files: Vec<String> = listed.weight_map.into_values().collect();
     files.sort();

@@ -14,12 +14,17 @@ mod table;
 
 use std::path::PathBuf;
 
+use cotune_kernel::bounded;
+
 use super::template::fill;
 use super::{CorpusError, Template};
 pub use fields::Fields;
 pub use report::ReadReport;
 use report::Reason;
 pub use sni::{TaskDomain, TaskFile, task_files};
+
+/// The longest file of examples that is read \[B\].
+pub(crate) const LONGEST: u64 = 4 << 30;
 
 /// The form of a file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -231,7 +236,7 @@ pub fn read(spec: &SourceSpec, text: &str) -> Result<SourceRows, CorpusError> {
 /// # Errors
 /// [`CorpusError::Read`] and those of [`read`].
 pub fn read_file(spec: &SourceSpec) -> Result<SourceRows, CorpusError> {
-    let text = std::fs::read_to_string(&spec.path)
+    let text = bounded::text(&spec.path, LONGEST)
         .map_err(|source| CorpusError::Read { path: spec.path.clone(), source })?;
     read(spec, &text)
 }

@@ -293,6 +293,19 @@ fn tasks_are_found_by_the_names_of_files_and_folders() {
     assert!(error.contains("`task9`") && error.contains("begins with `task`"), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn links_to_folders_lead_nowhere_and_links_to_files_are_read() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("task1_a.json"), "{}").unwrap();
+    symlink("task1_a.json", folder.path().join("task2_b.json")).unwrap();
+    // Two of these have more ways through them than anybody can walk.
+    ["a", "b"].iter().for_each(|name| symlink(".", folder.path().join(name)).unwrap());
+    let found = task_files(folder.path(), &[]).unwrap();
+    assert_eq!(found.into_iter().map(|file| file.task).collect::<Vec<_>>(), ["task1_a", "task2_b"]);
+}
+
 #[test]
 fn fields_have_the_names_they_are_given() {
     let fields = Fields {

@@ -3,11 +3,12 @@
 use super::config::Config;
 use super::{PREFIX, PeftError, in_peft};
 use crate::adapter::{Layout, Start, as_matrix};
-use crate::checkpoint::Precision;
 use crate::checkpoint::names::{self, Names, Place, Qkv, part_by_part, transpose};
 use crate::checkpoint::store::TensorStore;
 use crate::checkpoint::values::Values;
+use crate::checkpoint::{LONGEST_CONFIG, Precision};
 use crate::spec::DecoderSpec;
+use cotune_kernel::bounded;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -21,7 +22,8 @@ use std::path::Path;
 /// of the configuration and the model.
 pub fn read(folder: &Path, spec: &DecoderSpec) -> Result<(Layout, Vec<f32>), PeftError> {
     let path = folder.join("adapter_config.json");
-    let bytes = std::fs::read(&path).map_err(|source| PeftError::Io { path: path.clone(), source })?;
+    let bytes = bounded::bytes(&path, LONGEST_CONFIG)
+        .map_err(|source| PeftError::Io { path: path.clone(), source })?;
     let config = Config::read(&bytes).map_err(|problem| PeftError::Config { path: path.clone(), problem })?;
     let path = folder.join("adapter_model.safetensors");
     let pickle = folder.join("adapter_model.bin");

@@ -1,10 +1,14 @@
 //! Recipes of bases, as their files say them.
 
 use super::{PretrainError, Resolve};
-use crate::corpus::{Half, SourceKind, SourceSpec};
+use crate::corpus::{self, Half, SourceKind, SourceSpec};
 use crate::spec::{DecoderSpec, Family};
+use cotune_kernel::bounded;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// The longest recipe that is read \[B\].
+const LONGEST: u64 = 16 << 20;
 
 /// A recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,7 +192,7 @@ impl Recipe {
     /// The file cannot be read, does not parse, or asks for a model that cannot be built.
     pub fn read(path: &Path) -> Result<Self, PretrainError> {
         let problem = |problem: String| PretrainError::Recipe { path: path.to_path_buf(), problem };
-        let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
+        let text = bounded::text(path, LONGEST).map_err(|e| problem(e.to_string()))?;
         let recipe: Self = toml_edit::de::from_str(&text).map_err(|e| problem(e.to_string()))?;
         if recipe.corpus.builtin.is_some() != recipe.corpus.source.is_empty() {
             return Err(problem("write exactly one of [corpus.builtin] and [[corpus.source]]".to_string()));
@@ -229,7 +233,8 @@ impl Recipe {
         for (path, _) in self.corpus.source.iter().filter_map(SourceRecipe::spec) {
             let wrong = |problem| PretrainError::Recipe { path: PathBuf::from(path), problem };
             let place = resolve(path).map_err(wrong)?;
-            hasher.update(&std::fs::read(&place).map_err(|e| wrong(format!("{}: {e}", place.display())))?);
+            let bytes = bounded::bytes(&place, corpus::LONGEST);
+            hasher.update(&bytes.map_err(|e| wrong(format!("{}: {e}", place.display())))?);
         }
         Ok(hasher.finalize().to_hex().to_string())
     }

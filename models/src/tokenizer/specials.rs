@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use cotune_kernel::bounded;
 use serde_json::Value;
 
-use super::{Tokenizer, TokenizerError, gpt2};
+use super::{LONGEST, Tokenizer, TokenizerError, gpt2};
+use crate::checkpoint::LONGEST_CONFIG;
 
 /// Where the Hugging Face layout names special tokens, most particular first. The first two name them by their
 /// text, the others by their id.
@@ -70,7 +72,7 @@ impl Tokenizer {
 fn model(directory: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
     let read = |file: &str| {
         let path = directory.join(file);
-        std::fs::read_to_string(&path).map_err(|source| TokenizerError::Read { path, source })
+        bounded::text(&path, LONGEST).map_err(|source| TokenizerError::Read { path, source })
     };
     match read("tokenizer.json") {
         Ok(json) => tokenizers::Tokenizer::from_bytes(json).map_err(TokenizerError::format),
@@ -83,7 +85,7 @@ fn model(directory: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
 
 /// A JSON file; null where there is none.
 fn place(path: PathBuf) -> Result<Value, TokenizerError> {
-    match std::fs::read(&path) {
+    match bounded::bytes(&path, LONGEST_CONFIG) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
         Err(source) => Err(TokenizerError::Read { path, source }),
         Ok(bytes) => serde_json::from_slice(&bytes)

@@ -128,6 +128,32 @@ fn a_file_without_a_known_end_token_is_refused_until_it_is_named() {
     assert!(error.contains("999") && error.contains("330"), "{error}");
 }
 
+#[test]
+fn an_id_far_beyond_the_others_is_refused_before_there_is_room_for_it() {
+    let mut file: serde_json::Value = serde_json::from_str(both()[0].to_json()).unwrap();
+    file["model"]["vocab"]["zz"] = u32::MAX.into();
+    let error = Tokenizer::from_json(file.to_string()).unwrap_err().to_string();
+    assert!(error.contains("the largest id is 4294967295"), "{error}");
+    // As they lie in checkpoints whose vocabulary was filled up.
+    file["model"]["vocab"]["zz"] = 66_000.into();
+    assert_eq!(Tokenizer::from_json(file.to_string()).unwrap().vocab_size(), 66_001);
+}
+
+#[test]
+fn a_token_may_have_two_ids() {
+    let mut file: serde_json::Value = serde_json::from_str(both()[0].to_json()).unwrap();
+    let again = |id: u32| {
+        serde_json::json!({"id": id, "content": "<eos>", "single_word": false, "lstrip": false, "rstrip": false,
+                           "normalized": false, "special": true})
+    };
+    file["added_tokens"].as_array_mut().unwrap().push(again(7_000));
+    // Whatever becomes of it: an id that is known stands inside the vocabulary.
+    if let Ok(tokenizer) = Tokenizer::from_json(file.to_string()) {
+        assert!((tokenizer.eos() as usize) < tokenizer.vocab_size());
+        assert_eq!(tokenizer.decode(&tokenizer.encode("red lamp")), "red lamp");
+    }
+}
+
 pub(super) fn assert_tiles(text: &str, offsets: &[Range<usize>]) {
     let mut end = 0;
     for range in offsets {

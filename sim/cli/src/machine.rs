@@ -1,7 +1,12 @@
 //! This computer, as far as a manifest should tell. Nothing of it reaches the simulation.
 
-use std::fs;
+use std::path::Path;
 use std::time::{Instant, SystemTime};
+
+use cotune_kernel::bounded;
+
+/// The longest text of the system's that is read \[B\].
+const LONGEST_STATUS: u64 = 1 << 20;
 
 /// The version of cotune.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -48,7 +53,7 @@ pub fn cores() -> usize {
 
 /// The largest resident memory of this process so far \[B\]; 0 where the system does not say.
 pub fn peak_rss_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = bounded::text(Path::new("/proc/self/status"), LONGEST_STATUS).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024

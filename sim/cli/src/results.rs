@@ -12,6 +12,7 @@ use cotune_report::{ModelLine, ReportInput};
 use cotune_scenario::Scenario;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::failure::Failure;
 
 /// Everything a run's files are made of.
@@ -201,7 +202,7 @@ pub fn write_models(directory: &RunDirectory, models: &[ModelLine]) -> Result<()
 
 fn read_models(directory: &RunDirectory) -> Result<Vec<ModelLine>, Failure> {
     let path = directory.tables().join("models.json");
-    let text = match fs::read_to_string(&path) {
+    let text = match bounded::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Failure::file("read", &path, error)),
@@ -213,5 +214,5 @@ fn read_models(directory: &RunDirectory) -> Result<Vec<ModelLine>, Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| Failure::file("read", path, error))
+    bounded::read_to_string(path).map_err(|error| Failure::file("read", path, error))
 }

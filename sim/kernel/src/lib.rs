@@ -1,6 +1,7 @@
 //! Virtual time, event queue, keyed random streams, flow-level network and wire codec of cotune.
 //!
-//! The kernel is pure: no threads, no actors, no learning, no I/O. Every function here is a function of its arguments,
+//! The kernel is pure: no threads, no actors, no learning, and no I/O but in [`bounded`], which is here because every package
+//! that reads files has this one below it. Every other function is a function of its arguments,
 //! on every machine: time is integer nanoseconds, order comes from total keys, random numbers come from named streams,
 //! and every transcendental function comes from [`libm`], never from the platform.
 //!
@@ -18,6 +19,7 @@
 //! | [`network`] | flows that share a link max-min fairly; TCP bounds; the naive oracle |
 //! | [`codec`] | the versioned, checksummed, size-limited frame around every stored or sent value |
 //! | [`digest`] | the rolling digest that names a run |
+//! | [`bounded`] | reading a file whole, but only so much of it |
 //!
 //! ```
 //! use cotune_kernel::{EventQueue, Stream, VirtualDuration, VirtualTime};
@@ -31,6 +33,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod bounded;
 pub mod codec;
 pub mod digest;
 pub mod dirichlet;

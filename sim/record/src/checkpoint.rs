@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cotune_kernel::bounded;
 use cotune_kernel::codec::{self, CodecError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -211,7 +212,9 @@ impl Checkpoints {
 /// It is damaged, of another version or of another run.
 pub fn read<T: DeserializeOwned>(path: &Path, scenario: Digest) -> Result<Checkpoint<T>, CheckpointError> {
     let path = path.to_owned();
-    let bytes = match fs::read(&path) {
+    // Its own length bounds what is read and what may be allocated for it: how large a simulation is, nobody else can say.
+    let whole = fs::metadata(&path).and_then(|file| bounded::bytes(&path, file.len()));
+    let bytes = match whole {
         Ok(bytes) => bytes,
         Err(source) => return Err(CheckpointError::Io { action: "read", path, source }),
     };
@@ -229,7 +232,6 @@ pub fn read<T: DeserializeOwned>(path: &Path, scenario: Digest) -> Result<Checkp
         let (found, expected) = (header.scenario_digest, scenario);
         return Err(CheckpointError::OtherScenario { path, found, expected });
     }
-    // The file's own length bounds what may be allocated for it.
     match codec::decode_limited(STATE_KIND, rest, rest.len() as u64) {
         Ok((position, state)) => Ok(Checkpoint { header, position, state }),
         Err(source) => Err(CheckpointError::Damaged { path, source }),

@@ -1,13 +1,17 @@
 //! The fleet that was drawn: the one table that events do not carry, passed in by the simulation and kept as
 //! `tables/fleet.parquet`.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 
-use crate::tables::parquet_files::Columns;
+use crate::tables::parquet_files::{Columns, read_foreign};
 use crate::tables::{TableError, columns, csv_files, parquet_files};
+
+/// Devices that a byte of a fleet's file can stand for (chosen: ten times those of a fleet whose devices are all alike).
+const DEVICES_PER_BYTE: u64 = 16;
 
 /// Every device of a run, and the domains its examples come from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,11 +68,14 @@ impl Fleet {
     /// The file is missing or no fleet.
     pub fn read_parquet(folder: &Path) -> Result<Self, TableError> {
         let path = folder.join("fleet.parquet");
-        Self::from_columns(&path).map_err(|source| TableError::Parquet { path, source })
+        let open = || -> Result<Self, ParquetError> {
+            let file = File::open(&path)?;
+            read_foreign(file, DEVICES_PER_BYTE, |reader| Self::from_columns(&Columns::of(reader)))?
+        };
+        open().map_err(|source| TableError::Parquet { path, source })
     }
 
-    fn from_columns(path: &Path) -> Result<Self, ParquetError> {
-        let table = Columns::open(path)?;
+    fn from_columns(table: &Columns) -> Result<Self, ParquetError> {
         let names = table.names().iter();
         let domains: Vec<String> =
             names.filter_map(|name| name.strip_prefix("examples.")).map(str::to_owned).collect();

@@ -18,6 +18,9 @@ use crate::event::Event;
 /// stand for a line without an end.
 const LONGEST_LINE: u64 = 256 << 20;
 
+/// How much of a log a byte of its file can stand for (chosen: ten times and more what events come to).
+const BYTES_PER_BYTE: u64 = 1_000;
+
 /// What can go wrong with an event log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -222,6 +225,8 @@ pub struct EventReader {
     path: PathBuf,
     lines: BufReader<read::Decoder<'static, BufReader<Take<File>>>>,
     line: Vec<u8>,
+    /// What may still be read \[B\]: a small file can stand for more events than there is room for.
+    left: u64,
     number: u64,
     truncated: bool,
     done: bool,
@@ -243,6 +248,7 @@ impl EventReader {
             path: path.to_owned(),
             lines: BufReader::with_capacity(1 << 16, decoder),
             line: Vec::with_capacity(512),
+            left: length.saturating_mul(BYTES_PER_BYTE).saturating_add(LONGEST_LINE),
             number: 0,
             truncated: false,
             done: length == 0, // no frame at all is no torn frame
@@ -261,12 +267,22 @@ impl EventReader {
 
     fn read_event(&mut self) -> Result<Option<Event>, LogError> {
         self.line.clear();
-        match (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut self.line) {
+        let damaged = |line, source| LogError::Damaged { path: self.path.clone(), line, source };
+        let read = (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut self.line);
+        match self.left.checked_sub(self.line.len() as u64) {
+            Some(left) => self.left = left,
+            None => {
+                let source =
+                    format!("it grows to more than {BYTES_PER_BYTE} times its size, as no events do");
+                return Err(damaged(self.number, io::Error::other(source)));
+            }
+        }
+        match read {
             Ok(0) => return Ok(None),
             Ok(_) if self.line.ends_with(b"\n") => {}
             Ok(read) if read as u64 == LONGEST_LINE => {
                 let source = io::Error::other("a line of it is longer than any event");
-                return Err(LogError::Damaged { path: self.path.clone(), line: self.number, source });
+                return Err(damaged(self.number, source));
             }
             Ok(_) => {
                 self.truncated = true;
@@ -276,9 +292,7 @@ impl EventReader {
                 self.truncated = true;
                 return Ok(None);
             }
-            Err(source) => {
-                return Err(LogError::Damaged { path: self.path.clone(), line: self.number, source });
-            }
+            Err(source) => return Err(damaged(self.number, source)),
         }
         self.number += 1;
         serde_json::from_slice(&self.line).map(Some).map_err(|source| LogError::NotAnEvent {

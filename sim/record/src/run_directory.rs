@@ -3,9 +3,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use cotune_kernel::bounded;
 
 use crate::digest::Digest;
 use crate::manifest::Manifest;
@@ -339,13 +341,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunDirectoryError> {
     let failed = |error| RunDirectoryError::new("read", path, error);
-    let mut bytes = Vec::new();
-    let read = File::open(path)
-        .and_then(|file| file.take(LONGEST_JSON + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    if read as u64 > LONGEST_JSON {
-        return Err(failed(io::Error::other("it is longer than any file of its kind")));
-    }
+    let bytes = bounded::bytes(path, LONGEST_JSON).map_err(failed)?;
     serde_json::from_slice(&bytes)
         .map_err(|source| RunDirectoryError::Malformed { path: path.to_owned(), source })
 }

@@ -9,6 +9,8 @@ pub(crate) mod columns;
 pub(crate) mod csv_files;
 pub(crate) mod parquet_files;
 
+pub use parquet_files::read_foreign;
+
 /// What can go wrong between events and tables.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {

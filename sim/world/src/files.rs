@@ -16,11 +16,10 @@ mod rates;
 mod samples;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use cotune_kernel::bounded;
 use cotune_scenario::{FileKind, FileReference, Scenario};
 
 use crate::site::Site;
@@ -90,12 +89,8 @@ impl Files {
         let path = site.resolve(&file.path);
         let failed = |BadRow { line, problem }| FileError { path: path.clone(), line, problem };
         let unreadable = |error| failed(BadRow::whole(format!("it cannot be read: {error}")));
-        let text = || {
-            limited(&path)
-                .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
-                .map_err(unreadable)
-        };
-        let bytes = || limited(&path).map_err(unreadable);
+        let text = || bounded::text(&path, LONGEST).map_err(unreadable);
+        let bytes = || bounded::bytes(&path, LONGEST).map_err(unreadable);
         let name = file.path.clone();
         match file.kind {
             FileKind::Checkpoint | FileKind::Recipe | FileKind::Examples | FileKind::Tasks => {}
@@ -153,16 +148,6 @@ fn rows(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn number(index: usize, cell: &str) -> Result<f64, BadRow> {
     let parsed = cell.trim().parse().ok().filter(|number: &f64| number.is_finite());
     parsed.ok_or_else(|| BadRow::at(index, format!("`{}` is not a number", cell.trim())))
-}
-
-/// The bytes of a file that is not longer than any such file is.
-fn limited(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    if read as u64 > LONGEST {
-        return Err(io::Error::other(format!("it is longer than {} GiB", LONGEST >> 30)));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -104,6 +104,26 @@ fn the_wall_clock_names_runs_and_nothing_else() {
     assert_eq!(who.collect::<BTreeSet<_>>(), BTreeSet::from(known));
 }
 
+/// Files may come from anyone, and some have no end: what is read whole is read by the kernel's `bounded`.
+#[test]
+fn no_file_is_read_whole_without_a_limit() {
+    // What a sweep wrote into its own folder is still read without.
+    const EXEMPT: [&str; 3] = [
+        "sim/kernel/src/bounded.rs",
+        "sim/cli/src/command/sweep/lock.rs",
+        "sim/cli/src/command/sweep/page.rs",
+    ];
+    for (name, text) in shipped() {
+        let tests = ["/tests/", "/tests.rs", "/reference_data.rs"].iter().any(|part| name.contains(part));
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = code.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        let words = ["fs::read(", "fs::read_to_string(", ".read_to_end(", ".read_to_string("];
+        let found = code.clone().find(|line| words.iter().any(|word| line.contains(word)));
+        let is_exempt = tests || EXEMPT.contains(&name.as_str());
+        assert!(is_exempt || found.is_none(), "{name} reads without a limit: {}", found.unwrap_or_default());
+    }
+}
+
 /// Every package forbids `unsafe`; the models deny it, and their kernels alone lift that, file by file.
 #[test]
 fn unsafe_code_is_in_the_kernels_alone() {

@@ -2,14 +2,14 @@
 //!
 //! Each target takes good bytes, changes them at random and reads them. By default that happens a few thousand times;
 //! `COTUNE_FUZZ=10000000 cargo test --release --workspace --test it -- fuzz::` does it as often as one likes, and
-//! `COTUNE_FUZZ_SEED` elsewhere. Bytes that made a reader panic are kept in `tests/fuzz/<target>/`: every run reads them first, and
-//! changes them as well.
+//! `COTUNE_FUZZ_SEED` elsewhere. Bytes that made a reader panic are written to `tests/fuzz/<target>/`: what lies there is read first
+//! in every run, and changed as well.
 //!
 //! | file         | what is read |
 //! |--------------|--------------|
-//! | `inputs.rs`  | scenarios, traces, splits, logs |
+//! | `inputs.rs`  | scenarios, traces, splits, logs, fleets |
 //! | `frames.rs`  | payloads and checkpoints, with checksums that are wrong and that are right |
-//! | `weights.rs` | safetensors with their configuration, llama2.c |
+//! | `weights.rs` | safetensors with their configuration, llama2.c, tokenizers |
 
 pub mod frames;
 mod inputs;

@@ -66,11 +66,13 @@ pub fn task_files(folder: &Path, tasks: &[String]) -> Result<Vec<TaskFile>, Corp
 fn walk(folder: &Path, task: Option<&str>, files: &mut Vec<TaskFile>) -> Result<(), CorpusError> {
     let unreadable = |source| CorpusError::Read { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let own = stem.filter(|stem| stem.starts_with(TASK));
         let task = task.or(own.as_deref());
-        if path.is_dir() {
+        // A link to a folder may lead back here, so none is followed; one to a file is.
+        if entry.file_type().map_err(unreadable)?.is_dir() {
             walk(&path, task, files)?;
         } else if path.extension() == Some(OsStr::new("json"))
             && let Some(task) = task

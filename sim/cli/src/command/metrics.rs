@@ -1,7 +1,6 @@
 //! `cotune metrics`: the scorer of Super-NaturalInstructions on a file of predictions.
 
-use std::fs;
-
+use cotune_kernel::bounded;
 use cotune_models::metrics::{Score, Scorer, Weighted};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +8,9 @@ use crate::arguments::Metrics;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::talk;
+
+/// The longest file of predictions that is read \[B\].
+const LONGEST: u64 = 4 << 30;
 
 /// A line of the file; other keys are left alone.
 #[derive(Deserialize)]
@@ -37,7 +39,8 @@ struct Outcome {
 
 /// Scores every line of the file and their mean.
 pub fn metrics(typed: &Metrics) -> Result<Exit, Failure> {
-    let text = fs::read_to_string(&typed.file).map_err(|error| Failure::file("read", &typed.file, error))?;
+    let text =
+        bounded::text(&typed.file, LONGEST).map_err(|error| Failure::file("read", &typed.file, error))?;
     let items = items(&text, !typed.no_stem).map_err(|(line, problem)| {
         Failure::wrong(format!("{}:{line}: {problem}", typed.file.display()))
             .help(r#"write one object a line: {"prediction": "…", "references": ["…", "…"]}"#)

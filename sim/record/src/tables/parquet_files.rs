@@ -2,15 +2,17 @@
 //! may be negative wherever they are read.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel};
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel};
+use parquet::column::page::Page;
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
@@ -98,6 +100,69 @@ fn put<T: DataType, S: std::io::Write + Send>(
     column.close()
 }
 
+/// Values of a column that the smallest file may hold.
+const VALUES_ANYWAY: u64 = 1 << 16;
+
+/// Encodings that say inside a page how many texts there are, where nobody looks before room is made for them.
+const TEXTS_IN_DELTAS: [Encoding; 2] = [Encoding::DELTA_BYTE_ARRAY, Encoding::DELTA_LENGTH_BYTE_ARRAY];
+
+/// Reads a Parquet file that may come from anyone, where a column has at most `values_per_byte` values for every byte of the
+/// file. The crate that reads them panics at some that are damaged, and allocates what others claim to hold.
+///
+/// # Errors
+/// It is no Parquet file, is damaged, or holds more than its size allows.
+pub fn read_foreign<S: ChunkReader + 'static, T>(
+    source: S,
+    values_per_byte: u64,
+    read: impl FnOnce(SerializedFileReader<S>) -> T,
+) -> Result<T, ParquetError> {
+    let most = source.len().saturating_mul(values_per_byte).saturating_add(VALUES_ANYWAY);
+    let read = || {
+        let reader = SerializedFileReader::new(source)?;
+        refuse_claims(&reader, most)?;
+        Ok(read(reader))
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(ParquetError::General(format!("it is damaged: {words}")))
+    })
+}
+
+/// Refuses a file whose pages claim to hold what they cannot, before anything is as large as they claim.
+fn refuse_claims<S: ChunkReader + 'static>(
+    reader: &SerializedFileReader<S>,
+    most: u64,
+) -> Result<(), ParquetError> {
+    let refused = |problem: String| Err(ParquetError::General(problem));
+    let columns = reader.metadata().file_metadata().schema_descr().num_columns();
+    let mut values = vec![0_u64; columns];
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        for (column, values) in values.iter_mut().enumerate() {
+            let mut pages = group.get_column_page_reader(column)?;
+            while let Some(page) = pages.get_next_page()? {
+                let (claimed, length) = (page.num_values(), page.buffer().len());
+                match page {
+                    // Every value of a dictionary takes a byte of it or more.
+                    Page::DictionaryPage { .. } if claimed as usize > length => {
+                        return refused(format!("a dictionary of {claimed} values in {length} bytes"));
+                    }
+                    Page::DictionaryPage { .. } => {}
+                    page if TEXTS_IN_DELTAS.contains(&page.encoding()) => {
+                        return refused(format!("the encoding {} is not read", page.encoding()));
+                    }
+                    _ => *values += u64::from(claimed),
+                }
+                if *values > most {
+                    return refused(format!("a column has {values} values, more than a file of its size"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A Parquet file whose columns are read whole.
 pub(crate) struct Columns {
     reader: SerializedFileReader<File>,
@@ -105,12 +170,11 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Opens a file.
-    pub fn open(path: &Path) -> Result<Self, ParquetError> {
-        let reader = SerializedFileReader::new(File::open(path)?)?;
+    /// The columns of an open file.
+    pub fn of(reader: SerializedFileReader<File>) -> Self {
         let columns = reader.metadata().file_metadata().schema_descr().columns();
         let names = columns.iter().map(|column| column.name().to_owned()).collect();
-        Ok(Self { reader, names })
+        Self { reader, names }
     }
 
     /// The names, in order.
@@ -145,7 +209,7 @@ impl Columns {
                 return Err(ParquetError::General(format!("the column `{name}` is of type {physical}")));
             }
             let mut column = get_typed_column_reader::<T>(group.get_column_reader(index)?);
-            let (mut levels, mut read) = (Vec::with_capacity(rows), 0);
+            let (mut levels, mut read) = (Vec::new(), 0);
             while read < rows {
                 let (records, _, _) =
                     column.read_records(rows - read, Some(&mut levels), None, &mut values)?;

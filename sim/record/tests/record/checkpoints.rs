@@ -65,6 +65,13 @@ fn any_flipped_bit_and_any_cut_is_found() {
     assert!(state(&files[0]).is_err(), "something behind it");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn one_without_an_end_is_not_read_to_it() {
+    let error = read::<Vec<u64>>(std::path::Path::new("/dev/zero"), Digest::of(b"scenario")).unwrap_err();
+    assert!(error.to_string().contains("/dev/zero"), "{error}");
+}
+
 #[test]
 fn another_version_is_named_and_another_run_refused() {
     let (_folder, _, files) = three();

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use cotune_record::{Event, EventReader, EventWriter, LogError, LogPosition};
@@ -122,4 +123,22 @@ fn flushed_events_are_readable_while_the_run_goes_on() {
     run()[..12].iter().for_each(|event| writer.append(event).unwrap());
     writer.flush().unwrap();
     assert_eq!(read(&path), (run()[..12].to_vec(), true));
+}
+
+#[test]
+fn a_small_file_that_grows_without_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl.zst");
+    let mut line = Vec::new();
+    run()[0].encode_into(&mut line);
+    line.resize(1 << 20, b' ');
+    line.push(b'\n');
+    let mut file = zstd::Encoder::new(fs::File::create(&path).unwrap(), 3).unwrap();
+    (0..1_000).for_each(|_| file.write_all(&line).unwrap());
+    file.finish().unwrap();
+    let mut reader = EventReader::open(&path).unwrap();
+    let error = reader.find_map(Result::err).expect("it has no such many events");
+    assert!(matches!(error, LogError::Damaged { line: 256.., .. }), "{error}: {}", reader.line());
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("1000 times its size"), "{why}");
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use cotune_record::scores::{gini, quantile};
+use cotune_record::tables::read_foreign;
 use cotune_record::{
     Event, EventDigest, EventKind, Expectation, Fleet, FleetRow, Outcome, Reason, Status, Summary,
     TableError, Wall, scores, summarize, tabulate, write_metrics_csv,
@@ -302,6 +303,37 @@ fn the_tables_become_csv_files_and_the_fleet_reads_back() {
     fs::write(folder.path().join("fleet.parquet"), "device,class\n").unwrap();
     let error = Fleet::read_parquet(folder.path()).unwrap_err();
     assert!(error.to_string().ends_with("fleet.parquet"), "{error}");
+}
+
+#[test]
+fn a_fleet_whose_devices_are_all_alike_is_not_taken_for_one_that_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = |device: u32| FleetRow {
+        device,
+        class: "phone".into(),
+        model: "edge-m".into(),
+        compute_flops: 9e11,
+        memory_bytes: 6 << 30,
+        down_bps: 8e7,
+        up_bps: 1e7,
+        rtt_s: 0.035,
+        examples: vec![40],
+    };
+    let fleet = Fleet { domains: vec!["med".into()], devices: (0..400_000).map(device).collect() };
+    fleet.write_parquet(folder.path()).unwrap();
+    let bytes = fs::metadata(folder.path().join("fleet.parquet")).unwrap().len();
+    println!("{} devices in {bytes} bytes", fleet.devices.len());
+    assert!(Fleet::read_parquet(folder.path()).unwrap() == fleet);
+}
+
+#[test]
+fn a_panic_over_a_parquet_file_is_its_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    tabulate(&run()).unwrap().write_parquet(folder.path()).unwrap();
+    let open = || fs::File::open(folder.path().join("rounds.parquet")).unwrap();
+    assert_eq!(read_foreign(open(), 1, |_| 7).unwrap(), 7);
+    let error = read_foreign(open(), 1, |_| -> u8 { panic!("row {}", 3) }).unwrap_err().to_string();
+    assert!(error.contains("it is damaged: row 3"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Files that people write: scenarios, traces, splits, and logs of events.
+//! Files that people write: scenarios, traces, splits; and of a run's folder the log and the fleet.
 
 use std::fs;
 
-use cotune_record::{Event, EventReader, EventWriter};
+use cotune_record::{Event, EventReader, EventWriter, Fleet, FleetRow};
 use cotune_scenario::{Context, Document, FileKind, FileReference};
 use cotune_tests::{co_plms, fedavg, kept, plan, random, tiny, tiny_text};
 use cotune_world::files::Files;
@@ -49,6 +49,8 @@ fn a_trace_of_presence() {
         &[
             b"0,0,1\n0,1200,0\n0,1900,1\n0,6000,0\n1,300,1\n1,7200,0\n",
             b"device,t_s,online\n7,0.5,1\n7,10,0\n",
+            // `device,t_s,online` and a column besides, as `sim/world/src/files/presence/parquet.rs` writes it for its tests.
+            include_bytes!("../../../fuzz/trace/good.parquet"),
             b"{\"0\": {\"active\": [10, 60], \"inactive\": [50, 90], \"finish_time\": 100}}",
         ],
     );
@@ -91,5 +93,29 @@ fn a_log_of_events() {
         let lines = bytes.split(|byte| *byte == b'\n');
         let events: Vec<Event> = lines.map_while(|line| serde_json::from_slice(line).ok()).collect();
         cotune_record::tabulate(&events).is_ok()
+    });
+}
+
+#[test]
+fn a_fleet() {
+    let place = Place::new("fleet.parquet");
+    let device = |device: u32| FleetRow {
+        device,
+        class: if device < 3 { "phone" } else { "gateway" }.into(),
+        model: "edge".into(),
+        compute_flops: 9e11 + f64::from(device),
+        memory_bytes: 6 << 30,
+        down_bps: 8.1e7,
+        up_bps: 1e7,
+        rtt_s: 0.035,
+        examples: vec![device, 40],
+    };
+    let domains = vec!["med".to_owned(), "law".to_owned()];
+    Fleet { domains, devices: (0..5).map(device).collect() }.write_parquet(place.folder.path()).unwrap();
+    let good = [fs::read(place.path()).unwrap()];
+    fuzz("fleet", SLOW, &good, |bytes| {
+        place.write(bytes);
+        let fleet = Fleet::read_parquet(place.folder.path());
+        fleet.is_ok_and(|fleet| fleet.device(3).is_some() || fleet.classes().len() <= fleet.devices.len())
     });
 }

@@ -1,4 +1,4 @@
-//! Weights that were downloaded: safetensors with their configuration, and llama2.c.
+//! What was downloaded: safetensors with their configuration, llama2.c, and tokenizers.
 
 use std::fs;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use cotune_models::base::Base;
 use cotune_models::checkpoint::{Source, convert};
 use cotune_models::device::Compute;
+use cotune_models::tokenizer::Tokenizer;
 use tempfile::TempDir;
 
 use super::{Place, SLOW, fuzz};
@@ -53,4 +54,18 @@ fn a_checkpoint_of_weights() {
         });
         fs::write(&path, whole).unwrap();
     }
+}
+
+#[test]
+fn a_tokenizer() {
+    let texts = ["Q: Where is the copper lamp?\nA: red aisle shelf 4 top"];
+    let good =
+        [Tokenizer::train_byte_level(texts, 270).unwrap(), Tokenizer::train_metaspace(texts, 110).unwrap()];
+    let good = good.map(|tokenizer| tokenizer.to_json().as_bytes().to_vec());
+    fuzz("tokenizer", SLOW, &good, |bytes| {
+        let Ok(tokenizer) = Tokenizer::from_json(bytes) else { return false };
+        let (ids, _) = tokenizer.encode_with_offsets("the <eos> r\u{e9}d lamp\n");
+        drop((tokenizer.decode(&ids), tokenizer.beginning().to_vec()));
+        true
+    });
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::difference::{self, Difference};
 use crate::arguments::Compare;
+use crate::bounded;
 use crate::command::sweep::{Lock, LockedContrast};
 use crate::failure::Failure;
 use crate::statistics::Mean;
@@ -184,7 +185,7 @@ fn complete(
 
 fn run(directory: &RunDirectory) -> Result<Run, Failure> {
     let path = directory.lock_path();
-    let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
+    let text = bounded::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
     let damaged = |error| Failure::wrong(format!("{} is damaged: {error}", path.display()));
     let mut lock: Value = serde_json::from_str(&text).map_err(damaged)?;
     if let Some(keys) = lock.as_object_mut() {

@@ -1,13 +1,12 @@
 //! What there is to see of a run, from its files alone.
 
-use std::fs;
-
 use cotune_record::{
     EventReader, Manifest, Outcome, Reason, RunDirectory, Score, Status, Tables, Tabulator, scores,
 };
 use cotune_scenario::Scenario;
 use cotune_scenario::budget::Budget;
 
+use crate::bounded;
 use crate::failure::Failure;
 
 /// A run as it is now.
@@ -29,7 +28,7 @@ impl Look {
     /// There is no manifest.
     pub fn at(directory: &RunDirectory) -> Result<Self, Failure> {
         let manifest = directory.manifest()?;
-        let lock = fs::read_to_string(directory.lock_path()).ok();
+        let lock = bounded::read_to_string(&directory.lock_path()).ok();
         let lock = lock.and_then(|text| Scenario::from_lock_json(&text).ok());
         let budget = lock.map(|scenario| scenario.budget);
         let tables = tables(directory);
