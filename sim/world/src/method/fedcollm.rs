@@ -17,7 +17,7 @@
 //! devices need none: what they serve is the SLM itself.
 
 use super::mutual::AtTheCloud;
-use super::training::{Rate, TunePlan, private_text, tuned};
+use super::training::{TunePlan, private_text, tuned};
 use super::travelling::Travelling;
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
@@ -91,24 +91,18 @@ impl Method for FedCoLlm {
         State::new()
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
-        self.travelling().broadcast(cloud)
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str, round: u32) -> Payload {
+        self.travelling().broadcast(cloud, round)
     }
 
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, _model: &str, _round: u32) -> Payload {
         self.travelling().uplink(lab)
     }
 
     /// θ_k ← θ^t; E steps of CE on D_k
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        let (slm, steps) = (&self.table.slm, self.table.device_steps.tune);
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &format!("{}/tune", task.path()),
-            steps,
-            batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
-        };
+        let written::FedCoLlm { slm, optimizer, device_steps, batch, .. } = &self.table;
+        let plan = TunePlan::of_device(lab, optimizer, task, device_steps.tune, *batch);
         let text = |model: &_| private_text(lab, model, task.device);
         let (theta, trained) = tuned(lab, slm, &self.travelling().received(received), text, &plan);
         DeviceOutcome { state, update: Payload::adapter(slm, &theta.values), trained, relay: None }
