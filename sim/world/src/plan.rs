@@ -142,7 +142,7 @@ impl Plan {
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
         let travels = |round: u32| {
-            let models = fleet.classes().iter().map(|class| class.model.as_ref());
+            let models = fleet.classes().iter().map(|class| &*class.model);
             (round, models.map(|model| Travels::of(&lab, method.as_ref(), model, round)).collect())
         };
         let stretches = turns(scenario).into_iter().map(travels).collect();
