@@ -4,6 +4,11 @@
 
 pub mod random;
 
+/// The book's method of one's own.
+#[expect(dead_code, reason = "its `main` is that of another program")]
+#[path = "../../sim/cli/examples/own_method.rs"]
+pub mod own_method;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,6 +18,7 @@ use cotune_kernel::codec;
 use cotune_models::device::Compute;
 use cotune_record::{Digest, Event, EventDigest};
 use cotune_scenario::{Context, Document, Override, Scenario, Style};
+use cotune_world::method::Method;
 use cotune_world::{End, Lab, Options, Plan, Reach, Site, Snapshot, simulate, simulate_from};
 use serde_json::Value;
 
@@ -74,9 +80,48 @@ panel   = 3
 rounds = 2
 "#;
 
-/// Every method in every variant worth telling apart: a name, and its tables. What holds for a `Method` is tested
-/// on all of them.
-pub fn methods() -> Vec<(&'static str, String)> {
+/// A method in one variant, as the conformance suite takes it.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// What it is called in messages.
+    pub name: &'static str,
+    /// `[method]`, and the tables of models that only it needs.
+    pub tables: String,
+    /// Who makes the method of `[method.custom]`; none for what cotune has.
+    pub maker: Option<fn(&Scenario) -> Box<dyn Method>>,
+}
+
+impl Variant {
+    /// A plan of a scenario that has these tables.
+    ///
+    /// # Panics
+    /// Models or data do not allow it.
+    pub fn plan(&self, scenario: &Scenario) -> Arc<Plan> {
+        let Some(make) = self.maker else { return plan(scenario) };
+        let plan = Plan::draw_with(Arc::new(lab(scenario)), make(scenario));
+        Arc::new(plan.unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+/// Every method in every variant worth telling apart. What holds for a `Method` is tested on all of them; one that a
+/// program brings comes with its maker.
+pub fn methods() -> Vec<Variant> {
+    let own = |name, tables, maker| Variant { name, tables, maker: Some(maker) };
+    let theirs = built_in().into_iter().map(|(name, tables)| Variant { name, tables, maker: None });
+    theirs.chain([own("the book's", half_way("half-way", "0.5"), made_half_way)]).collect()
+}
+
+fn made_half_way(scenario: &Scenario) -> Box<dyn Method> {
+    Box::new(own_method::HalfWay::of(scenario).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// `[method.custom]` of the book's method, two steps, under a name and with a share.
+pub fn half_way(name: &str, share: &str) -> String {
+    let steps = "device_steps = { tune = 2 }\nbatch = 4";
+    format!("[method.custom]\nname = {name:?}\n{steps}\nsettings = {{ share = {share} }}\n")
+}
+
+fn built_in() -> Vec<(&'static str, String)> {
     vec![
         ("zero-shot", "[method.zero-shot]\n".to_owned()),
         ("standalone", standalone("")),
@@ -107,6 +152,11 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("fedcollm, weighted, dtw", fedcollm("aggregate = \"weighted\"\nalign = \"dtw\"")),
         ("fedcollm with a relay set", fedcollm(&relay(""))),
         ("fedcollm with a guarded relay set", fedcollm(&relay(", guard = \"dual-min-ce\""))),
+        (
+            "fedcollm with confident relay answers",
+            fedcollm(&relay(", guard = \"confidence\", confidence = 0.2")),
+        ),
+        ("fedcollm at another temperature", fedcollm("temperature = 2.0\nvocab = \"equal\"")),
         ("fedmkt", fedmkt("")),
         ("fedmkt by the rule of FATE", fedmkt("selection = \"fate\"\ntop_k = 700")),
         ("fedmkt, bytes", fedmkt("align = \"bytes\"\ntemperature = 2.0")),
@@ -119,6 +169,19 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("co-plms, one after the other", co_plms("saml = { update = \"alternating\" }")),
         ("co-plms, convex", co_plms("saml = { combine = { convex = 0.9 } }")),
         ("co-plms, dtw", co_plms("saml = { align = \"dtw\", fallback = \"target\" }")),
+        ("co-plms without tuning", co_plms_without_tuning("")),
+        ("co-plms that tunes the devices' models alone", co_plms("dst = \"slm\"")),
+        (
+            "co-plms, reverse, another temperature",
+            co_plms("saml = { kl = \"reverse\", temperature = 2.0, vocab = \"equal\" }"),
+        ),
+        ("co-plms, jsd, fate", co_plms("saml = { kl = \"jsd\", align = \"dtw\", fallback = \"fate\" }")),
+        ("co-plms with a distilled proxy", co_plms_distilled()),
+        (
+            "co-plms with a relay set from a later round on",
+            co_plms(&relay_from(3, 2, ", delivery = \"send\"")),
+        ),
+        ("fedmkt with a relay set from a later round on", fedmkt(&relay_from(3, 2, ""))),
         ("co-plms, rest bucket, public set", co_plms("saml = { rest = true, data = \"public\" }")),
         ("co-plms with a relay set", co_plms(&relay(""))),
         ("co-plms with a guarded relay set", co_plms(&relay(", guard = \"dual-min-ce\""))),
@@ -131,6 +194,10 @@ pub fn methods() -> Vec<(&'static str, String)> {
         ("proxy-relay", proxy_relay("")),
         ("proxy-relay with a guard", proxy_relay(", guard = \"dual-min-ce\"")),
         ("proxy-relay with prompts sent", proxy_relay(", delivery = \"send\"")),
+        (
+            "proxy-relay with confident answers of own domains",
+            proxy_relay(", guard = \"confidence\", confidence = 0.2, focus = 0.5"),
+        ),
     ]
 }
 
@@ -184,6 +251,20 @@ pub fn co_plms(keys: &str) -> String {
     format!("[method.co-plms]\n{steps}\n{keys}\n")
 }
 
+/// The same without domain-specific tuning.
+pub fn co_plms_without_tuning(keys: &str) -> String {
+    let steps = "device_steps = { mutual = 2 }\ncloud_steps = { mutual = 2 }\nbatch = 4";
+    format!("[method.co-plms]\ndst = \"off\"\n{steps}\n{keys}\n")
+}
+
+/// `[method.co-plms]` with a proxy that is made from the LLM on the public examples.
+pub fn co_plms_distilled() -> String {
+    let lora = "adapter.lora = { rank = 2, alpha = 4, targets = [\"q\", \"v\"] }";
+    let init = "init.distill = { from = \"cloud\", steps = 2, batch = 4 }";
+    let proxy = format!("[models.made]\nbase = \"zoo:dpm-small\"\n{lora}\n{init}");
+    format!("{}{proxy}\n", co_plms("proxy = \"made\""))
+}
+
 /// `[method.proxy-relay]`, two steps of everything, with more keys of `relay`.
 pub fn proxy_relay(relay_keys: &str) -> String {
     let steps = "device_steps = { tune = 2 }\ncloud_steps = { tune = 2 }\nbatch = 4";
@@ -192,7 +273,12 @@ pub fn proxy_relay(relay_keys: &str) -> String {
 
 /// The key `relay` with a small set from the first round on, and more keys.
 pub fn relay(keys: &str) -> String {
-    let from = "from_round = { device = 1, cloud = 1 }";
+    relay_from(1, 1, keys)
+}
+
+/// The same from later rounds on.
+pub fn relay_from(device: u32, cloud: u32, keys: &str) -> String {
+    let from = format!("from_round = {{ device = {device}, cloud = {cloud} }}");
     format!("relay = {{ prompts = 8, batch = 4, max_tokens = 16, {from}{keys} }}")
 }
 

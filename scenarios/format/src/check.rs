@@ -11,7 +11,7 @@ use crate::document::Document;
 use crate::evaluation::{Evaluation, HeldOut};
 use crate::fairness::Fairness;
 use crate::fleet::Fleet;
-use crate::method::{Guard, Method, Schedule, WarmUp, unknown_model};
+use crate::method::{Method, Schedule, WarmUp, unknown_model};
 use crate::models::{Adapter, Init, Lora, Model};
 use crate::node::Place;
 use crate::reader::Problems;
@@ -41,7 +41,7 @@ pub(crate) fn together(parts: &Parts, document: &Document, problems: &Problems) 
         check.split(data, fleet.devices);
     }
     if let Some(data) = parts.data {
-        check.held_out(data, parts.evaluation, parts.method);
+        check.held_out(data, parts.evaluation);
         check.privacy(data, parts.evaluation, parts.method);
         if let Some(method) = parts.method {
             check.public(data, method, parts.models);
@@ -290,7 +290,7 @@ impl Check<'_> {
         }
     }
 
-    fn held_out(&self, data: &Data, evaluation: &Evaluation, method: Option<&Method>) {
+    fn held_out(&self, data: &Data, evaluation: &Evaluation) {
         if matches!(data.corpus, Corpus::Sizes(_)) {
             return;
         }
@@ -306,18 +306,6 @@ impl Check<'_> {
                 &["data", key],
                 "nothing",
                 &format!("write {key} = 0.1"),
-            );
-        }
-        let relay = method.as_ref().and_then(|method| method.relay());
-        let guarded = relay.is_some_and(|relay| relay.guard == Guard::DualMinCe);
-        if guarded && is_nothing(data.validation) {
-            let message = "the relay's guard compares on the validation part, and it is empty".to_owned();
-            self.add(
-                codes::NOTHING_HELD_OUT,
-                message,
-                &["data", "validation"],
-                "nothing",
-                "write validation = 0.05",
             );
         }
     }
@@ -374,6 +362,14 @@ impl Check<'_> {
 
     /// Steps can be scaled, passes over a device's examples cannot.
     fn fairness(&self, method: &Method, fairness: &Fairness) {
+        if let Method::Custom(table) = method {
+            let message = format!(
+                "[fairness] scales the steps of methods that it knows, and those of `{}` stay as they are",
+                table.name
+            );
+            let help = "leave [fairness] out, and write device_steps that are worth as much";
+            self.add(codes::UNMATCHED, message, &["fairness"], "not matched", help);
+        }
         let epochs = match method {
             Method::FedAvg(table) => table.epochs,
             Method::FedAp(table) => table.0.epochs,
@@ -411,9 +407,7 @@ impl Check<'_> {
             }
             return;
         };
-        if let Some(relay) = method.relay()
-            && u64::from(relay.from_round.device.min(relay.from_round.cloud)) > rounds
-        {
+        if method.table().relay_starts().is_some_and(|first| u64::from(first) > rounds) {
             let message = format!("the relay starts after the last of {rounds} rounds");
             let path = ["method", method.name(), "relay", "from_round"];
             self.add(codes::RELAY_NEVER, message, &path, "too late", "start it earlier, or run more rounds");

@@ -101,7 +101,7 @@ codes! {
     UNKNOWN_DOMAIN = "E0111", "a domain that the corpus does not have",
         "The builtin corpus has the domains shop, med, law, lang, cal, unit, intent and edit.";
     NOTHING_HELD_OUT = "E0112", "nothing was held out to evaluate on",
-        "Evaluation and the relay's guard need examples that nobody trains on.";
+        "Evaluation needs examples that nobody trains on.";
     NO_BUDGET = "E0113", "nothing ends the run",
         "[budget] needs at least one of virtual_time, rounds and uplink; the run ends at the first.";
     UNKNOWN_METRIC = "E0114", "an unknown metric",
@@ -135,4 +135,6 @@ codes! {
     UNUSED_SOURCES = "W0206", "sources that are not read",
         "[[data.source]] is read with corpus.sources only.";
     // W0207 is retired: batteries are simulated.
+    UNMATCHED = "W0208", "a method that is not matched",
+        "[fairness] scales the steps of methods that cotune has; what a step of another one is worth is not known to it.";
 }

@@ -24,7 +24,7 @@ pub use fedavg::{Adaptive, Averaged, Local, Ranks, ServerOptimizer};
 pub use fedmkt::Selection;
 pub use optimizer::{AdamW, Course, Optimizer, Schedule, Sgd, WarmUp};
 pub(crate) use read::{read, unknown_model};
-pub use table::Table;
+pub use table::{Seen, Table};
 
 /// Makes the enum of methods and everything that goes by their names. A method is a file with a table, and a line in
 /// the list below.
@@ -111,6 +111,7 @@ impl Method {
         self.table().optimizer()
     }
 }
+
 /// Optimizer steps of one party in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steps {
@@ -207,7 +208,8 @@ pub struct Relay {
     pub from_round: RelayStart,
     /// Whether relay examples must prove themselves. Default: none.
     pub guard: Guard,
-    /// How every side comes by the prompts. Default: resample.
+    /// How every side comes by the prompts, where devices need them from the proxy (co-plms, proxy-relay, custom). Default:
+    /// resample.
     pub delivery: Delivery,
     /// Weight of the divergence on relay examples. Default: 1.
     pub weight: f64,
@@ -226,7 +228,7 @@ pub struct Relay {
 /// The first round with a relay set, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RelayStart {
-    /// On devices.
+    /// On devices; fedcollm's have no use for a relay set, so that it changes nothing there.
     pub device: u32,
     /// At the cloud.
     pub cloud: u32,
@@ -238,7 +240,9 @@ pub struct RelayStart {
 pub enum Guard {
     /// All are used.
     None,
-    /// Only in domains where the proxy's loss on labelled held-out data is below the receiver's.
+    /// Only in domains where the proxy's loss on labelled data is below the receiver's. Every sixth training example of a
+    /// party is kept aside for that and not trained on (chosen; METHODS §8 point 4 compares on a device's validation part,
+    /// which is one for all devices here).
     DualMinCe,
     /// Only answers that the proxy is sure of.
     Confidence,

@@ -8,7 +8,7 @@ use cotune::record::Scope;
 use cotune::scenario::Scenario;
 use cotune::scenario::method::{Aggregate, Custom, Method as Written};
 use cotune::world::Lab;
-use cotune::world::method::training::{Rate, TunePlan, private_text, tuned};
+use cotune::world::method::training::{TunePlan, private_text, tuned};
 use cotune::world::method::travelling::Travelling;
 use cotune::world::method::{
     DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad, Update, fresh, subject,
@@ -65,25 +65,19 @@ impl Method for HalfWay {
         fresh(lab, [self.proxy.as_str()])
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
-        self.travelling().broadcast(cloud)
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str, round: u32) -> Payload {
+        self.travelling().broadcast(cloud, round)
     }
 
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, _model: &str, _round: u32) -> Payload {
         self.travelling().uplink(lab)
     }
 
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
         let (own, mean) = (&state[&self.proxy].values, self.travelling().received(received).values);
         let between = own.iter().zip(&mean).map(|(own, mean)| own + self.share * (mean - own)).collect();
-        let steps = self.table.device_steps.tune;
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &task.path(),
-            steps,
-            batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
-        };
+        let Custom { optimizer, device_steps, batch, .. } = &self.table;
+        let plan = TunePlan::of_device(lab, optimizer, task, device_steps.tune, *batch);
         let text = |model: &_| private_text(lab, model, task.device);
         let start = Trained { values: between, ..Trained::default() };
         let (tuned, trained) = tuned(lab, &self.proxy, &start, text, &plan);

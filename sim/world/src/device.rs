@@ -223,7 +223,7 @@ impl DeviceCore {
             loss: None,
             update: None,
         };
-        let (mut payload, mut kept) = (Arc::clone(view.plan.update_shape(self.device)), None);
+        let (mut payload, mut kept) = (Arc::clone(view.plan.update_shape(self.device, round)), None);
         let mut warning = None;
         match outcome {
             Outcome::Device(done, residual) => {
@@ -236,7 +236,7 @@ impl DeviceCore {
                 self.memory.state = Arc::new(done.state);
                 self.memory.residual = residual;
                 payload = Arc::new(done.update);
-                kept = done.relay.map(|(_, kept)| kept);
+                kept = done.relay.map(|relay| relay.kept);
             }
             Outcome::Panicked(text) => {
                 let fault =
@@ -264,7 +264,7 @@ impl DeviceCore {
             let (kind, device) = (FaultKind::Corrupt, Some(self.device));
             effects.push(Effect::Record(EventKind::Fault { kind, device, detail }));
         }
-        let bytes = view.plan.traffic(self.device).up;
+        let bytes = view.plan.traffic(self.device, round).up;
         effects.push(Effect::Record(EventKind::UploadStarted { round, device: self.device, bytes }));
         effects.push(Effect::Send(Transfer {
             round,

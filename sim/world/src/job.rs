@@ -79,7 +79,7 @@ impl Job {
                 Outcome::Device(Box::new(done), residual)
             }
             Self::Cloud { task, state, updates } => {
-                let updates = stale::rebase(lab, method, &state, updates);
+                let updates = stale::rebase(lab, method, (&*state, task.round), updates);
                 let folded = method.fold(lab, Arc::unwrap_or_clone(state), &updates);
                 Outcome::Cloud(Box::new(method.cloud_work(lab, &task, folded, &updates)))
             }

@@ -1,8 +1,13 @@
 //! Methods: who learns what from whom.
 //!
 //! A method is a set of pure functions over explicit state: what a device does with what it received, how the cloud
-//! folds what came back, what it does with that. It never sees a clock, a link or another device. Adding a method is
-//! one file here and one line in `made`; it inherits the conformance suite.
+//! folds what came back, what it does with that. It never sees a clock, a link or another device.
+//!
+//! Adding a method to cotune takes a file here with its `Method`, its `mod` above and its arm in [`made`]; its table in
+//! the scenario language, a file under `scenarios/format/src/method/` and a line of the list in `method.rs` there; and a
+//! line in `cotune_tests::methods`, with which it inherits the conformance suite. Schema, reference page and the texts of
+//! mistakes follow when they are blessed. A method that a program brings takes the first of these only, and
+//! `[method.custom]`.
 //!
 //! | file           | method |
 //! |----------------|--------|
@@ -13,6 +18,7 @@
 //! | `mixed_ranks.rs`| the same where adapters on one base have different ranks: FLoRA, FlexLoRA, HetLoRA |
 //! | `fedap.rs`     | the same of bottleneck adapters |
 //! | `fedcollm.rs`  | one SLM on all devices, and mutual learning with the LLM at the cloud |
+//! | `fedmkt.rs`    | losses and logits about public examples travel, both ways |
 //! | `co_plms.rs`   | mutual learning through a proxy that travels |
 //! | `proxy_relay.rs`| relay distillation from an averaged proxy, and nothing else |
 //! | `travelling.rs`| the adapter that is sent down, brought back and averaged |
@@ -41,7 +47,7 @@ use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
 use cotune_scenario::method::Method as Written;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use training::Tuning;
@@ -78,8 +84,17 @@ pub struct DeviceOutcome {
     pub update: Payload,
     /// What it trained.
     pub trained: Progress,
-    /// Prompts of a relay set that it used: sampled and kept.
-    pub relay: Option<(u32, u32)>,
+    /// The relay set that it used.
+    pub relay: Option<RelayCounts>,
+}
+
+/// Prompts of a relay set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayCounts {
+    /// Those that were sampled.
+    pub sampled: u32,
+    /// Those of them that were kept.
+    pub kept: u32,
 }
 
 /// What the cloud is asked to do in one round.
@@ -105,8 +120,8 @@ pub struct CloudOutcome {
     pub state: State,
     /// What it trained, by name of the model.
     pub trained: Vec<(String, Progress)>,
-    /// Prompts of a relay set that it used: sampled and kept.
-    pub relay: Option<(u32, u32)>,
+    /// The relay set that it used.
+    pub relay: Option<RelayCounts>,
 }
 
 /// One device's contribution to a round.
@@ -199,7 +214,7 @@ pub trait Method: Debug + Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The paper it is from, or what it is a reference for.
-    fn citation(&self) -> &'static str;
+    fn citation(&self) -> &str;
 
     /// What a scenario must have for it. What travels is said by [`Method::downlink`] and [`Method::uplink`], part by
     /// part.
@@ -213,18 +228,19 @@ pub trait Method: Debug + Send + Sync {
     /// What a device that runs `model` starts with.
     fn start_device(&self, lab: &Lab, model: &str) -> State;
 
-    /// What the cloud sends to a device that runs `model` when a round opens.
-    fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str) -> Payload {
+    /// What the cloud sends to a device that runs `model` for the work of a round. Its shape depends on the model and, where
+    /// there is a relay set, on whether that has started (`relay.from_round`), on nothing else.
+    fn broadcast(&self, _lab: &Lab, _cloud: &State, _model: &str, _round: u32) -> Payload {
         Payload::default()
     }
 
     /// A payload of the size of [`Method::broadcast`], of which only the size is read.
-    fn downlink(&self, lab: &Lab, model: &str) -> Payload {
-        self.broadcast(lab, &self.start_cloud(lab), model)
+    fn downlink(&self, lab: &Lab, model: &str, round: u32) -> Payload {
+        self.broadcast(lab, &self.start_cloud(lab), model, round)
     }
 
-    /// A payload of the size of a device's update; its values are never read.
-    fn uplink(&self, _lab: &Lab, _model: &str) -> Payload {
+    /// A payload of the shape of a device's update of a round, which depends on the same; its values are never read.
+    fn uplink(&self, _lab: &Lab, _model: &str, _round: u32) -> Payload {
         Payload::default()
     }
 
@@ -300,8 +316,6 @@ pub enum Need {
     PublicTexts,
     /// This model, with an adapter.
     Trained(String),
-    /// One model for all classes of devices.
-    OneEdgeModel,
 }
 
 /// Why a method cannot serve a scenario.
@@ -338,17 +352,6 @@ pub(crate) fn suits(method: &dyn Method, lab: &Lab) -> Result<(), Refusal> {
             Need::Trained(model) if lab.models().all(|one| one.name != model || one.layout.total() == 0) => {
                 return refuse(format!("it trains `{model}`: write [models.{model}] with an adapter"));
             }
-            Need::OneEdgeModel => {
-                let models: BTreeSet<&str> =
-                    scenario.fleet.classes.values().map(|class| class.model.as_str()).collect();
-                if models.len() > 1 {
-                    let models: Vec<&str> = models.into_iter().collect();
-                    return refuse(format!(
-                        "all devices must run one model, and they run {}: write the same fleet.class.*.model for all",
-                        models.join(", ")
-                    ));
-                }
-            }
             Need::PublicTexts if lab.public().is_empty() => {
                 return refuse(match lab.has_texts() {
                     true => "what travels is about public examples, and there are none: write data.public above 0",
@@ -375,7 +378,7 @@ pub(crate) fn made(lab: &Lab, table: &Written) -> Result<Box<dyn Method>, Refusa
             Some(ranks) => Box::new(mixed_ranks::MixedRanks::new(lab, table, ranks)),
             None => Box::new(fedavg::FedAvg::new(lab, table)),
         },
-        Written::FedAp(table) => Box::new(fedap::FedAp::new(lab, table)),
+        Written::FedAp(table) => Box::new(fedap::made(lab, table)),
         Written::FedCoLlm(table) => Box::new(fedcollm::FedCoLlm::new(table)),
         Written::FedMkt(table) => Box::new(fedmkt::FedMkt::new(table)?),
         Written::Custom(table) => {
@@ -385,7 +388,7 @@ pub(crate) fn made(lab: &Lab, table: &Written) -> Result<Box<dyn Method>, Refusa
             );
             return Err(Refusal { method: "custom".to_owned(), problem });
         }
-        Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)?),
+        Written::CoPlms(table) => Box::new(co_plms::CoPlms::new(table)),
         Written::ProxyRelay(table) => Box::new(proxy_relay::ProxyRelay::new(table)),
     })
 }

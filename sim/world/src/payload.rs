@@ -138,6 +138,8 @@ pub enum Content {
     Losses,
     /// Texts.
     Prompts,
+    /// What is around all of it.
+    Frame,
 }
 
 impl Content {
@@ -151,6 +153,7 @@ impl Content {
             Self::Indices => "indices",
             Self::Losses => "losses",
             Self::Prompts => "prompts",
+            Self::Frame => "frame",
         }
     }
 }

@@ -14,7 +14,7 @@ use cotune_scenario::coordination::Coordination;
 use cotune_scenario::cost::Cost as CostModel;
 use cotune_scenario::transfer::Encoding;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that is decided before the first event.
@@ -24,12 +24,23 @@ pub struct Plan {
     method: Box<dyn Method>,
     fleet: Fleet,
     panel: Vec<u32>,
-    /// Bytes down and up of one round, by class.
-    traffic: Vec<Traffic>,
-    /// What an update looks like, by class.
-    updates: Vec<Arc<Payload>>,
+    /// What travels, by class, and from which round on; ascending, the first from the first round on.
+    stretches: Vec<(u32, Vec<Travels>)>,
     faults: Faults,
     matched: Option<Matched>,
+}
+
+/// What travels for one device's round.
+#[derive(Debug)]
+struct Travels {
+    /// Bytes down and up.
+    traffic: Traffic,
+    /// Those down by content.
+    down: BTreeMap<Content, u64>,
+    /// Those up by content.
+    up: BTreeMap<Content, u64>,
+    /// What an update looks like.
+    update: Arc<Payload>,
 }
 
 /// Bytes of one device's round.
@@ -130,20 +141,14 @@ impl Plan {
         method::suits(method.as_ref(), &lab)?;
         let scenario = lab.scenario();
         let fleet = Fleet::draw(scenario.seed, &scenario.fleet, &scenario.faults, lab.files())?;
-        let updates: Vec<Arc<Payload>> =
-            fleet.classes().iter().map(|class| Arc::new(method.uplink(&lab, &class.model))).collect();
-        let traffic = fleet
-            .classes()
-            .iter()
-            .zip(&updates)
-            .map(|(class, update)| Traffic {
-                down: bytes(&lab, &method.downlink(&lab, &class.model), &scenario.transfer.down),
-                up: bytes(&lab, update, &scenario.transfer.up),
-            })
-            .collect();
+        let travels = |round: u32| {
+            let models = fleet.classes().iter().map(|class| &*class.model);
+            (round, models.map(|model| Travels::of(&lab, method.as_ref(), model, round)).collect())
+        };
+        let stretches = turns(scenario).into_iter().map(travels).collect();
         let panel = panel(scenario);
         let faults = Faults::draw(scenario, &fleet);
-        let plan = Self { lab, method, fleet, panel, traffic, updates, faults, matched };
+        let plan = Self { lab, method, fleet, panel, stretches, faults, matched };
         plan.fits()?;
         plan.in_time()?;
         Ok(plan)
@@ -189,17 +194,27 @@ impl Plan {
         &self.faults
     }
 
-    /// A payload of the shape of a device's update; its values mean nothing.
-    pub fn update_shape(&self, device: u32) -> &Arc<Payload> {
-        &self.updates[self.fleet.device(device).class_index as usize]
+    /// A payload of the shape of a device's update of a round; its values mean nothing.
+    pub fn update_shape(&self, device: u32, round: u32) -> &Arc<Payload> {
+        &self.travels(device, round).update
     }
 
-    /// Bytes that a device moves in one round.
-    pub fn traffic(&self, device: u32) -> Traffic {
+    /// Bytes that a device moves in a round.
+    pub fn traffic(&self, device: u32, round: u32) -> Traffic {
         if let Some(bytes) = self.scenario().cost.payload_bytes() {
             return Traffic { down: bytes, up: bytes };
         }
-        self.traffic[self.fleet.device(device).class_index as usize]
+        self.travels(device, round).traffic
+    }
+
+    /// Whether other parts may travel in this round than in the one before.
+    pub(crate) fn is_turn(&self, round: u32) -> bool {
+        self.stretches.iter().any(|(from, _)| *from == round)
+    }
+
+    fn travels(&self, device: u32, round: u32) -> &Travels {
+        let begun = self.stretches.partition_point(|(from, _)| *from <= round);
+        &self.stretches[begun.saturating_sub(1)].1[usize::from(self.fleet.device(device).class_index)]
     }
 
     /// What a device's work of a round costs.
@@ -283,7 +298,7 @@ impl Plan {
                 Ok(noise) if roofline => noise.at_score(4.0).max(1.0),
                 _ => 1.0,
             };
-            let traffic = self.traffic(view.device);
+            let traffic = self.traffic(view.device, 1);
             let handshakes = if roofline { 3.0 * view.rtt_seconds } else { 0.0 };
             let transfers = traffic.down as f64 / view.down_bytes_per_second
                 + traffic.up as f64 / view.up_bytes_per_second;
@@ -365,15 +380,15 @@ impl Plan {
         let rounds = scenario.budget.rounds;
         let classes = self.fleet.classes().iter().enumerate().filter_map(|(index, class)| {
             let device = self.fleet.iter().find(|view| view.class_index as usize == index)?.device;
-            let traffic = self.traffic(device);
+            let (traffic, travels) = (self.traffic(device, u32::MAX), self.travels(device, u32::MAX));
             Some(ClassOverview {
                 class: class.name.to_string(),
                 model: class.model.to_string(),
                 devices: class.devices,
                 down_bytes: traffic.down,
                 up_bytes: traffic.up,
-                down: by_content(&self.method.downlink(&self.lab, &class.model), traffic.down),
-                up: by_content(self.update_shape(device), traffic.up),
+                down: travels.down.clone(),
+                up: travels.up.clone(),
                 memory_bytes: self.device_cost(device, u32::MAX).memory_bytes,
                 has_memory_bytes: class.memory.0,
                 train_seconds: self.device_cost(device, u32::MAX).seconds,
@@ -442,39 +457,55 @@ impl Plan {
     }
 }
 
-/// Bytes that are charged for a payload: the billed shape's for a billed model's adapter, else the encoded size.
-fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> u64 {
-    let plain = Encoding::None;
-    let billed = payload.parts.iter().map(|part| match part {
-        Part::Adapter { model, .. } | Part::Packed { model, .. } => {
-            lab.model(model).billed_adapter_values.map(|values| packing::packed_bytes(encoding, values))
-        }
-        Part::Control { model, .. } => {
-            lab.model(model).billed_adapter_values.map(|values| packing::packed_bytes(&plain, values))
-        }
-        Part::Merged { model, .. } => {
-            lab.model(model).billed_map_values.map(|values| packing::packed_bytes(&plain, values))
-        }
-        _ => None,
-    });
-    let (with, without): (Vec<_>, Vec<_>) =
-        payload.parts.iter().cloned().zip(billed).partition(|(_, b)| b.is_some());
-    let rest = Payload { parts: without.into_iter().map(|(part, _)| part).collect() };
-    // The size of an encoding does not depend on the values.
-    let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model)).encoded_bytes();
-    with.into_iter().filter_map(|(_, bytes)| bytes).map(|bytes| bytes as u64).sum::<u64>() + rest
+impl Travels {
+    fn of(lab: &Lab, method: &dyn Method, model: &str, round: u32) -> Self {
+        let transfer = &lab.scenario().transfer;
+        let update = method.uplink(lab, model, round);
+        let down = bytes(lab, &method.downlink(lab, model, round), &transfer.down);
+        let up = bytes(lab, &update, &transfer.up);
+        let traffic = Traffic { down: down.values().sum(), up: up.values().sum() };
+        Self { traffic, down, up, update: Arc::new(update) }
+    }
 }
 
-/// The bytes charged for a payload by what it holds: content other than adapters is charged as it is encoded, and what
-/// adapters come to depends on billing and encoding.
-fn by_content(payload: &Payload, charged: u64) -> BTreeMap<Content, u64> {
-    let mut bytes = payload.bytes_by_content();
-    let first = bytes.keys().next().copied();
-    let rest: u64 =
-        bytes.iter().filter(|(content, _)| Some(**content) != first).map(|(_, bytes)| bytes).sum();
-    if let Some(first) = first {
-        bytes.insert(first, charged.saturating_sub(rest));
+/// The rounds from which on other parts may travel than before: the first, and where a relay set starts.
+fn turns(scenario: &Scenario) -> BTreeSet<u32> {
+    let starts = scenario.method.relay().map(|relay| relay.from_round);
+    let starts = starts.into_iter().flat_map(|from| [from.device, from.cloud]);
+    starts.chain([1]).collect()
+}
+
+/// Bytes that are charged for a payload, by content: the billed shape's for a billed model's values, else the encoded
+/// size.
+fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> BTreeMap<Content, u64> {
+    let billed = |part: &Part| match part {
+        Part::Adapter { model, .. } | Part::Packed { model, .. } => {
+            Some(packing::packed_bytes(encoding, lab.model(model).billed_adapter_values?))
+        }
+        Part::Control { model, .. } => {
+            Some(packing::packed_bytes(&Encoding::None, lab.model(model).billed_adapter_values?))
+        }
+        Part::Merged { model, .. } => {
+            Some(packing::packed_bytes(&Encoding::None, lab.model(model).billed_map_values?))
+        }
+        _ => None,
+    };
+    let mut bytes: BTreeMap<Content, u64> = BTreeMap::new();
+    let mut rest = Payload::default();
+    for part in &payload.parts {
+        match billed(part) {
+            Some(charged) => *bytes.entry(part.content()).or_default() += charged as u64,
+            None => rest.parts.push(part.clone()),
+        }
     }
+    // The size of an encoding does not depend on the values.
+    let rest = packing::packed(encoding, &rest, |model| packing::fresh(lab, model));
+    let (whole, mut inside) = (rest.encoded_bytes(), 0);
+    for (content, counted) in rest.bytes_by_content() {
+        *bytes.entry(content).or_default() += counted;
+        inside += counted;
+    }
+    bytes.insert(Content::Frame, whole - inside);
     bytes
 }
 
@@ -616,13 +647,14 @@ pub struct ClassOverview {
     pub model: String,
     /// How many devices.
     pub devices: u32,
-    /// Bytes down a round \[B\].
+    /// Bytes down of a round with everything on \[B\].
     pub down_bytes: u64,
-    /// Bytes up a round \[B\].
+    /// Bytes up of such a round \[B\].
     pub up_bytes: u64,
-    /// What is in the former, by content \[B\]; the frame around it counts with the first.
+    /// What is in a payload down, by content \[B\]; adds up to the former, where the cost model does not have a size of its
+    /// own for all payloads.
     pub down: BTreeMap<Content, u64>,
-    /// What is in the latter.
+    /// What is in one up.
     pub up: BTreeMap<Content, u64>,
     /// Memory a round needs \[B\].
     pub memory_bytes: f64,

@@ -10,10 +10,10 @@ fn bottlenecks_are_averaged_and_charged_by_their_size() {
         let plan = plan(&tiny(&tables, &[("models.proxy.adapter", adapter)]));
         let played = play(&plan, 2, true);
         let layout = &plan.lab().model("proxy").layout;
-        assert!(plan.traffic(0).up > 4 * layout.total() as u64);
-        assert!(plan.traffic(0).up < 4 * layout.total() as u64 + 200);
+        assert!(plan.traffic(0, 1).up > 4 * layout.total() as u64);
+        assert!(plan.traffic(0, 1).up < 4 * layout.total() as u64 + 200);
         assert!(played.digest == play(&plan, 1, true).digest, "one thread and two");
-        plan.traffic(0).up
+        plan.traffic(0, 1).up
     };
     assert!(bytes("{ bottleneck = { size = 8 } }") > bytes("{ bottleneck = { size = 4 } }"));
 }
@@ -37,7 +37,7 @@ fn dropout_is_part_of_the_run_and_the_same_for_any_number_of_threads() {
 fn a_private_domain_adapter_never_travels() {
     let domain = plan(&tiny(&co_plms("dst = \"domain-adapter\""), &[]));
     let both = plan(&tiny(&co_plms("dst = \"both\""), &[]));
-    assert_eq!(domain.traffic(0).up, both.traffic(0).up);
+    assert_eq!(domain.traffic(0, 1).up, both.traffic(0, 1).up);
     let events = play(&domain, 2, true).events;
     assert!(events.iter().any(|event| matches!(event.kind, EventKind::UpdateAccepted { .. })));
 }

@@ -121,7 +121,7 @@ impl<'p> World<'p> {
     /// Seven in ten send a good update; the others none, one that is no number, or nothing.
     fn answer(&mut self, round: u32, device: u32) -> Vec<Effect> {
         assert!(self.busy.remove(&device));
-        let shape = self.plan.update_shape(device);
+        let shape = self.plan.update_shape(device, round);
         let payload = match self.answers.below(10) {
             0 => Arc::new(Payload::adapter("proxy", &[f32::NAN])),
             1 => Arc::default(),
@@ -132,7 +132,7 @@ impl<'p> World<'p> {
             }
             _ => Arc::clone(shape),
         };
-        let (bytes, spent) = (self.plan.traffic(device).up, (7, 0.0));
+        let (bytes, spent) = (self.plan.traffic(device, round).up, (7, 0.0));
         self.tell(Message::Received(Transfer {
             round,
             device,

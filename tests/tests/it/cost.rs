@@ -71,7 +71,7 @@ fn the_presets_of_both_are_drawn_with_one_bandwidth() {
         for device in plan.fleet().iter() {
             assert_eq!(device.down_bytes_per_second, device.up_bytes_per_second, "device {}", device.device);
             assert!(device.sample_seconds > 0.0);
-            let traffic = plan.traffic(device.device);
+            let traffic = plan.traffic(device.device, 1);
             assert_eq!((traffic.down, traffic.up), (10_000_000, 10_000_000));
         }
     }

@@ -4,23 +4,14 @@ use std::sync::Arc;
 
 use cotune_record::{Event, EventKind, FaultKind, Outcome, Reason, Scope, tabulate};
 use cotune_scenario::Scenario;
-use cotune_tests::{lab, play, tiny};
+use cotune_tests::own_method::HalfWay;
+use cotune_tests::{half_way, lab, play, tiny};
 use cotune_world::method::{DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, Update};
 use cotune_world::payload::Payload;
 use cotune_world::{Lab, Plan};
 
-use own_method::HalfWay;
-
-/// The book's method is the one that is played here.
-#[expect(dead_code, reason = "its `main` is that of another program")]
-#[path = "../../../sim/cli/examples/own_method.rs"]
-mod own_method;
-
 fn scenario(name: &str, share: &str) -> Scenario {
-    let table = format!(
-        "name = {name:?}\ndevice_steps = {{ tune = 2 }}\nbatch = 4\nsettings = {{ share = {share} }}"
-    );
-    tiny(&format!("[method.custom]\n{table}\n"), &[])
+    tiny(&half_way(name, share), &[])
 }
 
 fn method(scenario: &Scenario) -> HalfWay {
@@ -39,7 +30,7 @@ fn a_method_from_outside_is_played_billed_and_scored_like_any_other() {
         let played = play(&plan, 2, true);
         assert!(played.digest == play(&plan, 1, true).digest, "one thread and two");
         let layout = &plan.lab().model("proxy").layout;
-        assert!(plan.traffic(0).up > 4 * layout.total() as u64);
+        assert!(plan.traffic(0, 1).up > 4 * layout.total() as u64);
         let accepted = |kind: &EventKind| matches!(kind, EventKind::UpdateAccepted { .. });
         assert_eq!(played.events.iter().filter(|event| accepted(&event.kind)).count(), 6);
         played.digest
@@ -75,8 +66,6 @@ fn what_a_method_says_that_it_needs_is_demanded_of_the_scenario() {
     assert_eq!(refused(Need::PublicTexts), None);
     let nobody = refused(Need::Trained("nobody".to_owned())).expect("there is no such model");
     assert!(nobody.contains("[method.half-way]") && nobody.contains("[models.nobody]"), "{nobody}");
-    let one = refused(Need::OneEdgeModel).expect("the tiny fleet runs two models");
-    assert!(one.contains("edge-a, edge-b") && one.contains("fleet.class.*.model"), "{one}");
 }
 
 /// The same method with a bug: the work of a device, or of the cloud, panics in every round.
@@ -95,7 +84,7 @@ impl Method for Broken {
         self.method.name()
     }
 
-    fn citation(&self) -> &'static str {
+    fn citation(&self) -> &str {
         self.method.citation()
     }
 
@@ -111,12 +100,12 @@ impl Method for Broken {
         self.method.start_device(lab, model)
     }
 
-    fn broadcast(&self, lab: &Lab, cloud: &State, model: &str) -> Payload {
-        self.method.broadcast(lab, cloud, model)
+    fn broadcast(&self, lab: &Lab, cloud: &State, model: &str, round: u32) -> Payload {
+        self.method.broadcast(lab, cloud, model, round)
     }
 
-    fn uplink(&self, lab: &Lab, model: &str) -> Payload {
-        self.method.uplink(lab, model)
+    fn uplink(&self, lab: &Lab, model: &str, round: u32) -> Payload {
+        self.method.uplink(lab, model, round)
     }
 
     fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {

@@ -47,11 +47,11 @@ impl Method for FedProx {
         State::new()
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str, _round: u32) -> Payload {
         Payload::adapter(self.model, &cloud[self.model].values)
     }
 
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, _model: &str, _round: u32) -> Payload {
         Payload::adapter(self.model, &vec![0.0; lab.model(self.model).layout.total()])
     }
 

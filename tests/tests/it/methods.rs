@@ -1,11 +1,13 @@
-//! What holds for every method. A new one is added to `cotune_tests::methods` and inherits all of this.
+//! What holds for every method. A new one is added to `cotune_tests::methods` and inherits all of this, be it cotune's or
+//! one that a program brings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use cotune_kernel::codec;
+use cotune_models::learner::Trained;
 use cotune_record::{EventKind, FaultKind, Reason};
-use cotune_tests::{fedmkt, lab, methods, plan, play, relay, tiny};
+use cotune_tests::{Variant, fedavg, fedmkt, lab, methods, plan, play, relay, tiny};
 use cotune_world::Plan;
 use cotune_world::job::{Job, Outcome};
 use cotune_world::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Update};
@@ -19,16 +21,17 @@ const ROUND: u32 = 2;
 struct Case {
     name: &'static str,
     tables: String,
+    variant: Variant,
     plan: Arc<Plan>,
     devices: Vec<DeviceOutcome>,
 }
 
 /// Every method after one round; made once, since most of the time goes here.
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
-    let case = |(name, tables): (&'static str, String)| {
-        let plan = plan(&tiny(&tables, &[]));
+    let case = |variant: Variant| {
+        let plan = variant.plan(&tiny(&variant.tables, &[]));
         let devices = (0..plan.fleet().devices()).map(|device| device_outcome(&plan, device)).collect();
-        Case { name, tables, plan, devices }
+        Case { name: variant.name, tables: variant.tables.clone(), variant, plan, devices }
     };
     methods().into_iter().map(case).collect()
 });
@@ -41,22 +44,26 @@ fn model(plan: &Plan, device: u32) -> String {
     plan.fleet().class_of(device).model.to_string()
 }
 
-/// What the cloud sends to a device in the first round.
-fn broadcast(plan: &Plan, device: u32) -> Payload {
+/// What the cloud that has learned nothing yet sends to a device for a round.
+fn broadcast(plan: &Plan, device: u32, round: u32) -> Payload {
     let cloud = plan.method().start_cloud(plan.lab());
-    plan.method().broadcast(plan.lab(), &cloud, &model(plan, device))
+    plan.method().broadcast(plan.lab(), &cloud, &model(plan, device), round)
 }
 
-fn device_job(plan: &Plan, device: u32) -> Job {
+fn device_job(plan: &Plan, device: u32, round: u32) -> Job {
     let model = model(plan, device);
     let state = plan.method().start_device(plan.lab(), &model);
-    let task = DeviceTask { device, model, round: ROUND, progress: 0.5 };
+    let task = DeviceTask { device, model, round, progress: 0.5 };
     let state = Arc::new(state);
-    Job::Device { task, state, received: Arc::new(broadcast(plan, device)), residual: Residual::new() }
+    Job::Device { task, state, received: Arc::new(broadcast(plan, device, round)), residual: Residual::new() }
 }
 
 fn device_outcome(plan: &Plan, device: u32) -> DeviceOutcome {
-    match device_job(plan, device).perform(plan) {
+    device_outcome_of(plan, device, ROUND)
+}
+
+fn device_outcome_of(plan: &Plan, device: u32, round: u32) -> DeviceOutcome {
+    match device_job(plan, device, round).perform(plan) {
         Outcome::Device(outcome, _) => *outcome,
         other => panic!("{other:?}"),
     }
@@ -104,12 +111,12 @@ impl Case {
 fn a_job_that_was_written_down_has_the_same_outcome_on_another_thread_with_nothing_cached() {
     for case in cases() {
         let jobs = (0..case.plan.fleet().devices())
-            .map(|device| device_job(&case.plan, device))
+            .map(|device| device_job(&case.plan, device, ROUND))
             .chain([case.cloud_job(case.devices.len())]);
         let written: Vec<Vec<u8>> =
             jobs.map(|job| codec::encode(7, &job).expect("a job can be written down")).collect();
         let elsewhere = std::thread::spawn(|| {
-            let plan = plan(&tiny(&case.tables, &[]));
+            let plan = case.variant.plan(&tiny(&case.tables, &[]));
             let read = |bytes: Vec<u8>| codec::decode::<Job>(7, &bytes).expect("a job can be read back");
             written.into_iter().map(|bytes| read(bytes).perform(&plan)).collect::<Vec<_>>()
         });
@@ -128,10 +135,50 @@ fn a_job_that_was_written_down_has_the_same_outcome_on_another_thread_with_nothi
 fn the_bytes_that_are_charged_are_those_of_what_is_really_sent() {
     for case in cases() {
         for (device, outcome) in (0..).zip(&case.devices) {
-            let traffic = case.plan.traffic(device);
-            let down = broadcast(&case.plan, device);
+            let traffic = case.plan.traffic(device, ROUND);
+            let down = broadcast(&case.plan, device, ROUND);
             assert_eq!(traffic.down, encoded(&down), "{}: broadcast to device {device}", case.name);
             assert_eq!(traffic.up, encoded(&outcome.update), "{}: update of device {device}", case.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_relay_set_adds_is_charged_from_the_round_on_in_which_it_travels() {
+    for case in cases().filter(|case| case.name.contains("from a later round on")) {
+        let (name, device) = (case.name, 0);
+        let traffic: Vec<_> = (1..=4).map(|round| case.plan.traffic(device, round)).collect();
+        for (round, traffic) in (1..).zip(&traffic) {
+            let update = device_outcome_of(&case.plan, device, round).update;
+            assert_eq!(
+                traffic.down,
+                encoded(&broadcast(&case.plan, device, round)),
+                "{name}: down in {round}"
+            );
+            assert_eq!(traffic.up, encoded(&update), "{name}: up in {round}");
+            assert!(update.has_shape_of(case.plan.update_shape(device, round)), "{name}: {round}");
+        }
+        // The cloud's relay set starts in round 2 and the devices' in round 3, and from there on nothing changes.
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|i| (traffic[i].down, traffic[i].up));
+        assert_eq!(third, fourth, "{name}");
+        assert!(third.0 > first.0, "{name}: prompts come down");
+        if case.tables.contains("[method.fedmkt]") {
+            assert!(first.0 < second.0 && second.0 < third.0, "{name}: prompts, then answers too");
+            assert!(first.1 < second.1 && second.1 == third.1, "{name}: answers go up for the cloud");
+        } else {
+            assert_eq!((first, second.1), (second, third.1), "{name}: nothing but prompts for devices");
+        }
+        // Played to its end, every event has the bytes of its round.
+        let played = play(&case.variant.plan(&tiny(&case.tables, &[("budget.rounds", "4")])), 2, true);
+        for event in played.events {
+            let (down, round, device, bytes) = match event.kind {
+                EventKind::DownloadStarted { round, device, bytes } => (true, round, device, bytes),
+                EventKind::UploadStarted { round, device, bytes } => (false, round, device, bytes),
+                EventKind::NotContributed { reason, .. } => panic!("{name}: {reason:?}"),
+                _ => continue,
+            };
+            let traffic = case.plan.traffic(device, round);
+            assert_eq!(bytes, if down { traffic.down } else { traffic.up }, "{name}: {device} in {round}");
         }
     }
 }
@@ -176,6 +223,19 @@ fn a_round_without_updates_leaves_the_cloud_as_it_was() {
     for case in cases() {
         let before = case.plan.method().start_cloud(case.plan.lab());
         assert!(case.fold(&[]) == before, "{}", case.name);
+    }
+}
+
+#[test]
+fn the_cloud_works_in_a_round_without_updates_too() {
+    for case in cases() {
+        let before = case.plan.method().start_cloud(case.plan.lab());
+        let done = case.cloud_outcome(0);
+        assert!(done.state.keys().eq(before.keys()), "{}: the cloud's models changed", case.name);
+        let finite = |one: &Trained| one.values.iter().all(|value| value.is_finite());
+        assert!(done.state.values().all(finite), "{}", case.name);
+        let steps: u64 = done.trained.iter().map(|(_, progress)| progress.steps).sum();
+        assert_eq!(u64::from(case.plan.cloud_cost(ROUND).steps), steps, "{}", case.name);
     }
 }
 
@@ -241,9 +301,57 @@ fn every_model_that_is_scored_exists_and_its_values_fit() {
 fn every_method_says_what_it_is_and_where_it_is_from() {
     for case in cases() {
         let method = case.plan.method();
-        assert!(case.tables.starts_with(&format!("[method.{}]", method.name())), "{}", case.name);
+        let named = match case.variant.maker {
+            None => format!("[method.{}]", method.name()),
+            Some(_) => format!("[method.custom]\nname = {:?}", method.name()),
+        };
+        assert!(case.tables.starts_with(&named), "{}", case.name);
         assert!(!method.citation().is_empty(), "{}", case.name);
     }
+}
+
+#[test]
+fn a_variant_of_fedavg_cites_its_own_paper() {
+    let papers = [
+        ("fedavg on the proxy", "1602.05629"),
+        ("fedprox", "1812.06127"),
+        ("scaffold", "1910.06378"),
+        ("fednova over passes", "2007.07481"),
+        ("fedavg with server momentum", "1909.06335"),
+        ("fedadam", "2003.00295"),
+        ("ffa-lora", "2403.12313"),
+        ("hetlora with a proximal term", "2401.06432"),
+        ("fedap", "2212.10025"),
+    ];
+    for (name, paper) in papers {
+        let case = cases().find(|case| case.name == name).expect("it is in the list");
+        assert!(case.plan.method().citation().contains(paper), "{name}: {}", case.plan.method().citation());
+    }
+    let both = cases().find(|case| case.name.starts_with("hetlora")).expect("it is in the list");
+    assert!(both.plan.method().citation().ends_with("1812.06127"), "and what is added to it");
+}
+
+#[test]
+fn control_variates_are_zero_in_the_beginning() {
+    for case in cases().filter(|case| case.name.starts_with("scaffold")) {
+        let (method, lab) = (case.plan.method(), case.plan.lab());
+        let device = method.start_device(lab, &model(&case.plan, 0));
+        let states = [method.start_cloud(lab), device];
+        for state in &states {
+            let controls = state.iter().filter(|(name, _)| name.ends_with("/control"));
+            let values: Vec<f32> = controls.flat_map(|(_, control)| control.values.clone()).collect();
+            assert!(!values.is_empty() && values.iter().all(|value| *value == 0.0), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_passes_over_more_examples_takes_more_steps() {
+    let case = cases().find(|case| case.name == "fednova over passes").expect("it is in the list");
+    let steps: Vec<u64> = case.devices.iter().map(|outcome| outcome.trained.steps).collect();
+    let examples = (0..3).map(|device| case.plan.lab().examples_of(device).len().div_ceil(8) as u64);
+    assert_eq!(steps, examples.collect::<Vec<_>>());
+    assert!(steps.iter().any(|n| *n != steps[0]), "they differ: {steps:?}");
 }
 
 /// A federation of which every round can be played by hand.
@@ -268,7 +376,7 @@ impl Consortium {
         let (method, lab, progress) = (plan.method(), plan.lab(), f64::from(round - 1) / 2.0);
         for (device, state) in (0..).zip(&mut self.devices) {
             let task = DeviceTask { device, model: model(&plan, device), round, progress };
-            let received = wire(method.broadcast(lab, &self.cloud, &task.model));
+            let received = wire(method.broadcast(lab, &self.cloud, &task.model, round));
             let done = method.device_work(lab, &task, std::mem::take(state), &received);
             *state = done.state;
             updates.push(Update {
@@ -285,10 +393,10 @@ impl Consortium {
     }
 
     /// The same federation in another process, so to speak: states written down and read back, nothing cached.
-    fn resumed(&self, tables: &str) -> Self {
+    fn resumed(&self, variant: &Variant) -> Self {
         let written = codec::encode(7, &(&self.cloud, &self.devices)).expect("states can be written down");
         let (cloud, devices) = codec::decode(7, &written).expect("states can be read back");
-        Self { plan: plan(&tiny(tables, &[])), cloud, devices }
+        Self { plan: variant.plan(&tiny(&variant.tables, &[])), cloud, devices }
     }
 }
 
@@ -302,7 +410,7 @@ fn a_run_resumed_after_any_round_is_the_run_that_was_not_cut() {
             straight.round(round, |payload| payload);
             cut.round(round, |payload| Payload::from_wire(&payload.to_wire()).expect("what is sent arrives"));
             if round < ROUNDS {
-                cut = cut.resumed(&case.tables);
+                cut = cut.resumed(&case.variant);
             }
         }
         assert!(straight.cloud == cut.cloud, "{}: the cloud", case.name);
@@ -311,10 +419,16 @@ fn a_run_resumed_after_any_round_is_the_run_that_was_not_cut() {
 }
 
 /// The reasons and rounds of a device's missing updates, the rounds in which it contributed, and the last state of the cloud.
-fn played(tables: &str, fault: &str, device: u32) -> (Vec<Reason>, usize, usize) {
-    let overrides =
-        [("budget.rounds", "2"), ("evaluation.panel", "1"), ("evaluation.every", "{ rounds = 9 }")];
-    let plan = plan(&tiny(&format!("{tables}\n{fault}"), &overrides));
+fn played(
+    variant: &Variant,
+    (fault, more): (&str, &[(&str, &str)]),
+    device: u32,
+) -> (Vec<Reason>, usize, usize) {
+    let mut overrides =
+        vec![("budget.rounds", "2"), ("evaluation.panel", "1"), ("evaluation.every", "{ rounds = 9 }")];
+    overrides.extend(more);
+    let tables = &variant.tables;
+    let plan = variant.plan(&tiny(&format!("{tables}\n{fault}"), &overrides));
     let (mut reasons, mut accepted, mut worked) = (Vec::new(), 0, 0);
     for event in play(&plan, 2, true).events {
         match event.kind {
@@ -334,10 +448,20 @@ fn a_device_that_never_returns_holds_nobody_up() {
         let gateway = (0..3).find(|d| model(&case.plan, *d) == "edge-b").expect("there is a gateway");
         // It takes the work of every round, and goes down in it.
         let fault = "[[fault]]\ncrash = { class = \"gateway\", rate = \"1000000000/h\" }";
-        let (reasons, accepted, worked) = played(&case.tables, fault, gateway);
+        let (reasons, accepted, worked) = played(&case.variant, (fault, &[]), gateway);
         let idle = case.plan.device_cost(gateway, ROUND).steps == 0;
         assert!(idle || reasons == [Reason::Crashed; 2], "{}: {reasons:?}", case.name);
         assert_eq!((accepted, worked), (4, 2), "{}: the two others, in two rounds", case.name);
+    }
+}
+
+#[test]
+fn a_fleet_of_one_device_is_played_to_its_end() {
+    let alone = [("fleet.devices", "1")];
+    for case in cases() {
+        // Counted are updates of others than the device in question: of all, if that is nobody.
+        let (reasons, accepted, worked) = played(&case.variant, ("", &alone), u32::MAX);
+        assert_eq!((reasons.as_slice(), accepted, worked), (&[][..], 2, 2), "{}", case.name);
     }
 }
 
@@ -346,7 +470,7 @@ fn an_update_that_is_not_finite_is_rejected_and_the_round_goes_on() {
     for case in cases() {
         let gateway = (0..3).find(|d| model(&case.plan, *d) == "edge-b").expect("there is a gateway");
         let fault = "[[fault]]\ncorrupt = { class = \"gateway\", fraction = 1.0, how = \"nan\" }";
-        let (reasons, accepted, worked) = played(&case.tables, fault, gateway);
+        let (reasons, accepted, worked) = played(&case.variant, (fault, &[]), gateway);
         let sends = !case.devices[gateway as usize].update.parts.is_empty();
         let expected: &[Reason] = if sends { &[Reason::Rejected; 2] } else { &[] };
         assert_eq!(reasons, expected, "{}", case.name);
@@ -361,7 +485,7 @@ fn a_device_that_took_other_steps_than_the_others_is_folded_with_them() {
         if more == case.tables {
             continue;
         }
-        let eager = plan(&tiny(&more, &[]));
+        let eager = case.variant.plan(&tiny(&more, &[]));
         let mut updates = case.updates(3);
         let update = device_outcome(&eager, 0).update;
         assert!(update.has_shape_of(&updates[0].payload), "{}: steps do not change what is sent", case.name);
@@ -402,11 +526,41 @@ fn the_order_of_devices_does_not_matter() {
 #[test]
 fn bytes_by_content_add_up_to_the_encoded_size() {
     for case in cases() {
-        for payload in case.devices.iter().map(|outcome| &outcome.update).chain([&broadcast(&case.plan, 0)]) {
+        let updates = case.devices.iter().map(|outcome| &outcome.update);
+        for payload in updates.chain([&broadcast(&case.plan, 0, ROUND)]) {
             let parts: u64 = payload.bytes_by_content().values().sum();
             // The frame's header, and the number of parts.
             assert_eq!(parts + codec::HEADER_LEN as u64 + 1, payload.encoded_bytes(), "{}", case.name);
         }
+        for class in case.plan.overview().classes {
+            let sum = |bytes: BTreeMap<Content, u64>| bytes.values().sum::<u64>();
+            assert_eq!((sum(class.down), sum(class.up)), (class.down_bytes, class.up_bytes), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn bytes_by_content_are_those_of_the_billed_shape_where_a_model_is_billed() {
+    let bill = "{ params = \"12.3M\", weights = \"f32\", layers = 4, width = 512 }";
+    let scaffold = fedavg("on = \"proxy\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }");
+    let memory = "\"8GiB\"";
+    let overrides = [
+        ("models.proxy.bill_as", bill),
+        ("transfer.up.int8", "{}"),
+        ("fleet.class.phone.memory", memory),
+        ("fleet.class.gateway.memory", memory),
+    ];
+    let plan = plan(&tiny(&scaffold, &overrides));
+    // Rank 2 on q and v, 512 wide both ways, in each of 4 layers; a control variate has as many values.
+    let values = 2 * 2 * (512 + 512) * 4;
+    let frame = Payload::default().encoded_bytes();
+    for class in plan.overview().classes {
+        let content =
+            [(Content::Adapter, 4 * values), (Content::Control, 4 * values), (Content::Frame, frame)];
+        assert_eq!(class.down, BTreeMap::from(content));
+        assert_eq!(class.up[&Content::Control], 4 * values, "no encoding packs it");
+        assert!(class.up[&Content::Adapter] < 2 * values, "{:?}", class.up);
+        assert_eq!(class.up.values().sum::<u64>(), class.up_bytes);
     }
 }
 

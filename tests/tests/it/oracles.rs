@@ -219,8 +219,8 @@ fn bytes_and_joules_are_conserved() {
                 EventKind::DownloadFinished { round, device, bytes, seconds, joules: j, complete }
                 | EventKind::UploadFinished { round, device, bytes, seconds, joules: j, complete } => {
                     let whole = match event.kind {
-                        EventKind::DownloadFinished { .. } => plan.traffic(device).down,
-                        _ => plan.traffic(device).up,
+                        EventKind::DownloadFinished { .. } => plan.traffic(device, round).down,
+                        _ => plan.traffic(device, round).up,
                     };
                     if complete {
                         received += bytes

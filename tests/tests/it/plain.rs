@@ -1,5 +1,7 @@
 //! The parts of plain loops: what the references of `plain_fedcollm.rs` and `plain_fedmkt.rs` are made of. Everything is
-//! written from METHODS, one text at a time; of the models only logits, tokenizers and optimizer steps are used.
+//! written from METHODS, one text at a time; of the models only logits, tokenizers and optimizer steps are used. These are
+//! held by tests of their own, which use none of the fused paths: forward and gradients of the head by the reference tests
+//! of `models/src/kernels/head.rs`, steps of learners by `models/tests/neural.rs`, tokenizers by `models/src/tokenizer`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -317,7 +319,7 @@ pub fn driven(plan: &Arc<Plan>) -> Driven {
         let mut updates = Vec::new();
         for device in 0..devices {
             let task = DeviceTask { device, model: model(device), round, progress };
-            let received = method.broadcast(lab, &cloud, &task.model);
+            let received = method.broadcast(lab, &cloud, &task.model, round);
             let done = method.device_work(lab, &task, states[&device].clone(), &received);
             states.insert(device, done.state);
             updates.push(Update {

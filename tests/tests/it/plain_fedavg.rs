@@ -1,5 +1,6 @@
 //! Federated averaging in a plain loop, without actors, queue, network or pool: the slow, readable reference that the
-//! simulation must agree with bit for bit.
+//! simulation must agree with bit for bit. The steps of the learner, which both take, are held to finite differences by
+//! `models/tests/neural.rs`, and the head under them to burn's primitives by `models/src/kernels/head.rs`.
 
 use std::collections::BTreeMap;
 

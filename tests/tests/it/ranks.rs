@@ -80,7 +80,7 @@ fn flora_merges_the_weighted_sum_of_all_updates_and_adapters_begin_anew() {
     let merged = &cloud["edge-b/merged"].values;
     assert!(apart(merged, &expected) < 1e-5 * apart(&expected, &vec![0.0; expected.len()]));
     for model in ["edge-a", "edge-b"] {
-        let sent = plan.method().broadcast(plan.lab(), &cloud, model);
+        let sent = plan.method().broadcast(plan.lab(), &cloud, model, 1);
         assert_eq!(sent.merged("edge-b"), Some(merged.as_slice()), "all devices merge the same");
         let subject = plan.method().edge_subject(&cloud, &State::new(), model);
         assert_eq!(&subject.beneath, merged);
@@ -152,12 +152,12 @@ fn what_travels_is_charged_by_rank_and_a_merged_update_whole() {
         for device in 0..plan.fleet().devices() {
             let model = &plan.fleet().class_of(device).model;
             let adapter = plan.lab().model(model).layout.total() as u64;
-            let sent = plan.method().broadcast(plan.lab(), &cloud, model);
+            let sent = plan.method().broadcast(plan.lab(), &cloud, model, 1);
             let values = match (down, &sent.parts[0]) {
                 (None, Part::Adapter { values, .. }) | (Some(_), Part::Merged { values, .. }) => values.len(),
                 (_, other) => panic!("{ranks} sends {other:?}"),
             };
-            let traffic = plan.traffic(device);
+            let traffic = plan.traffic(device, 1);
             assert!(traffic.up > 4 * adapter && traffic.up < 4 * adapter + 100, "{ranks}: {}", traffic.up);
             let bytes = 4 * values as u64;
             assert!(traffic.down > bytes && traffic.down < bytes + 100, "{ranks}: {}", traffic.down);
@@ -175,7 +175,7 @@ fn billed_models_are_charged_for_the_maps_of_the_billed_shape() {
         // The fused map reads 512 and writes 3 · 512, in each of 4 layers; an empty frame goes around it.
         let rank = if &*plan.fleet().class_of(device).model == "edge-a" { 2 } else { 4 };
         let frame = Payload::default().encoded_bytes();
-        let traffic = plan.traffic(device);
+        let traffic = plan.traffic(device, 1);
         assert_eq!(traffic.down, 4 * 4 * 512 * 3 * 512 + frame);
         assert_eq!(traffic.up, 4 * 4 * rank * (512 + 3 * 512) + frame);
     }

@@ -27,7 +27,7 @@ const MANY: [(&str, &str); 2] = [("fleet.devices", "12"), ("data.split.dirichlet
 fn work(plan: &Plan, device: u32) -> Job {
     let model = plan.fleet().class_of(device).model.to_string();
     let (lab, method) = (plan.lab(), plan.method());
-    let received = method.broadcast(lab, &method.start_cloud(lab), &model);
+    let received = method.broadcast(lab, &method.start_cloud(lab), &model, 2);
     let state = Arc::new(method.start_device(lab, &model));
     let task = DeviceTask { device, model, round: 2, progress: 0.5 };
     Job::Device { task, state, received: Arc::new(received), residual: Residual::new() }
@@ -54,8 +54,8 @@ fn written(outcome: &Outcome) -> Value {
 
 #[test]
 fn jobs_of_a_stack_come_to_what_they_come_to_alone_whatever_the_method() {
-    for (name, tables) in methods() {
-        let plan = plan(&tiny(&tables, &[]));
+    for variant in methods() {
+        let (name, plan) = (variant.name, variant.plan(&tiny(&variant.tables, &[])));
         let jobs: Vec<Job> = (0..plan.fleet().devices()).map(|device| work(&plan, device)).collect();
         if !plan.fleet().classes().iter().all(|class| plan.method().device_tunes(&class.model).is_some()) {
             continue;

@@ -42,7 +42,7 @@ impl Told {
     /// What a device sends whose first value is `first`.
     pub fn update(&self, device: u32, first: f32) -> Payload {
         let model = &self.plan.fleet().class_of(device).model;
-        let mut payload: Payload = self.plan.method().uplink(self.plan.lab(), model);
+        let mut payload: Payload = self.plan.method().uplink(self.plan.lab(), model, 1);
         if let Some(Part::Adapter { values, .. }) = payload.parts.first_mut() {
             values[0] = first;
         }
@@ -56,7 +56,7 @@ impl Told {
     }
 
     pub fn receive_payload(&mut self, round: u32, device: u32, payload: Payload) -> Vec<Effect> {
-        let (payload, bytes) = (Arc::new(payload), self.plan.traffic(device).up);
+        let (payload, bytes) = (Arc::new(payload), self.plan.traffic(device, round).up);
         let spent = (7, 0.0);
         self.tell(Message::Received(Transfer {
             round,

@@ -162,7 +162,7 @@ fn lost_transfers_count_their_bytes_as_wasted_and_name_their_reason() {
         match event.kind {
             EventKind::DownloadFinished { round, device, bytes, complete, .. }
             | EventKind::UploadFinished { round, device, bytes, complete, .. } => {
-                let whole = plan.traffic(device).down;
+                let whole = plan.traffic(device, round).down;
                 assert_eq!(complete, bytes == whole, "a transfer of {bytes} of {whole} bytes");
                 *crossed.entry((round, device)).or_default() += bytes;
                 finished += 1;

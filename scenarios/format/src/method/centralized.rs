@@ -1,7 +1,7 @@
 //! `[method.centralized]`.
 
 use super::read::{Models, optimizer, steps};
-use super::{Optimizer, Steps, Table};
+use super::{Optimizer, Seen, Steps, Table};
 use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,8 +36,9 @@ impl Table for Centralized {
         vec![&mut self.cloud_steps]
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        ["no examples", "everybody's private and the public examples"]
+    fn seen(&self) -> [Seen; 2] {
+        let tunes = self.cloud_steps.tune > 0;
+        [Seen::default(), Seen { private: tunes, public: tunes, relay: false }]
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[method.co-plms]`.
 
 use super::read::{Models, aggregate, alignment, optimizer, relay, steps, two_models};
-use super::{Aggregate, Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
+use super::{Aggregate, Align, Alignment, Fallback, Optimizer, Relay, Seen, Steps, Table, VocabularyMap};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::reader::{Bound, View};
@@ -18,7 +18,7 @@ pub struct CoPlms {
     pub proxy: String,
     /// Which adapters domain-specific tuning trains. Default: both.
     pub dst: DomainTuning,
-    /// Steps of a device per round: E_d and E_m. Default: 20 and 20.
+    /// Steps of a device per round: E_d and E_m. Default: 20 and 20; with `dst = "off"`, 0 and 20.
     pub device_steps: Steps,
     /// Steps of the cloud per round: E_s as `mutual`; `tune` is 0. Default: 40.
     pub cloud_steps: Steps,
@@ -55,7 +55,7 @@ pub enum DomainTuning {
 pub struct Saml {
     /// How positions are matched. Default: bytes.
     pub align: Align,
-    /// What stands in for an unmatched position under `dtw`. Default: off.
+    /// What stands in for an unmatched position, which there are under `bytes` too. Default: off.
     pub fallback: Fallback,
     /// How the vocabularies are matched. Default: first-token (bytes), edit (dtw).
     pub vocab: VocabularyMap,
@@ -108,7 +108,8 @@ pub enum Divergence {
 pub enum Combine {
     /// CE + λ·τ²·KL with the direction's λ.
     Additive,
-    /// λ·CE + (1 − λ)·KL, one λ for all directions.
+    /// λ·CE + (1 − λ)·τ²·KL, one λ for all directions. METHODS §2 writes it without τ², which keeps the divergence's gradient
+    /// of one size at every τ; at τ = 1 they are the same.
     Convex {
         /// λ, in [0, 1].
         lambda: f64,
@@ -182,19 +183,18 @@ impl Table for CoPlms {
         self.relay.as_mut()
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        let cloud = match (&self.relay, self.cloud_steps.mutual) {
-            (_, 0) => "no examples",
-            (None, _) => "the public examples",
-            (Some(_), _) => "the public examples and the relay set",
-        };
-        let devices = match (self.saml.data, &self.relay) {
-            (SamlData::Private, None) => "their private examples",
-            (SamlData::Private, Some(_)) => "their private examples and the relay set",
-            (SamlData::Public, None) => "their private and the public examples",
-            (SamlData::Public, Some(_)) => "their private and the public examples, and the relay set",
-        };
-        [devices, cloud]
+    fn seen(&self) -> [Seen; 2] {
+        let Steps { tune, mutual } = self.device_steps;
+        let (relay, public) = (self.relay.is_some(), self.saml.data == SamlData::Public);
+        let cloud = self.cloud_steps.mutual > 0;
+        [
+            Seen {
+                private: tune > 0 || (mutual > 0 && !public),
+                public: mutual > 0 && public,
+                relay: mutual > 0 && relay,
+            },
+            Seen { private: false, public: cloud, relay: cloud && relay },
+        ]
     }
 }
 
@@ -208,7 +208,11 @@ pub(super) fn read(view: View, models: &Models) -> Option<CoPlms> {
         ("off", DomainTuning::Off),
     ];
     let dst = view.word("dst", DST).or(DomainTuning::Both);
-    let device_steps = steps(&view, "device_steps", Steps { tune: 20, mutual: 20 }, &["tune", "mutual"]);
+    let tune = if dst == DomainTuning::Off { 0 } else { 20 };
+    let device_steps = steps(&view, "device_steps", Steps { tune, mutual: 20 }, &["tune", "mutual"]);
+    if dst == DomainTuning::Off && device_steps.tune > 0 {
+        nothing_to_tune(&view);
+    }
     let cloud_steps = steps(&view, "cloud_steps", Steps { tune: 0, mutual: 40 }, &["mutual"]);
     let batch = view.count("batch", 1).or(16);
     let optimizer = optimizer(&view);
@@ -218,6 +222,20 @@ pub(super) fn read(view: View, models: &Models) -> Option<CoPlms> {
     view.finish();
     let (cloud, proxy) = (cloud?, proxy?);
     Some(CoPlms { cloud, proxy, dst, device_steps, cloud_steps, batch, optimizer, saml, relay, aggregate })
+}
+
+/// Steps that nothing would take.
+fn nothing_to_tune(view: &View) {
+    let steps = view.table_or_empty("device_steps");
+    let message = format!(
+        "`{}` counts steps of domain-specific tuning, and `{}` is off",
+        steps.full("tune"),
+        view.full("dst")
+    );
+    let error =
+        Diagnostic::new(codes::CONFLICT, message).label(steps.key_place("tune"), "nothing takes them");
+    let error = error.label(view.place("dst"), "no tuning");
+    view.problems.add(error.help("write tune = 0 or leave it out, or write dst = \"both\""));
 }
 
 fn saml(view: View) -> Saml {

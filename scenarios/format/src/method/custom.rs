@@ -1,7 +1,7 @@
 //! `[method.custom]`: a method that a program brings which uses cotune as a library.
 
 use super::read::{Models, optimizer, relay, steps};
-use super::{Optimizer, Relay, Steps, Table};
+use super::{Optimizer, Relay, Seen, Steps, Table};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, Value};
@@ -63,6 +63,17 @@ impl Table for Custom {
 
     fn relay_mut(&mut self) -> Option<&mut Relay> {
         self.relay.as_mut()
+    }
+
+    /// As far as steps and the relay set tell: what the method makes of them is its own.
+    fn seen(&self) -> [Seen; 2] {
+        let takes = |steps: Steps| steps.tune > 0 || steps.mutual > 0;
+        let (device, cloud) = (takes(self.device_steps), takes(self.cloud_steps));
+        let relay = self.relay.is_some();
+        [
+            Seen { private: device, public: false, relay: device && relay },
+            Seen { private: false, public: cloud, relay: cloud && relay },
+        ]
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[method.fedap]`: every key of `[method.fedavg]`.
 
 use super::read::Models;
-use super::{FedAvg, Optimizer, Steps, Table, fedavg};
+use super::{FedAvg, Optimizer, Seen, Steps, Table, fedavg};
 use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,10 @@ impl Table for FedAp {
 
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         self.0.steps_mut()
+    }
+
+    fn seen(&self) -> [Seen; 2] {
+        self.0.seen()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::optimizer::{betas, optimizer};
 use super::read::{Models, aggregate, steps};
-use super::{Aggregate, Optimizer, Steps, Table};
+use super::{Aggregate, Optimizer, Seen, Steps, Table};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::reader::{Bound, View};
@@ -34,7 +34,7 @@ pub struct FedAvg {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerOptimizer>,
     /// FedNova (Wang et al. 2020): changes count per local step, so that devices that take more do not count more.
-    /// Default: false.
+    /// Beside local.prox a step counts as at the optimizer's first rate, whatever its schedule. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nova: bool,
     /// How adapters of different ranks on one base become one, `on = "edge"`. Default: none, every model by itself.
@@ -77,6 +77,11 @@ impl Table for FedAvg {
 
     fn steps_mut(&mut self) -> Vec<&mut Steps> {
         vec![&mut self.device_steps]
+    }
+
+    fn seen(&self) -> [Seen; 2] {
+        let private = self.epochs.is_some() || self.device_steps.tune > 0;
+        [Seen { private, ..Seen::default() }, Seen::default()]
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[method.fedcollm]`.
 
 use super::read::{Models, aggregate, alignment, optimizer, relay_for_all, steps, two_models};
-use super::{Aggregate, Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
+use super::{Aggregate, Align, Alignment, Fallback, Optimizer, Relay, Seen, Steps, Table, VocabularyMap};
 use crate::reader::{Bound, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub struct FedCoLlm {
     pub temperature: f64,
     /// How positions are matched, where the two tokenizers differ. Default: bytes.
     pub align: Align,
-    /// What stands in for an unmatched position under `dtw`. Default: off.
+    /// What stands in for an unmatched position, which there are under `bytes` too. Default: off.
     pub fallback: Fallback,
     /// How the vocabularies are matched. Default: first-token (bytes), edit (dtw).
     pub vocab: VocabularyMap,
@@ -83,11 +83,17 @@ impl Table for FedCoLlm {
         self.relay.as_mut()
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        match self.relay {
-            None => ["their private examples", "the public examples"],
-            Some(_) => ["their private examples and the relay set", "the public examples and the relay set"],
-        }
+    /// Devices learn from no relay set.
+    fn relay_starts(&self) -> Option<u32> {
+        self.relay.as_ref().map(|relay| relay.from_round.cloud)
+    }
+
+    fn seen(&self) -> [Seen; 2] {
+        let cloud = self.cloud_steps.mutual > 0;
+        [
+            Seen { private: self.device_steps.tune > 0, ..Seen::default() },
+            Seen { private: false, public: cloud, relay: cloud && self.relay.is_some() },
+        ]
     }
 }
 

@@ -1,18 +1,21 @@
 //! `[method.fedmkt]`.
 
 use super::read::{Models, alignment, optimizer, relay_for_all, steps};
-use super::{Align, Alignment, Fallback, Optimizer, Relay, Steps, Table, VocabularyMap};
+use super::{Align, Alignment, Fallback, Optimizer, Relay, Seen, Steps, Table, VocabularyMap};
 use crate::reader::{Bound, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// FedMKT (arXiv 2406.02224): losses and logits about the public examples travel, and nothing else.
+/// FedMKT (arXiv 2406.02224): losses and logits about the public examples travel, and nothing else. A device's exchange
+/// stands at the beginning of a round, with what the cloud knew before it; in the paper it ends the round (METHODS §3), so
+/// that the first exchange here is with an LLM that has learned nothing yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FedMkt {
     /// The cloud's LLM. Default: the model called `cloud`.
     pub cloud: String,
-    /// Steps of a device per round: `tune` on its own examples, `mutual` on the public ones with what the cloud knows of
-    /// them. Default: 20 and 20 (chosen: in all what co-plms does).
+    /// Steps of a device per round: first `mutual` on the public examples with what the cloud knows of them, which in the
+    /// paper ends the round before (METHODS §3), then `tune` on its own. Default: 20 and 20 (chosen: in all what co-plms
+    /// does).
     pub device_steps: Steps,
     /// Steps of the cloud per round on the public examples, as `mutual`. Default: 40 (chosen: what co-plms does).
     pub cloud_steps: Steps,
@@ -30,7 +33,7 @@ pub struct FedMkt {
     pub temperature: f64,
     /// How positions are matched. Default: dtw (the paper's).
     pub align: Align,
-    /// What stands in for an unmatched position under `dtw`. Default: off.
+    /// What stands in for an unmatched position, which there are under `bytes` too. Default: off.
     pub fallback: Fallback,
     /// How the vocabularies are matched. Default: edit (dtw), first-token (bytes).
     pub vocab: VocabularyMap,
@@ -87,14 +90,13 @@ impl Table for FedMkt {
         self.relay.as_mut()
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        match self.relay {
-            None => ["their private and the public examples", "the public examples"],
-            Some(_) => [
-                "their private and the public examples, and the relay set",
-                "the public examples and the relay set",
-            ],
-        }
+    fn seen(&self) -> [Seen; 2] {
+        let (device, cloud) = (self.device_steps.mutual > 0, self.cloud_steps.mutual > 0);
+        let relay = self.relay.is_some();
+        [
+            Seen { private: self.device_steps.tune > 0, public: device, relay: device && relay },
+            Seen { private: false, public: cloud, relay: cloud && relay },
+        ]
     }
 }
 

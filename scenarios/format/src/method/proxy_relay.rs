@@ -1,7 +1,7 @@
 //! `[method.proxy-relay]`.
 
 use super::read::{Models, aggregate, optimizer, relay, steps, two_models};
-use super::{Aggregate, Optimizer, Relay, Steps, Table};
+use super::{Aggregate, Optimizer, Relay, Seen, Steps, Table};
 use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,8 +68,12 @@ impl Table for ProxyRelay {
         Some(&mut self.relay)
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        ["their private examples and the relay set", "the public examples and the relay set"]
+    fn seen(&self) -> [Seen; 2] {
+        let (device, cloud) = (self.device_steps.tune > 0, self.cloud_steps.tune > 0);
+        [
+            Seen { private: device, public: false, relay: device },
+            Seen { private: false, public: cloud, relay: cloud },
+        ]
     }
 }
 

@@ -154,13 +154,16 @@ pub(super) fn alignment(view: &View, default: Align) -> Alignment {
 /// Least confidence of a relay answer under `guard = "confidence"`.
 const CONFIDENCE: f64 = 0.9;
 
-/// The relay set of a method whose devices keep models of their own, which may learn it in proportion to their domains.
+/// The relay set of a method whose devices keep models of their own, which may be sent the prompts and learn from the
+/// answers in proportion to their domains.
 pub(super) fn relay(view: View) -> Relay {
+    const DELIVERIES: &[(&str, Delivery)] = &[("resample", Delivery::Resample), ("send", Delivery::Send)];
     let focus = view.number("focus", Bound::Fraction).optional();
-    Relay { focus, ..relay_for_all(view) }
+    let delivery = view.word("delivery", DELIVERIES).or(Delivery::Resample);
+    Relay { focus, delivery, ..relay_for_all(view) }
 }
 
-/// The relay set of a method whose devices do not learn from it, or all from the same.
+/// The relay set of a method whose devices do not learn from it, or are sent all of it in any case.
 pub(super) fn relay_for_all(view: View) -> Relay {
     let start = view.table_or_empty("from_round");
     let from_round =
@@ -181,9 +184,7 @@ pub(super) fn relay_for_all(view: View) -> Relay {
         max_tokens: view.count("max_tokens", 1).or(48),
         from_round,
         guard,
-        delivery: view
-            .word("delivery", &[("resample", Delivery::Resample), ("send", Delivery::Send)])
-            .or(Delivery::Resample),
+        delivery: Delivery::Resample,
         weight: view.number("weight", Bound::NonNegative).or(1.0),
         ce: view.number("ce", Bound::NonNegative).or(1.0),
         confidence: (guard == Guard::Confidence).then_some(confidence.unwrap_or(CONFIDENCE)),

@@ -1,7 +1,7 @@
 //! `[method.standalone]`.
 
 use super::read::{Models, optimizer, steps};
-use super::{Optimizer, Steps, Table};
+use super::{Optimizer, Seen, Steps, Table};
 use crate::node::{Node, Value};
 use crate::reader::{self, Shape, View};
 use schemars::JsonSchema;
@@ -53,10 +53,13 @@ impl Table for Standalone {
         vec![&mut self.device_steps, &mut self.cloud_steps]
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        let devices =
-            if self.public { "their private and the public examples" } else { "their private examples" };
-        [devices, if self.cloud.is_some() { "the public examples" } else { "no examples" }]
+    fn seen(&self) -> [Seen; 2] {
+        let device = self.device_steps.tune > 0;
+        let cloud = self.cloud.is_some() && self.cloud_steps.tune > 0;
+        [
+            Seen { private: device, public: device && self.public, relay: false },
+            Seen { public: cloud, ..Seen::default() },
+        ]
     }
 }
 

@@ -2,6 +2,44 @@
 
 use super::{Alignment, Optimizer, Relay, Steps};
 
+/// Which examples a party trains on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// A device's own; at the cloud, everybody's.
+    pub private: bool,
+    /// The cloud's.
+    pub public: bool,
+    /// What a proxy makes.
+    pub relay: bool,
+}
+
+impl Seen {
+    /// In words, on a device.
+    fn on_device(self) -> &'static str {
+        match (self.private, self.public, self.relay) {
+            (true, true, true) => "their private and the public examples, and the relay set",
+            (true, true, false) => "their private and the public examples",
+            (true, false, true) => "their private examples and the relay set",
+            (true, false, false) => "their private examples",
+            (false, ..) => self.of_others(),
+        }
+    }
+
+    /// In words, at the cloud; who has private examples there has all of everybody's.
+    fn at_cloud(self) -> &'static str {
+        if self.private { "everybody's private and the public examples" } else { self.of_others() }
+    }
+
+    fn of_others(self) -> &'static str {
+        match (self.public, self.relay) {
+            (true, true) => "the public examples and the relay set",
+            (true, false) => "the public examples",
+            (false, true) => "the relay set",
+            (false, false) => "no examples",
+        }
+    }
+}
+
 /// One method's table. What a table does not say is: there is none of it.
 pub trait Table {
     /// The cloud's LLM (a name in `[models]`).
@@ -32,6 +70,11 @@ pub trait Table {
         None
     }
 
+    /// The first round in which anybody learns from the relay set.
+    fn relay_starts(&self) -> Option<u32> {
+        self.relay().map(|relay| relay.from_round.device.min(relay.from_round.cloud))
+    }
+
     /// The optimizer.
     fn optimizer(&self) -> Option<&Optimizer> {
         None
@@ -52,10 +95,13 @@ pub trait Table {
         None
     }
 
-    /// Which examples the devices train on, and which the cloud trains on, in words.
+    /// Which examples the devices train on, and which the cloud trains on.
+    fn seen(&self) -> [Seen; 2];
+
+    /// The same in words.
     fn sees(&self) -> [&'static str; 2] {
-        let cloud = if self.reads_public().is_some() { "the public examples" } else { "no examples" };
-        ["their private examples", cloud]
+        let [devices, cloud] = self.seen();
+        [devices.on_device(), cloud.at_cloud()]
     }
 
     /// The relay set, to be changed.

@@ -1,7 +1,7 @@
 //! `[method.zero-shot]`.
 
-use super::Table;
 use super::read::Models;
+use super::{Seen, Table};
 use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,8 @@ impl Table for ZeroShot {
         Vec::new()
     }
 
-    fn sees(&self) -> [&'static str; 2] {
-        ["no examples", "no examples"]
+    fn seen(&self) -> [Seen; 2] {
+        [Seen::default(); 2]
     }
 }
 

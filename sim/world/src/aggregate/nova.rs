@@ -11,7 +11,9 @@ use cotune_scenario::method::{Local, Optimizer};
 use std::sync::Arc;
 
 /// ‖a‖₁ of `steps` local steps: each counts 1; with momentum ρ what follows it carries it on, and a proximal term μ at rate
-/// η forgets a share ημ of it in every later step. AdamW's steps have one size and count 1 each (chosen).
+/// η forgets a share ημ of it in every later step. AdamW's steps have one size and count 1 each (chosen). η is the
+/// optimizer's first rate, whatever a schedule makes of it in later rounds (chosen: a fold knows no round, and ημ is
+/// small beside 1).
 pub(crate) fn step_norm(steps: u32, optimizer: &Optimizer, local: &Local) -> f64 {
     let momentum = match optimizer {
         Optimizer::Sgd(sgd) => sgd.momentum,

@@ -18,10 +18,15 @@ pub(crate) fn discount(staleness: u32, exponent: f64) -> f64 {
 
 /// Moves updates of older models onto the cloud's: what it would send now, and the change that the device made to what it
 /// received.
-pub(crate) fn rebase(lab: &Lab, method: &dyn Method, cloud: &State, updates: Vec<Update>) -> Vec<Update> {
+pub(crate) fn rebase(
+    lab: &Lab,
+    method: &dyn Method,
+    (cloud, round): (&State, u32),
+    updates: Vec<Update>,
+) -> Vec<Update> {
     let onto = |mut update: Update| {
         if let Some(sent) = update.base.take() {
-            let now = method.broadcast(lab, cloud, &update.model);
+            let now = method.broadcast(lab, cloud, &update.model, round);
             let received = packing::received(lab, &sent);
             update.payload = Arc::new(moved(&update.payload, &received, &now));
         }

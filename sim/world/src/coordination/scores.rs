@@ -33,10 +33,7 @@ fn attacks(subjects: &[(Scope, Subject)], round: u32, view: &View<'_>) -> Vec<Ef
         return Vec::new();
     }
     let next = round + 1;
-    let relay = scenario.method.relay().is_some_and(|relay| {
-        let from = relay.from_round;
-        next >= from.device.min(from.cloud)
-    });
+    let relay = scenario.method.table().relay_starts().is_some_and(|first| next >= first);
     let surfaces = [
         Some((Scope::Proxy, Surface::Adapter)),
         relay.then_some((Scope::Relay, Surface::Relay { round: next })),

@@ -207,6 +207,9 @@ impl Server {
     pub(super) fn open_round(&mut self, invited: &[u32], view: &View<'_>) -> (OpenRound, Effect) {
         self.retries = 0;
         self.round += 1;
+        if view.plan.is_turn(self.round) {
+            self.broadcasts.clear();
+        }
         let open = OpenRound {
             round: self.round,
             opened: view.now,
@@ -230,9 +233,9 @@ impl Server {
         }
         self.busy.insert(device);
         let model = &plan.fleet().class_of(device).model;
-        let broadcast = || Arc::new(plan.method().broadcast(plan.lab(), &self.state, model));
+        let broadcast = || Arc::new(plan.method().broadcast(plan.lab(), &self.state, model, round));
         let payload = Arc::clone(self.broadcasts.entry(Arc::clone(model)).or_insert_with(broadcast));
-        let bytes = plan.traffic(device).down;
+        let bytes = plan.traffic(device, round).down;
         self.egress_bytes += bytes;
         let sent = Some(Arc::clone(&payload));
         let transfer = Transfer { round, device, up: false, payload, bytes, seconds: 0.0, spent: (0, 0.0) };
@@ -242,7 +245,7 @@ impl Server {
 
     /// Whether an update is of the shape that the method sends, and all of its numbers are finite.
     pub(super) fn is_acceptable(transfer: &Transfer, view: &View<'_>) -> bool {
-        let shape = view.plan.update_shape(transfer.device);
+        let shape = view.plan.update_shape(transfer.device, transfer.round);
         let payload = &transfer.payload;
         Arc::ptr_eq(payload, shape) || (payload.has_shape_of(shape) && payload.is_finite())
     }
@@ -313,7 +316,7 @@ impl Server {
                     Effect::skipped_steps(&format!("{model} at the cloud"), round, progress)
                 }));
                 state = Some(digest_of(&done.state));
-                kept = done.relay.map(|(_, kept)| kept);
+                kept = done.relay.map(|relay| relay.kept);
                 self.state = Arc::new(done.state);
                 self.broadcasts.clear();
             }

@@ -4,7 +4,7 @@
 //! needs the private examples at the cloud, which is what federation is there to avoid. How they got there is not
 //! played, so no bytes are counted for them. Devices train nothing and serve their bases.
 
-use super::training::{Rate, TunePlan, tuned};
+use super::training::{TunePlan, tuned};
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
     fresh, subject,
@@ -55,14 +55,8 @@ impl Method for Centralized {
     }
 
     fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State, _updates: &[Update]) -> CloudOutcome {
-        let (name, steps) = (&self.table.cloud, self.table.cloud_steps.tune);
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &format!("{}/tune", task.path()),
-            steps,
-            batch: self.table.batch,
-            rate: Rate::of_cloud(lab, &self.table.optimizer, task, steps),
-        };
+        let written::Centralized { cloud: name, optimizer, cloud_steps, batch } = &self.table;
+        let plan = TunePlan::of_cloud(lab, optimizer, task, cloud_steps.tune, *batch);
         let everything =
             |model: &LabModel| model.text.private.iter().chain(&model.text.public).cloned().collect();
         let (llm, progress) = tuned(lab, name, &state[name], everything, &plan);

@@ -20,14 +20,15 @@ use super::relay::{RelayAsk, RelaySource, held_for_guard, relay_load_on_device, 
 use super::training::{Batches, Pace, Rate, all, learner, private_text, tune};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, Refusal, State, Subject, Update,
-    fresh, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, RelayCounts, State, Subject,
+    Update, fresh, subject,
 };
 use crate::effect::Party;
-use crate::lab::Lab;
+use crate::lab::{Lab, LabModel};
 use crate::payload::Payload;
+use cotune_models::batch::Sequence;
 use cotune_models::kernels::head::Divergence;
-use cotune_models::learner::Distillation;
+use cotune_models::learner::{AdapterRef, Distillation, Learner, Progress, Trained};
 use cotune_models::mutual::{Combine, MutualRule, Pooling, Update as Order};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, DomainTuning, SamlData, Steps};
@@ -39,12 +40,8 @@ pub struct CoPlms {
 }
 
 impl CoPlms {
-    pub(super) fn new(table: &written::CoPlms) -> Result<Self, Refusal> {
-        let refuse = |problem: &str| Refusal { method: "co-plms".to_owned(), problem: problem.to_string() };
-        if table.cloud == table.proxy {
-            return Err(refuse("cloud and proxy are the same model: give the proxy a model of its own"));
-        }
-        Ok(Self { table: table.clone() })
+    pub(super) fn new(table: &written::CoPlms) -> Self {
+        Self { table: table.clone() }
     }
 
     fn rule(&self) -> MutualRule {
@@ -107,6 +104,93 @@ impl CoPlms {
     fn tunes_proxy(&self) -> bool {
         matches!(self.table.dst, DomainTuning::Proxy | DomainTuning::Both)
     }
+
+    /// DST: E_d steps of CE on D_i, training α_i, θ_i or both.
+    fn dst(&self, here: &Here<'_>, student: &mut Learner<'_>, travelling: &mut Learner<'_>) {
+        let [own_text, proxy_text] = here.private;
+        if self.tunes_student() {
+            self.tune(here, student, own_text, &format!("{}/dst/slm", here.path));
+        }
+        if self.tunes_proxy() {
+            self.tune(here, travelling, proxy_text, &format!("{}/dst/proxy", here.path));
+        }
+    }
+
+    /// DST of δ_i, on P_i ⊕ δ_i.
+    fn dst_of_domain(&self, here: &Here<'_>, delta: &Trained, theta: &Trained) -> (Trained, Progress) {
+        let path = format!("{}/dst/domain", here.path);
+        let domain = learner(here.lab, here.proxy, delta, &self.table.optimizer, &path);
+        let mut domain = domain.beside((&here.proxy.layout, &theta.values));
+        let [_, proxy_text] = here.private;
+        self.tune(here, &mut domain, proxy_text, &path);
+        domain.finish()
+    }
+
+    fn tune(&self, here: &Here<'_>, learner: &mut Learner<'_>, text: &[Sequence], path: &str) {
+        let pace = Pace::new(&self.table.optimizer, self.table.batch, here.rate);
+        let mut batches = Batches::new(here.training, here.lab.scenario().seed, path);
+        tune(learner, text, &mut batches, self.table.device_steps.tune, pace);
+    }
+
+    /// SAML: E_m steps of L(P_i ← S_i) + L(S_i ← P_i [⊕ δ_i]), training (θ_i, α_i). The relay set is made by the proxy, and
+    /// judged by the student, as they were before the round: (α_i, θ^t).
+    fn saml<'l>(
+        &self,
+        here: &Here<'l>,
+        student: &mut Learner<'l>,
+        travelling: &mut Learner<'l>,
+        proxy_teaches_with: Option<AdapterRef<'_>>,
+        (alpha, theta): (&Trained, &Trained),
+    ) -> Option<RelayCounts> {
+        let (table, rule) = (&self.table, self.rule());
+        let &Here { lab, task, path, own, proxy, private: [own_text, proxy_text], training, rate } = here;
+        let ask = RelayAsk {
+            party: Party::Device(task.device),
+            round: task.round,
+            path,
+            proxy,
+            theta: &theta.values,
+            student: own,
+            adapter: alpha,
+            pooling: rule.pooling,
+        };
+        let relay = RelaySource::new(lab, table.relay.as_ref(), &ask);
+        let counts = relay.as_ref().map(RelaySource::counts);
+        let (own_shared, proxy_shared, indices) = match table.saml.data {
+            SamlData::Private => (own_text, proxy_text, training.to_vec()),
+            SamlData::Public => (&own.text.public, &proxy.text.public, all(&own.text.public)),
+        };
+        let pair = Pair {
+            student,
+            student_model: &task.model,
+            student_text: own_shared,
+            proxy: travelling,
+            proxy_model: &table.proxy,
+            proxy_text: proxy_shared,
+            to_student: table.saml.weight.proxy_to_edge,
+            to_proxy: table.saml.weight.edge_to_proxy,
+            rate: rate.after(table.device_steps.tune),
+            relay,
+            proxy_teaches_with,
+        };
+        let batches = Batches::new(&indices, lab.scenario().seed, &format!("{path}/saml"));
+        pair.learn(lab, &rule, table.device_steps.mutual, table.batch, batches);
+        counts
+    }
+}
+
+/// What the parts of a device's work have in common.
+struct Here<'w> {
+    lab: &'w Lab,
+    task: &'w DeviceTask,
+    path: &'w str,
+    own: &'w LabModel,
+    proxy: &'w LabModel,
+    /// The device's examples in the tokens of its own model and in the proxy's.
+    private: &'w [Vec<Sequence>; 2],
+    /// Those of them that are trained on.
+    training: &'w [u32],
+    rate: Rate,
 }
 
 impl Method for CoPlms {
@@ -135,11 +219,11 @@ impl Method for CoPlms {
         state
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
-        self.travelling().broadcast(cloud)
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str, round: u32) -> Payload {
+        self.travelling().broadcast(cloud, round)
     }
 
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, _model: &str, _round: u32) -> Payload {
         self.travelling().uplink(lab)
     }
 
@@ -152,69 +236,30 @@ impl Method for CoPlms {
     ) -> DeviceOutcome {
         let table = &self.table;
         let (own, proxy) = (lab.model(&task.model), lab.model(&table.proxy));
-        let (path, seed) = (task.path(), lab.scenario().seed);
-        let Steps { tune: tuning, mutual } = table.device_steps;
-        let rate = Rate::of_device(lab, &table.optimizer, task, tuning + mutual);
-        let alpha = &state[&task.model];
+        let (path, alpha) = (task.path(), &state[&task.model]);
+        let Steps { tune, mutual } = table.device_steps;
         let (_, training) = held_for_guard(table.relay.as_ref(), lab.examples_of(task.device).len());
-        let (own_text, proxy_text) =
-            (private_text(lab, own, task.device), private_text(lab, proxy, task.device));
+        let private = [own, proxy].map(|model| private_text(lab, model, task.device));
+        let here = Here {
+            lab,
+            task,
+            path: &path,
+            own,
+            proxy,
+            private: &private,
+            training: &training,
+            rate: Rate::of_device(lab, &table.optimizer, task, tune + mutual),
+        };
 
         // θ_i ← θ^t; the proxy's optimizer starts anew, the device's own goes on.
         let theta = self.travelling().received(received);
         let mut student = learner(lab, own, alpha, &table.optimizer, &path);
         let mut travelling = learner(lab, proxy, &theta, &table.optimizer, &path);
 
-        // DST
-        let pace = Pace::new(&table.optimizer, table.batch, rate);
-        if self.tunes_student() {
-            let mut batches = Batches::new(&training, seed, &format!("{path}/dst/slm"));
-            tune(&mut student, &own_text, &mut batches, tuning, pace);
-        }
-        if self.tunes_proxy() {
-            let mut batches = Batches::new(&training, seed, &format!("{path}/dst/proxy"));
-            tune(&mut travelling, &proxy_text, &mut batches, tuning, pace);
-        }
-        let delta = state.get(&self.domain_adapter()).map(|delta| {
-            let path = format!("{path}/dst/domain");
-            let mut batches = Batches::new(&training, seed, &path);
-            let mut domain =
-                learner(lab, proxy, delta, &table.optimizer, &path).beside((&proxy.layout, &theta.values));
-            tune(&mut domain, &proxy_text, &mut batches, tuning, pace);
-            domain.finish()
-        });
-
-        // SAML
-        let ask = RelayAsk {
-            party: Party::Device(task.device),
-            round: task.round,
-            proxy,
-            theta: &theta.values,
-            student: own,
-            adapter: alpha,
-            pooling: self.rule().pooling,
-        };
-        let relay = RelaySource::new(lab, table.relay.as_ref(), &ask);
-        let counts = relay.as_ref().map(RelaySource::counts);
-        let (own_shared, proxy_shared, indices) = match table.saml.data {
-            SamlData::Private => (&own_text, &proxy_text, training),
-            SamlData::Public => (&own.text.public, &proxy.text.public, all(&own.text.public)),
-        };
-        let pair = Pair {
-            student: &mut student,
-            student_model: &task.model,
-            student_text: own_shared,
-            proxy: &mut travelling,
-            proxy_model: &table.proxy,
-            proxy_text: proxy_shared,
-            to_student: table.saml.weight.proxy_to_edge,
-            to_proxy: table.saml.weight.edge_to_proxy,
-            rate: rate.after(tuning),
-            relay,
-            proxy_teaches_with: delta.as_ref().map(|(delta, _)| (&proxy.layout, delta.values.as_slice())),
-        };
-        let batches = Batches::new(&indices, seed, &format!("{path}/saml"));
-        pair.learn(lab, &self.rule(), mutual, table.batch, batches);
+        self.dst(&here, &mut student, &mut travelling);
+        let delta = state.get(&self.domain_adapter()).map(|delta| self.dst_of_domain(&here, delta, &theta));
+        let teaches_with = delta.as_ref().map(|(delta, _)| (&proxy.layout, delta.values.as_slice()));
+        let relay = self.saml(&here, &mut student, &mut travelling, teaches_with, (alpha, &theta));
 
         let (alpha, own_progress) = student.finish();
         let (theta, proxy_progress) = travelling.finish();
@@ -225,7 +270,7 @@ impl Method for CoPlms {
             trained = trained.and(progress);
         }
         let update = Payload::adapter(&table.proxy, &theta.values);
-        DeviceOutcome { state, update, trained, relay: counts }
+        DeviceOutcome { state, update, trained, relay }
     }
 
     /// θ ← Σ_i (n_i/Σn) θ_i

@@ -10,43 +10,58 @@
 
 mod scaffold;
 
-use super::training::{Rate, TunePlan, Tuning, private_text};
+use super::training::{TunePlan, Tuning, private_text};
 use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update, subject};
 use crate::aggregate::{aggregate, nova, server};
 use crate::lab::Lab;
 use crate::payload::Payload;
 use cotune_models::learner::{Progress, Trained};
 use cotune_record::Scope;
-use cotune_scenario::method::{self as written, Averaged, Local};
+use cotune_scenario::method::{self as written, Averaged, Local, ServerOptimizer};
+use cotune_scenario::models::Adapter;
 use scaffold::ControlVariates;
 use std::borrow::Cow;
 
 /// Federated averaging.
 #[derive(Debug)]
 pub struct FedAvg {
+    name: &'static str,
+    citation: String,
     table: written::FedAvg,
     control: Option<ControlVariates>,
 }
 
 impl FedAvg {
     pub(super) fn new(lab: &Lab, table: &written::FedAvg) -> Self {
+        Self::called("fedavg", CITATION, lab, table)
+    }
+
+    /// The same under another name, from another paper.
+    pub(super) fn called(
+        name: &'static str,
+        citation: &'static str,
+        lab: &Lab,
+        table: &written::FedAvg,
+    ) -> Self {
         let own = |model: &str| tuned_model(table, model).to_string();
         let control = (table.local == Local::Scaffold).then(|| ControlVariates::new(lab, own));
-        Self { table: table.clone(), control }
+        let mut one = Self { name, citation: String::new(), table: table.clone(), control };
+        let papers = papers(table).into_iter().chain(one.freezes_a(lab).then_some(FFA_LORA));
+        one.citation = std::iter::once(citation).chain(papers).collect::<Vec<_>>().join("; ");
+        one
+    }
+
+    /// Whether any adapter that is averaged keeps its A as it was drawn.
+    fn freezes_a(&self, lab: &Lab) -> bool {
+        let frozen = |name: &String| match &lab.scenario().models[name].adapter {
+            Some(Adapter::Lora(lora)) => lora.freeze.is_some(),
+            _ => false,
+        };
+        self.models(lab).iter().any(frozen)
     }
 
     fn tuned_model<'m>(&'m self, own: &'m str) -> &'m str {
         tuned_model(&self.table, own)
-    }
-
-    /// Steps of a device.
-    fn steps(&self, lab: &Lab, task: &DeviceTask) -> u32 {
-        steps_of(&self.table, lab.count_of(task.device).into())
-    }
-
-    /// The learning rate over so many steps of a device.
-    fn rate(&self, lab: &Lab, task: &DeviceTask, steps: u32) -> Rate {
-        Rate::of_device(lab, &self.table.optimizer, task, steps)
     }
 
     /// Models that are averaged.
@@ -60,6 +75,27 @@ impl FedAvg {
     }
 }
 
+const CITATION: &str = "McMahan et al. 2017, arXiv 1602.05629; on LoRA: FedIT, arXiv 2305.05644";
+const FFA_LORA: &str = "FFA-LoRA: Sun et al. 2024, arXiv 2403.12313";
+
+/// The papers of what a table adds to the plain mean.
+pub(super) fn papers(table: &written::FedAvg) -> Vec<&'static str> {
+    let local = match table.local {
+        Local::None => None,
+        Local::Prox { .. } => Some("FedProx: Li et al. 2020, arXiv 1812.06127"),
+        Local::Scaffold => Some("SCAFFOLD: Karimireddy et al. 2020, arXiv 1910.06378"),
+    };
+    let nova = table.nova.then_some("FedNova: Wang et al. 2020, arXiv 2007.07481");
+    let server = table.server.as_ref().map(|rule| match rule {
+        ServerOptimizer::Momentum { .. } => "FedAvgM: Hsu et al. 2019, arXiv 1909.06335",
+        ServerOptimizer::Sgd { .. }
+        | ServerOptimizer::Adam(_)
+        | ServerOptimizer::Yogi(_)
+        | ServerOptimizer::Adagrad(_) => "FedOpt: Reddi et al. 2021, arXiv 2003.00295",
+    });
+    local.into_iter().chain(nova).chain(server).collect()
+}
+
 /// The model that a device of class model `own` tunes.
 fn tuned_model<'m>(table: &'m written::FedAvg, own: &'m str) -> &'m str {
     match &table.on {
@@ -69,11 +105,32 @@ fn tuned_model<'m>(table: &'m written::FedAvg, own: &'m str) -> &'m str {
 }
 
 /// Steps of a device with so many examples: a number, or passes over them.
-pub(super) fn steps_of(table: &written::FedAvg, examples: u64) -> u32 {
+fn steps_of(table: &written::FedAvg, examples: u64) -> u32 {
     match table.epochs {
         None => table.device_steps.tune,
         Some(epochs) => (u64::from(epochs) * examples).div_ceil(u64::from(table.batch)) as u32,
     }
+}
+
+/// How a device tunes in a round.
+fn plan_of<'t>(lab: &Lab, table: &'t written::FedAvg, task: &DeviceTask) -> TunePlan<'t> {
+    let steps = steps_of(table, lab.count_of(task.device).into());
+    TunePlan::of_device(lab, &table.optimizer, task, steps, table.batch)
+}
+
+/// A device's tuning of a model on its own examples, with the table's proximal term.
+pub(super) fn tuning_of<'l>(
+    lab: &'l Lab,
+    table: &written::FedAvg,
+    task: &DeviceTask,
+    model: &str,
+    start: &Trained,
+) -> Tuning<'l> {
+    let text = |model: &_| private_text(lab, model, task.device);
+    Tuning::new(lab, model, start, text, &plan_of(lab, table, task)).with(|learner| match table.local {
+        Local::Prox { mu } => learner.with_proximal_term(mu),
+        Local::None | Local::Scaffold => learner,
+    })
 }
 
 /// The work of so many steps.
@@ -84,11 +141,11 @@ pub(super) fn load_of(table: &written::FedAvg, model: &str, examples: u32) -> Lo
 
 impl Method for FedAvg {
     fn name(&self) -> &'static str {
-        "fedavg"
+        self.name
     }
 
-    fn citation(&self) -> &'static str {
-        "McMahan et al. 2017, arXiv 1602.05629; on LoRA: FedIT, arXiv 2305.05644"
+    fn citation(&self) -> &str {
+        &self.citation
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
@@ -107,14 +164,14 @@ impl Method for FedAvg {
         control.map(|control| control.start_device(lab, self.tuned_model(model))).into_iter().collect()
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, model: &str) -> Payload {
+    fn broadcast(&self, _lab: &Lab, cloud: &State, model: &str, _round: u32) -> Payload {
         let model = self.tuned_model(model);
         let mut payload = Payload::adapter(model, &cloud[model].values);
         payload.parts.extend(self.control.as_ref().map(|control| control.broadcast(cloud, model)));
         payload
     }
 
-    fn uplink(&self, lab: &Lab, model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, model: &str, _round: u32) -> Payload {
         let model = self.tuned_model(model);
         let zeros = vec![0.0; lab.model(model).layout.total()];
         let mut payload = Payload::adapter(model, &zeros);
@@ -140,21 +197,11 @@ impl Method for FedAvg {
     ) -> Tuning<'l> {
         let model = self.tuned_model(&task.model);
         let global = received.values(model).expect("the broadcast carries the model that is tuned");
-        let steps = self.steps(lab, task);
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &format!("device/{}/round/{}/tune", task.device, task.round),
-            steps,
-            batch: self.table.batch,
-            rate: self.rate(lab, task, steps),
-        };
         let start = Trained { values: global.to_vec(), ..Trained::default() };
-        let text = |model: &_| private_text(lab, model, task.device);
         let correction = self.control.as_ref().map(|_| scaffold::correction(state, received, model));
-        Tuning::new(lab, model, &start, text, &plan).with(|learner| match (&self.table.local, &correction) {
-            (Local::Prox { mu }, _) => learner.with_proximal_term(*mu),
-            (Local::Scaffold, Some(correction)) => learner.with_correction(correction),
-            _ => learner,
+        tuning_of(lab, &self.table, task, model, &start).with(|learner| match &correction {
+            Some(correction) => learner.with_correction(correction),
+            None => learner,
         })
     }
 
@@ -169,8 +216,8 @@ impl Method for FedAvg {
         let model = self.tuned_model(&task.model);
         let mut update = Payload::adapter(model, &trained.values);
         if self.control.is_some() {
-            let steps = self.steps(lab, task);
-            let descended = self.rate(lab, task, steps).sum(steps);
+            let plan = plan_of(lab, &self.table, task);
+            let descended = plan.rate.sum(plan.steps);
             update.parts.push(scaffold::changed(&mut state, received, model, &trained.values, descended));
         }
         DeviceOutcome { state, update, trained: progress, relay: None }

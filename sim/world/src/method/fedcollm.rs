@@ -17,7 +17,7 @@
 //! devices need none: what they serve is the SLM itself.
 
 use super::mutual::AtTheCloud;
-use super::training::{Rate, TunePlan, Tuning, private_text};
+use super::training::{TunePlan, Tuning, private_text};
 use super::travelling::Travelling;
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
@@ -91,11 +91,11 @@ impl Method for FedCoLlm {
         State::new()
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
-        self.travelling().broadcast(cloud)
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str, round: u32) -> Payload {
+        self.travelling().broadcast(cloud, round)
     }
 
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, _model: &str, _round: u32) -> Payload {
         self.travelling().uplink(lab)
     }
 
@@ -116,16 +116,10 @@ impl Method for FedCoLlm {
         _state: &State,
         received: &Payload,
     ) -> Tuning<'l> {
-        let steps = self.table.device_steps.tune;
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &format!("{}/tune", task.path()),
-            steps,
-            batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
-        };
+        let written::FedCoLlm { slm, optimizer, device_steps, batch, .. } = &self.table;
+        let plan = TunePlan::of_device(lab, optimizer, task, device_steps.tune, *batch);
         let text = |model: &_| private_text(lab, model, task.device);
-        Tuning::new(lab, &self.table.slm, &self.travelling().received(received), text, &plan)
+        Tuning::new(lab, slm, &self.travelling().received(received), text, &plan)
     }
 
     fn device_tuned(

@@ -15,7 +15,8 @@
 //!
 //! The paper's round begins with a device's own examples and ends with S_0. Here a device's work lies between what it
 //! receives and what it sends, so the second half of a round is done at the beginning of the next one: the order of
-//! steps is the paper's, but for a first exchange with an LLM that has learned nothing yet. KD is the cross-entropy to
+//! steps is the paper's, but for a first exchange with an LLM that has learned nothing yet, and for the devices' last
+//! exchange, which would follow the last round and is not made. METHODS §3 has the paper's order. KD is the cross-entropy to
 //! the softened top-K logits; its gradient is that of the divergence used here.
 //!
 //! With a relay set (ours; see `fedmkt/relay.rs`) generated prompts and answers join the public examples.
@@ -24,7 +25,7 @@ mod knowledge;
 mod relay;
 
 use self::knowledge::{Listening, Voice, blank, heard, known_of_public, public_tokens, spoken};
-use self::relay::{Answered, RelayExamples};
+use self::relay::{Answered, RelayExamples, RelayTerms};
 use super::relay::{digest_of, relay_answers, relay_at_cloud, relay_load, relay_on_device, relay_set};
 use super::training::{Batches, Pace, Rate, all, learner, pick, private_text, tune};
 use super::{
@@ -32,7 +33,7 @@ use super::{
     Refusal, State, Subject, TrainingLoad, Update, fresh, subject,
 };
 use crate::lab::{Lab, LabModel};
-use crate::payload::Payload;
+use crate::payload::{Part, Payload};
 use cotune_models::kernels::head::{Divergence, SoftTargets};
 use cotune_models::knowledge::Knowledge;
 use cotune_models::learner::{Distillation, Learner};
@@ -56,40 +57,59 @@ impl FedMkt {
         Ok(Self { table: table.clone() })
     }
 
-    /// S of a model with these values and, with a relay set, what `answers` makes for it.
-    fn sent(
-        &self,
-        lab: &Lab,
-        model: &LabModel,
-        values: &[f32],
-        answers: impl FnOnce((&Relay, u32)) -> Vec<Answered>,
-    ) -> Payload {
-        let known = known_of_public(lab, model, values, self.table.top_k);
-        let mut parts = spoken(&model.name, model, &known);
-        let relay = self.relay(|relay| relay::sent(model, &answers(relay), relay));
-        parts.extend(relay.into_iter().flatten());
-        Payload { parts }
+    /// S of a model with these values.
+    fn told(&self, lab: &Lab, model: &LabModel, values: &[f32]) -> Vec<Part> {
+        spoken(&model.name, model, &known_of_public(lab, model, values, self.table.top_k))
     }
 
-    /// A payload of the size of that.
-    fn blank(&self, model: &LabModel) -> Payload {
-        let known = blank(model, public_tokens(model), self.table.top_k);
-        let mut parts = spoken(&model.name, model, &known);
-        parts.extend(self.relay(|relay| relay::sent(model, &[], relay)).into_iter().flatten());
-        Payload { parts }
+    /// Parts of the size of that.
+    fn blank(&self, model: &LabModel) -> Vec<Part> {
+        spoken(&model.name, model, &blank(model, public_tokens(model), self.table.top_k))
     }
 
     /// The prompts of a relay set with the LLM's answers.
-    fn asked(&self, lab: &Lab, cloud: &State, relay: (&Relay, u32)) -> Vec<Answered> {
+    fn asked(&self, lab: &Lab, cloud: &State, terms: RelayTerms<'_>) -> Vec<Answered> {
         let llm = lab.model(&self.table.cloud);
         let values = &cloud[&self.table.cloud].values;
-        let set = relay_set(lab, llm, values, relay.0, &digest_of(values));
-        relay::known(lab, llm, values, set.texts().to_vec(), relay)
+        let set = relay_set(lab, llm, values, terms.relay, &digest_of(values));
+        relay::known(lab, llm, values, set.texts().to_vec(), terms)
     }
 
-    /// Something of the relay set and K, if there is one.
-    fn relay<T>(&self, of: impl FnOnce((&Relay, u32)) -> T) -> Option<T> {
-        self.table.relay.as_ref().map(|relay| of((relay, self.table.top_k)))
+    /// What goes down of a relay set in a round: prompts from the round on in which somebody learns of them, and with
+    /// them the LLM's answers from the round on in which devices do.
+    fn sent_down(
+        &self,
+        llm: &LabModel,
+        round: u32,
+        asked: impl FnOnce(RelayTerms<'_>) -> Vec<Answered>,
+    ) -> Vec<Part> {
+        let relay = self.table.relay.as_ref();
+        match (relay_on_device(relay, round), relay_at_cloud(relay, round)) {
+            (Some(relay), _) => {
+                let terms = self.terms(relay);
+                relay::sent(llm, &asked(terms), terms)
+            }
+            (None, Some(relay)) => {
+                let terms = self.terms(relay);
+                vec![relay::sent_prompts(&asked(terms), terms)]
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// What goes up of a relay set in a round: a device's answers, from the round on in which the cloud learns from them.
+    fn sent_up(
+        &self,
+        own: &LabModel,
+        round: u32,
+        answered: impl FnOnce(RelayTerms<'_>) -> Vec<Answered>,
+    ) -> Vec<Part> {
+        let relay = relay_at_cloud(self.table.relay.as_ref(), round).map(|relay| self.terms(relay));
+        relay.map_or(Vec::new(), |terms| relay::sent(own, &answered(terms), terms))
+    }
+
+    fn terms<'r>(&self, relay: &'r Relay) -> RelayTerms<'r> {
+        RelayTerms { relay, top_k: self.table.top_k }
     }
 
     fn listening<'l>(&self, lab: &'l Lab, learner: &'l LabModel) -> Listening<'l> {
@@ -164,17 +184,25 @@ impl Method for FedMkt {
     }
 
     /// S_0
-    fn broadcast(&self, lab: &Lab, cloud: &State, _model: &str) -> Payload {
+    fn broadcast(&self, lab: &Lab, cloud: &State, _model: &str, round: u32) -> Payload {
         let llm = lab.model(&self.table.cloud);
-        self.sent(lab, llm, &cloud[&self.table.cloud].values, |relay| self.asked(lab, cloud, relay))
+        let mut parts = self.told(lab, llm, &cloud[&self.table.cloud].values);
+        parts.extend(self.sent_down(llm, round, |terms| self.asked(lab, cloud, terms)));
+        Payload { parts }
     }
 
-    fn downlink(&self, lab: &Lab, _model: &str) -> Payload {
-        self.blank(lab.model(&self.table.cloud))
+    fn downlink(&self, lab: &Lab, _model: &str, round: u32) -> Payload {
+        let llm = lab.model(&self.table.cloud);
+        let mut parts = self.blank(llm);
+        parts.extend(self.sent_down(llm, round, |_| Vec::new()));
+        Payload { parts }
     }
 
-    fn uplink(&self, lab: &Lab, model: &str) -> Payload {
-        self.blank(lab.model(model))
+    fn uplink(&self, lab: &Lab, model: &str, round: u32) -> Payload {
+        let own = lab.model(model);
+        let mut parts = self.blank(own);
+        parts.extend(self.sent_up(own, round, |_| Vec::new()));
+        Payload { parts }
     }
 
     fn device_work(
@@ -196,9 +224,9 @@ impl Method for FedMkt {
             .expect("the broadcast tells what the LLM knows of the public examples");
         let known = known_of_public(lab, own, &alpha.values, table.top_k);
         let soft = listening.selected(&known, &[Voice { model: llm, known: &s_0 }]);
-        let asked = self.relay(|relay| relay::received(received, llm, relay)).unwrap_or_default();
         let relay = relay_on_device(table.relay.as_ref(), task.round).map(|relay| {
-            RelayExamples::new(&listening, &alpha.values, &[(llm, asked.clone())], relay, &path)
+            let answered = relay::received(received, llm, self.terms(relay));
+            RelayExamples::new(&listening, &alpha.values, &[(llm, answered)], relay, &path)
         });
         let counts = relay.as_ref().map(RelayExamples::counts);
 
@@ -220,14 +248,12 @@ impl Method for FedMkt {
         let (alpha, trained) = learner.finish();
 
         // S_k
-        let prompts: Vec<String> = asked.into_iter().map(|one| one.prompt).collect();
-        let answers = |relay: (&Relay, u32)| match relay_at_cloud(Some(relay.0), task.round) {
-            Some(_) => relay::answered(lab, own, &alpha.values, &prompts, relay),
-            None => Vec::new(),
-        };
-        let update = self.sent(lab, own, &alpha.values, answers);
+        let mut parts = self.told(lab, own, &alpha.values);
+        parts.extend(self.sent_up(own, task.round, |terms| {
+            relay::answered(lab, own, &alpha.values, &relay::received_prompts(received), terms)
+        }));
         state.insert(task.model.clone(), alpha);
-        DeviceOutcome { state, update, trained, relay: counts }
+        DeviceOutcome { state, update: Payload { parts }, trained, relay: counts }
     }
 
     /// align every S_k;  S̃_0 ← DualMinCE(D_p, f, {S_k});  λ·CE + (1−λ)·KD(f, S̃_0) on D_p
@@ -249,7 +275,7 @@ impl Method for FedMkt {
         let relay = relay_at_cloud(table.relay.as_ref(), task.round).map(|relay| {
             let answers = |update: &Update| {
                 let model = lab.model(&update.model);
-                (model, relay::received(&update.payload, model, (relay, table.top_k)))
+                (model, relay::received(&update.payload, model, self.terms(relay)))
             };
             let voices: Vec<_> = updates.iter().map(answers).collect();
             RelayExamples::new(&listening, &omega.values, &voices, relay, &path)
@@ -263,7 +289,7 @@ impl Method for FedMkt {
         let (omega, progress) = learner.finish();
         state.insert(table.cloud.clone(), omega);
         // Made here, on a thread that works, and remembered for the broadcast.
-        drop(self.broadcast(lab, &state, &table.cloud));
+        drop(self.broadcast(lab, &state, &table.cloud, task.round + 1));
         CloudOutcome { state, trained: vec![(table.cloud.clone(), progress)], relay: counts }
     }
 
@@ -279,8 +305,10 @@ impl Method for FedMkt {
         let llm = &self.table.cloud;
         let relay = relay_at_cloud(self.table.relay.as_ref(), round);
         let mut load = self.load(llm, self.table.cloud_steps, relay);
-        // The set for the next broadcast is made in every round.
-        load.generation = relay_load(self.table.relay.as_ref(), llm, llm).generation;
+        // The set for the next broadcast is made in every round, from the one on before anybody learns from it.
+        let (table, next) = (self.table.relay.as_ref(), round.saturating_add(1));
+        let sent = relay_at_cloud(table, next).or(relay_on_device(table, next));
+        load.generation = relay_load(sent, llm, llm).generation;
         load
     }
 

@@ -12,8 +12,8 @@
 //! whole matrix for every map and is charged as such (chosen). Adapters begin anew in every round. Bases are told apart by
 //! `base`, and within each its widest adapter leads.
 
-use super::fedavg::{load_of, steps_of};
-use super::training::{Rate, TunePlan, Tuning, private_text};
+use super::fedavg::{load_of, papers, tuning_of};
+use super::training::Tuning;
 use super::{DeviceOutcome, DeviceTask, Load, Method, State, Subject, Update, subject};
 use crate::lab::{Lab, LabModel};
 use crate::payload::{Part, Payload};
@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 /// Federated averaging over ranks.
 #[derive(Debug)]
 pub struct MixedRanks {
+    citation: String,
     table: written::FedAvg,
     ranks: Ranks,
     /// The models that devices run, each with the widest on its base.
@@ -52,7 +53,13 @@ impl MixedRanks {
         };
         let leaders = models().map(|own| (own.to_string(), leader(own))).collect();
         let sizes = models().map(|own| (own.to_string(), lab.model(own).layout.total())).collect();
-        Self { table: table.clone(), ranks, leaders, sizes }
+        let paper = match ranks {
+            Ranks::FLoRA => "FLoRA: Wang et al. 2024, arXiv 2409.05976",
+            Ranks::FlexLoRA => "FlexLoRA: Bai et al. 2024, arXiv 2402.11505",
+            Ranks::HetLoRA => "HetLoRA: Cho et al. 2024, arXiv 2401.06432",
+        };
+        let citation = std::iter::once(paper).chain(papers(table)).collect::<Vec<_>>().join("; ");
+        Self { citation, table: table.clone(), ranks, leaders, sizes }
     }
 
     /// The models on the base of `leader`.
@@ -151,12 +158,8 @@ impl Method for MixedRanks {
         "fedavg"
     }
 
-    fn citation(&self) -> &'static str {
-        match self.ranks {
-            Ranks::FLoRA => "FLoRA: Wang et al. 2024, arXiv 2409.05976",
-            Ranks::FlexLoRA => "FlexLoRA: Bai et al. 2024, arXiv 2402.11505",
-            Ranks::HetLoRA => "HetLoRA: Cho et al. 2024, arXiv 2401.06432",
-        }
+    fn citation(&self) -> &str {
+        &self.citation
     }
 
     fn start_cloud(&self, lab: &Lab) -> State {
@@ -177,7 +180,7 @@ impl Method for MixedRanks {
         State::new()
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, model: &str) -> Payload {
+    fn broadcast(&self, _lab: &Lab, cloud: &State, model: &str, _round: u32) -> Payload {
         if self.ranks == Ranks::FLoRA {
             let leader = &self.leaders[model];
             let merged =
@@ -187,7 +190,7 @@ impl Method for MixedRanks {
         Payload::adapter(model, &cloud[model].values)
     }
 
-    fn uplink(&self, lab: &Lab, model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, model: &str, _round: u32) -> Payload {
         Payload::adapter(model, &vec![0.0; lab.model(model).layout.total()])
     }
 
@@ -215,23 +218,11 @@ impl Method for MixedRanks {
         received: &Payload,
     ) -> Tuning<'l> {
         let (name, model) = (task.model.as_str(), lab.model(&task.model));
-        let steps = steps_of(&self.table, lab.count_of(task.device).into());
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &format!("device/{}/round/{}/tune", task.device, task.round),
-            steps,
-            batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, steps),
-        };
         let start = match received.values(name) {
             Some(values) => trained(values.to_vec()),
             None => self.anew(lab, model, task.round),
         };
-        let text = |model: &_| private_text(lab, model, task.device);
-        Tuning::new(lab, name, &start, text, &plan).with(|learner| match self.table.local {
-            written::Local::Prox { mu } => learner.with_proximal_term(mu),
-            _ => learner,
-        })
+        tuning_of(lab, &self.table, task, name, &start)
     }
 
     fn device_tuned(

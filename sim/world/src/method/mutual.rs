@@ -98,6 +98,7 @@ impl AtTheCloud<'_> {
         let ask = RelayAsk {
             party: Party::Cloud,
             round: task.round,
+            path: &path,
             proxy,
             theta: &theta.values,
             student: llm,

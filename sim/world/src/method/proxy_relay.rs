@@ -21,8 +21,8 @@ use super::relay::{
 use super::training::{Batches, Pace, Rate, learner, pick, private_text, tune};
 use super::travelling::Travelling;
 use super::{
-    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, State, Subject, TrainingLoad,
-    Update, fresh, subject,
+    CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, Need, RelayCounts, State, Subject,
+    TrainingLoad, Update, fresh, subject,
 };
 use crate::effect::Party;
 use crate::lab::Lab;
@@ -65,7 +65,7 @@ impl ProxyRelay {
         text: &[Sequence],
         (steps, pace): (u32, Pace),
         (ask, path): (&RelayAsk<'_>, &str),
-    ) -> Option<(u32, u32)> {
+    ) -> Option<RelayCounts> {
         let (_, training) = held_for_guard(Some(&self.table.relay), text.len());
         let mut batches = Batches::new(&training, lab.scenario().seed, path);
         let Some(mut relay) = RelaySource::new(lab, Some(&self.table.relay), ask) else {
@@ -112,11 +112,11 @@ impl Method for ProxyRelay {
         fresh(lab, [model])
     }
 
-    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str) -> Payload {
-        self.travelling().broadcast(cloud)
+    fn broadcast(&self, _lab: &Lab, cloud: &State, _model: &str, round: u32) -> Payload {
+        self.travelling().broadcast(cloud, round)
     }
 
-    fn uplink(&self, lab: &Lab, _model: &str) -> Payload {
+    fn uplink(&self, lab: &Lab, _model: &str, _round: u32) -> Payload {
         self.travelling().uplink(lab)
     }
 
@@ -142,9 +142,16 @@ impl Method for ProxyRelay {
         tune(&mut travelling, &text, &mut batches, steps, pace);
 
         // E steps of CE on D_i, and of CE and KL on relay examples, training α_i
-        let (party, round, adapter) = (Party::Device(task.device), task.round, alpha);
-        let (theta, student, pooling) = (theta.values.as_slice(), own, self.pooling());
-        let ask = RelayAsk { party, round, proxy, theta, student, adapter, pooling };
+        let ask = RelayAsk {
+            party: Party::Device(task.device),
+            round: task.round,
+            path: &path,
+            proxy,
+            theta: &theta.values,
+            student: own,
+            adapter: alpha,
+            pooling: self.pooling(),
+        };
         let mut student = learner(lab, own, alpha, &table.optimizer, &path);
         let text = private_text(lab, own, task.device);
         let relay = self.teach(lab, &mut student, &text, (steps, pace), (&ask, &format!("{path}/tune/slm")));
@@ -170,6 +177,7 @@ impl Method for ProxyRelay {
         let ask = RelayAsk {
             party: Party::Cloud,
             round: task.round,
+            path: &path,
             proxy,
             theta: &state[&table.proxy].values,
             student: llm,
@@ -177,8 +185,8 @@ impl Method for ProxyRelay {
             pooling: self.pooling(),
         };
         let mut student = learner(lab, llm, &state[&table.cloud], &table.optimizer, &path);
-        let path = format!("{path}/tune");
-        let relay = self.teach(lab, &mut student, &llm.text.public, (steps, pace), (&ask, &path));
+        let tune = format!("{path}/tune");
+        let relay = self.teach(lab, &mut student, &llm.text.public, (steps, pace), (&ask, &tune));
         let (omega, progress) = student.finish();
         state.insert(table.cloud.clone(), omega);
         CloudOutcome { state, trained: vec![(table.cloud.clone(), progress)], relay }

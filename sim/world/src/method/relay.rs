@@ -14,7 +14,7 @@ pub(crate) use guard::held_for_guard;
 use self::focus::Focus;
 use self::guard::{GUARD_SHARE, Labelled, passing};
 use super::training::{Batches, all, pick};
-use super::{Evaluated, EvaluationLoad, GenerationLoad, Load};
+use super::{Evaluated, EvaluationLoad, GenerationLoad, Load, RelayCounts};
 use crate::effect::Party;
 use crate::lab::{Lab, LabModel};
 use crate::payload::Part;
@@ -198,6 +198,8 @@ pub(crate) struct RelayAsk<'a> {
     /// Who learns.
     pub party: Party,
     pub round: u32,
+    /// Path of its streams, that of its task.
+    pub path: &'a str,
     /// The model that answers.
     pub proxy: &'a LabModel,
     /// Its adapter.
@@ -207,16 +209,6 @@ pub(crate) struct RelayAsk<'a> {
     pub adapter: &'a Trained,
     /// What is kept of the proxy's rows.
     pub pooling: Pooling,
-}
-
-impl RelayAsk<'_> {
-    /// Path of the party's streams.
-    fn path(&self) -> String {
-        match self.party {
-            Party::Cloud => format!("cloud/round/{}", self.round),
-            Party::Device(device) => format!("device/{device}/round/{}", self.round),
-        }
-    }
 }
 
 /// Relay examples for the steps of one student.
@@ -261,7 +253,7 @@ impl<'l> RelaySource<'l> {
                 passing(&lessons, &Labelled::new(lab, relay, ask), (proxy, theta), receiver)
             }
         };
-        let path = format!("{}/relay", ask.path());
+        let path = format!("{}/relay", ask.path);
         let batches = Batches::new(&usable, lab.scenario().seed, &path);
         let focus = match (ask.party, relay.focus) {
             (Party::Device(device), Some(share)) => {
@@ -273,8 +265,8 @@ impl<'l> RelaySource<'l> {
     }
 
     /// Prompts that were sampled, and those of them that were kept, before the guard.
-    pub(crate) fn counts(&self) -> (u32, u32) {
-        (self.relay.prompts, self.kept)
+    pub(crate) fn counts(&self) -> RelayCounts {
+        RelayCounts { sampled: self.relay.prompts, kept: self.kept }
     }
 
     /// The examples of the next step; none if nothing can be used.

@@ -2,7 +2,7 @@
 //!
 //! With `public = true` a device's examples are joined by the public ones (METHODS §8, "standalone + public").
 
-use super::training::{Rate, TunePlan, Tuning, private_text, tuned};
+use super::training::{TunePlan, Tuning, private_text, tuned};
 use super::{
     CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, Load, Method, State, Subject, TrainingLoad, Update,
     subject,
@@ -64,13 +64,8 @@ impl Method for Standalone {
         state: &State,
         _received: &Payload,
     ) -> Tuning<'l> {
-        let plan = TunePlan {
-            optimizer: &self.table.optimizer,
-            path: &format!("device/{}/round/{}/tune", task.device, task.round),
-            steps: self.table.device_steps.tune,
-            batch: self.table.batch,
-            rate: Rate::of_device(lab, &self.table.optimizer, task, self.table.device_steps.tune),
-        };
+        let written::Standalone { optimizer, device_steps, batch, .. } = &self.table;
+        let plan = TunePlan::of_device(lab, optimizer, task, device_steps.tune, *batch);
         let text = |model: &LabModel| {
             let mut text = private_text(lab, model, task.device);
             if self.table.public {
@@ -96,13 +91,8 @@ impl Method for Standalone {
     fn cloud_work(&self, lab: &Lab, task: &CloudTask, mut state: State, _updates: &[Update]) -> CloudOutcome {
         let mut trained = Vec::new();
         if let Some(name) = &self.table.cloud {
-            let plan = TunePlan {
-                optimizer: &self.table.optimizer,
-                path: &format!("cloud/round/{}/tune", task.round),
-                steps: self.table.cloud_steps.tune,
-                batch: self.table.batch,
-                rate: Rate::of_cloud(lab, &self.table.optimizer, task, self.table.cloud_steps.tune),
-            };
+            let written::Standalone { optimizer, cloud_steps, batch, .. } = &self.table;
+            let plan = TunePlan::of_cloud(lab, optimizer, task, cloud_steps.tune, *batch);
             let (llm, progress) = tuned(lab, name, &state[name], |model| model.text.public.clone(), &plan);
             state.insert(name.clone(), llm);
             trained.push((name.clone(), progress));

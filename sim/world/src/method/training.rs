@@ -213,8 +213,8 @@ impl<'l> Tuning<'l> {
         let model = lab.model(model);
         let text = text(model);
         Self {
-            learner: learner(lab, model, state, plan.optimizer, plan.path),
-            batches: Batches::new(&all(&text), lab.scenario().seed, plan.path),
+            learner: learner(lab, model, state, plan.optimizer, &plan.path),
+            batches: Batches::new(&all(&text), lab.scenario().seed, &plan.path),
             text,
             steps: plan.steps,
             pace: Pace::new(plan.optimizer, plan.batch, plan.rate),
@@ -260,17 +260,32 @@ impl<'l> Tuning<'l> {
 }
 
 /// How [`tuned`] tunes.
+#[derive(Clone, Debug)]
 pub struct TunePlan<'a> {
     /// The optimizer.
     pub optimizer: &'a Optimizer,
     /// Path of the streams that order the examples and draw dropout.
-    pub path: &'a str,
+    pub path: String,
     /// Optimizer steps.
     pub steps: u32,
     /// Examples a step.
     pub batch: u32,
     /// The learning rate.
     pub rate: Rate,
+}
+
+impl<'a> TunePlan<'a> {
+    /// All steps of a device in a round, where these are plain tuning.
+    pub fn of_device(lab: &Lab, optimizer: &'a Optimizer, task: &DeviceTask, steps: u32, batch: u32) -> Self {
+        let rate = Rate::of_device(lab, optimizer, task, steps);
+        Self { optimizer, path: format!("{}/tune", task.path()), steps, batch, rate }
+    }
+
+    /// The same of the cloud.
+    pub fn of_cloud(lab: &Lab, optimizer: &'a Optimizer, task: &CloudTask, steps: u32, batch: u32) -> Self {
+        let rate = Rate::of_cloud(lab, optimizer, task, steps);
+        Self { optimizer, path: format!("{}/tune", task.path()), steps, batch, rate }
+    }
 }
 
 /// A device's private examples in a model's tokens.

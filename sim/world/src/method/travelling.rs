@@ -1,6 +1,6 @@
 //! The model that travels: small, the same at the cloud and on every device, its adapter sent down and brought back.
 
-use super::relay::sent_prompts;
+use super::relay::{relay_on_device, sent_prompts};
 use super::{Need, State, Update};
 use crate::aggregate::aggregate;
 use crate::lab::Lab;
@@ -25,10 +25,10 @@ impl Travelling<'_> {
         [Need::Trained(self.model.to_owned())].into_iter().chain(llm.into_iter().flatten()).collect()
     }
 
-    /// θ^t, and with `delivery = "send"` room for the prompts of the relay set.
-    pub fn broadcast(&self, cloud: &State) -> Payload {
+    /// θ^t, and with `delivery = "send"` room for the prompts of the relay set once it has started on devices.
+    pub fn broadcast(&self, cloud: &State, round: u32) -> Payload {
         let mut payload = Payload::adapter(self.model, &cloud[self.model].values);
-        payload.parts.extend(self.relay.and_then(sent_prompts));
+        payload.parts.extend(relay_on_device(self.relay, round).and_then(sent_prompts));
         payload
     }
 

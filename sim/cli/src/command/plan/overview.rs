@@ -123,10 +123,10 @@ fn travelling(overview: &Overview) -> String {
         let one = |(content, bytes): (&Content, &u64)| format!("{} {}", content.name(), Bytes(*bytes));
         bytes.iter().map(one).collect::<Vec<_>>().join(", ")
     };
-    let more = |bytes: &BTreeMap<Content, u64>| bytes.keys().any(|content| *content != Content::Adapter);
+    let alone = |content: &Content| matches!(content, Content::Adapter | Content::Frame);
+    let more = |bytes: &BTreeMap<Content, u64>| !bytes.keys().all(alone);
     let line = |class: &ClassOverview| {
-        let Some(up) = Some(words(&class.up)).filter(|up| !up.is_empty()) else { return String::new() };
-        format!("{}: down {}; up {up}\n", class.class, words(&class.down))
+        format!("{}: down {}; up {}\n", class.class, words(&class.down), words(&class.up))
     };
     let classes = overview.classes.iter().filter(|class| more(&class.down) || more(&class.up));
     let lines: String = classes.map(line).collect();

@@ -3,11 +3,14 @@
 //! FedMKT has no model that holds what everybody learned, so nobody labels for all: whoever is surest answers.
 //!
 //! ```text
-//!   cloud → devices: prompts that the LLM's base samples, the LLM's answers, its (loss, top-K logits) of them
+//!   cloud → devices: prompts that the LLM's base samples;  the LLM's answers, its (loss, top-K logits) of them
 //!   device k: learns from the LLM's answers;  answers the prompts itself
 //!     device → cloud: the prompts, its answers, its (loss, top-K logits) of them
 //!   cloud: of every prompt the answer of least loss;  learns from these
 //! ```
+//!
+//! What nobody learns from yet does not travel (`relay.from_round`): the LLM's answers from the devices' first round on, the
+//! devices' from the cloud's, and the prompts with the first of them.
 //!
 //! As on public examples (DualMinCE) an answer teaches only where its giver's loss is below the learner's own on it, and
 //! with `guard = "confidence"` only where the giver is sure enough. Prompts and answers travel, padded to one length, and
@@ -15,6 +18,7 @@
 
 use super::knowledge::{Listening, blank, heard, spoken};
 use crate::lab::{Lab, LabModel};
+use crate::method::RelayCounts;
 use crate::method::relay::{SENT_PROMPT_BYTES, answers, digest_of};
 use crate::method::training::{Batches, all, pick};
 use crate::payload::{Part, Payload};
@@ -28,6 +32,13 @@ use std::collections::BTreeMap;
 
 /// Bytes charged for a token of an answer's text (chosen: the longest tokens of the zoo's vocabularies).
 const SENT_TOKEN_BYTES: u32 = 8;
+
+/// What a relay set is to be, and the logits K that are told of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RelayTerms<'r> {
+    pub relay: &'r Relay,
+    pub top_k: u32,
+}
 
 /// One prompt with somebody's answer, and what that one knows of it.
 #[derive(Clone, Debug)]
@@ -43,11 +54,11 @@ pub(super) fn answered(
     model: &LabModel,
     values: &[f32],
     prompts: &[String],
-    (relay, top_k): (&Relay, u32),
+    terms: RelayTerms<'_>,
 ) -> Vec<Answered> {
-    let given = answers(lab, model, values, prompts, relay.max_tokens);
+    let given = answers(lab, model, values, prompts, terms.relay.max_tokens);
     let texts = prompts.iter().zip(given).filter_map(|(prompt, answer)| Some((prompt.clone(), answer?)));
-    known(lab, model, values, texts.collect(), (relay, top_k))
+    known(lab, model, values, texts.collect(), terms)
 }
 
 /// What a model with these values knows of answers, as far as they can be sent. The same is asked for by every broadcast.
@@ -56,7 +67,7 @@ pub(super) fn known(
     model: &LabModel,
     values: &[f32],
     texts: Vec<(String, String)>,
-    (relay, top_k): (&Relay, u32),
+    RelayTerms { relay, top_k }: RelayTerms<'_>,
 ) -> Vec<Answered> {
     let encoded: Vec<(String, String, Sequence)> = texts
         .into_iter()
@@ -82,14 +93,26 @@ pub(super) fn known(
     encoded.into_iter().zip(known.iter()).map(one).collect()
 }
 
-/// Answers as they travel, with room for as many as there are prompts.
-pub(super) fn sent(model: &LabModel, answered: &[Answered], (relay, top_k): (&Relay, u32)) -> Vec<Part> {
+/// The prompts of answers as they travel, with room for as many as there are prompts.
+pub(super) fn sent_prompts(answered: &[Answered], terms: RelayTerms<'_>) -> Part {
+    texts(answered, |one| &one.prompt, SENT_PROMPT_BYTES, terms)
+}
+
+fn texts(
+    answered: &[Answered],
+    text: fn(&Answered) -> &str,
+    bytes: u32,
+    RelayTerms { relay, .. }: RelayTerms<'_>,
+) -> Part {
+    let written = answered.iter().filter_map(|one| padded(text(one), bytes));
+    let texts = written.chain(std::iter::repeat(" ".repeat(bytes as usize)));
+    Part::Prompts { texts: texts.take(relay.prompts as usize).collect(), padded: bytes }
+}
+
+/// Prompts with their answers, and what is known of these, as they travel.
+pub(super) fn sent(model: &LabModel, answered: &[Answered], terms: RelayTerms<'_>) -> Vec<Part> {
+    let RelayTerms { relay, top_k } = terms;
     let room = relay.prompts as usize;
-    let texts = |text: fn(&Answered) -> &str, bytes: u32| {
-        let written = answered.iter().filter_map(|one| padded(text(one), bytes));
-        let texts = written.chain(std::iter::repeat(" ".repeat(bytes as usize))).take(room).collect();
-        Part::Prompts { texts, padded: bytes }
-    };
     let mut known = blank(model, std::iter::repeat_n(longest(relay), room), top_k);
     for (place, one) in known.iter_mut().zip(answered) {
         place.loss = one.known.loss;
@@ -97,17 +120,28 @@ pub(super) fn sent(model: &LabModel, answered: &[Answered], (relay, top_k): (&Re
         place.logits[..one.known.logits.len()].copy_from_slice(&one.known.logits);
     }
     let mut parts =
-        vec![texts(|one| &one.prompt, SENT_PROMPT_BYTES), texts(|one| &one.answer, answer_bytes(relay))];
+        vec![sent_prompts(answered, terms), texts(answered, |one| &one.answer, answer_bytes(relay), terms)];
     parts.extend(spoken(&of(model), model, &known));
     parts
 }
 
-/// Reads what was sent of a relay set by a model.
-pub(super) fn received(payload: &Payload, model: &LabModel, (relay, top_k): (&Relay, u32)) -> Vec<Answered> {
-    let mut texts = payload.parts.iter().filter_map(|part| match part {
+fn texts_of(payload: &Payload) -> impl Iterator<Item = &Vec<String>> {
+    payload.parts.iter().filter_map(|part| match part {
         Part::Prompts { texts, .. } => Some(texts),
         _ => None,
-    });
+    })
+}
+
+/// Reads the prompts that were sent of a relay set.
+pub(super) fn received_prompts(payload: &Payload) -> Vec<String> {
+    let texts = texts_of(payload).next().into_iter().flatten().map(|text| text.trim_end_matches(' '));
+    texts.filter(|text| !text.is_empty()).map(str::to_owned).collect()
+}
+
+/// Reads what was sent of a relay set by a model.
+pub(super) fn received(payload: &Payload, model: &LabModel, terms: RelayTerms<'_>) -> Vec<Answered> {
+    let RelayTerms { relay, top_k } = terms;
+    let mut texts = texts_of(payload);
     let (Some(prompts), Some(answers)) = (texts.next(), texts.next()) else { return Vec::new() };
     let room = std::iter::repeat_n(longest(relay), prompts.len());
     let known = heard(payload, &of(model), model, room, top_k).unwrap_or_default();
@@ -170,8 +204,8 @@ impl<'r> RelayExamples<'r> {
     }
 
     /// Prompts that were sampled, and those from which is learned.
-    pub(super) fn counts(&self) -> (u32, u32) {
-        (self.relay.prompts, self.sequences.len() as u32)
+    pub(super) fn counts(&self) -> RelayCounts {
+        RelayCounts { sampled: self.relay.prompts, kept: self.sequences.len() as u32 }
     }
 
     /// The examples of the next step; none if nothing can be used.
