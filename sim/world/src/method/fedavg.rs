@@ -37,7 +37,12 @@ impl FedAvg {
     }
 
     /// The same under another name, from another paper.
-    pub(super) fn called(name: &'static str, citation: &'static str, lab: &Lab, table: &written::FedAvg) -> Self {
+    pub(super) fn called(
+        name: &'static str,
+        citation: &'static str,
+        lab: &Lab,
+        table: &written::FedAvg,
+    ) -> Self {
         let own = |model: &str| tuned_model(table, model).to_string();
         let control = (table.local == Local::Scaffold).then(|| ControlVariates::new(lab, own));
         let mut one = Self { name, citation: String::new(), table: table.clone(), control };
