@@ -3,7 +3,7 @@
 //! A [`ModelShape`] is either the shape of a base that really computes or the shape it is billed as. Products of
 //! matrices are counted, at two operations a multiply-add; norms, softmax and activations are not (under 1 % from
 //! width 500 on). Per token, with N parameters that take part in products, N₀ of them reading nothing but the frozen
-//! embedding, n trained ones beside them, L layers, attention of width a and T tokens of context (WORLD §2; Kaplan et
+//! embedding, n trained ones beside them, L layers, attention of width a and T tokens of context (Kaplan et
 //! al. 2020, table 1):
 //!
 //! | pass          | FLOPs |

@@ -1,4 +1,4 @@
-//! Mutual learning between two models whose tokenizers may differ (METHODS §2, SAML).
+//! Mutual learning between two models whose tokenizers may differ (SAML).
 //!
 //! `L(b ← a) = CE(b) + λ · τ² · mean_s KL(P̃_{a→b}(s) ‖ p_b(s))`, the teacher detached, over the answer positions `s`
 //! of b that have an aligned position of a.
@@ -216,7 +216,7 @@ fn append(lesson: &mut Lesson, first: usize, group: &Extra<'_>) {
     }
 }
 
-/// Turns a teacher's rows for one answer into soft targets on the student's vocabulary (METHODS §2.1).
+/// Turns a teacher's rows for one answer into soft targets on the student's vocabulary.
 ///
 /// `rows` is `[teacher tokens, vocab]`. The K largest logits of a matched row are carried through the vocabulary
 /// map, the first kept for equal ids, and `P̃ = softmax(z̃/τ)` over them; with a rest bucket the softmax is over

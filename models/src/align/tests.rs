@@ -274,7 +274,7 @@ fn recorded_warps_come_out() {
 
 #[test]
 fn the_papers_sentence_warps_both_ways() {
-    // METHODS §2.1: "utilize" in two pieces and in one; "ize" falls to "the".
+    // "utilize" in two pieces and in one; "ize" falls to "the".
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let llama = words("we util ize the dynamic programming approach to align tokens");
     let bloom = words("we utilize the dynamic programming approach to align tokens");

@@ -2,8 +2,8 @@
 //!
 //! A world is drawn with the scenario's seed; pretraining uses one other, fixed world
 //! ([`SOURCE_WORLD_SEED`]), so that a base model knows how to answer but not what. Why one fixed world and
-//! not facts drawn anew for each example: models pretrained on the latter learn to ignore entities (METHODS
-//! §8).
+//! not facts drawn anew for each example: models pretrained on the latter learn to ignore
+//! entities.
 
 mod questions;
 mod source;

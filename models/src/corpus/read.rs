@@ -113,7 +113,7 @@ pub struct SourceSpec {
 }
 
 impl SourceSpec {
-    /// A source with the usual limits: 8 actions for SCAN, 70 characters for spans, else none (METHODS §8).
+    /// A source with the usual limits: 8 actions for SCAN, 70 characters for spans, else none.
     pub fn new(domain: impl Into<String>, kind: SourceKind, path: impl Into<PathBuf>) -> Self {
         let max_chars = (kind == SourceKind::Spans).then_some(70);
         let max_actions = (kind == SourceKind::Scan).then_some(8);

@@ -126,7 +126,7 @@ fn cross_entropy(logits: Tensor<2>, targets: &[u32], weights: &[f32], device: &D
 
 /// `Σ_n weight_n · τ² · D(teacher_n ‖ student_n)` where the student is `softmax(logits / τ)`; a scalar.
 ///
-/// METHODS "pooling": without a rest bucket, forward KL is `Σ_k p_k (log p_k − z_k/τ + lse)` with the student
+/// Pooling: without a rest bucket, forward KL is `Σ_k p_k (log p_k − z_k/τ + lse)` with the student
 /// normalised over its whole vocabulary; with one, there are K+1 buckets.
 #[cfg(test)]
 fn divergence(
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn the_gradient_of_forward_divergence_is_that_of_the_fused_form() {
-        // METHODS §2.1: ∂loss/∂z = (1/τ)(Σ p · softmax(z/τ) − scatter(p)), times τ² and the weight of the row.
+        // ∂loss/∂z = (1/τ)(Σ p · softmax(z/τ) − scatter(p)), times τ² and the weight of the row.
         let device = Device::flex();
         let (values, soft, temperature) = (logits(), soft(false), 2.0);
         let leaf = floats::<2>(&values, [3, VOCAB], &device).autodiff().require_grad();

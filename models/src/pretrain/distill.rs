@@ -30,7 +30,7 @@ pub struct DistillSteps {
 }
 
 /// A base that learned the distribution of `teacher` on the given prompts and answers, every weight of `student`
-/// trained (forward KL, τ = 1, METHODS §2 "Init").
+/// trained (forward KL, τ = 1).
 ///
 /// # Errors
 /// The tokenizers differ.

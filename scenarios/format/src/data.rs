@@ -119,7 +119,7 @@ pub enum BuiltinName {
     Domains,
 }
 
-/// How private examples are dealt to devices (METHODS §7).
+/// How private examples are dealt to devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
@@ -236,7 +236,7 @@ pub enum Quantity {
     },
 }
 
-/// The domains of the builtin corpus `domains` (METHODS §8.1).
+/// The domains of the builtin corpus `domains`.
 pub const BUILTIN_DOMAINS: &[&str] = &["shop", "med", "law", "lang", "cal", "unit", "intent", "edit"];
 
 mod read;

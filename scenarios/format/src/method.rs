@@ -1,4 +1,4 @@
-//! `[method]`: who learns what from whom (METHODS §2 and §5).
+//! `[method]`: who learns what from whom.
 
 use crate::reader::View;
 use read::Models;
@@ -150,7 +150,7 @@ pub enum Aggregate {
     },
 }
 
-/// How the rows and tokens of two models are matched (METHODS §2.1).
+/// How the rows and tokens of two models are matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alignment {
     /// How positions are matched.
@@ -195,7 +195,7 @@ pub enum VocabularyMap {
     Edit,
 }
 
-/// The relay set (METHODS §8 point 2): prompts and answers the proxy generates itself.
+/// The relay set: prompts and answers the proxy generates itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Relay {
     /// Prompts sampled per round. Default: 256.
@@ -241,8 +241,8 @@ pub enum Guard {
     /// All are used.
     None,
     /// Only in domains where the proxy's loss on labelled data is below the receiver's. Every sixth training example of a
-    /// party is kept aside for that and not trained on (chosen; METHODS §8 point 4 compares on a device's validation part,
-    /// which is one for all devices here).
+    /// party is kept aside for that and not trained on (chosen: the validation
+    /// part is one for all devices here).
     DualMinCe,
     /// Only answers that the proxy is sure of.
     Confidence,

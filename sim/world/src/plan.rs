@@ -509,7 +509,7 @@ fn bytes(lab: &Lab, payload: &Payload, encoding: &Encoding) -> BTreeMap<Content,
     bytes
 }
 
-/// Roofline: the longer of computing and moving weights (WORLD §2). A training step moves the weights three times, a
+/// Roofline: the longer of computing and moving weights. A training step moves the weights three times, a
 /// generated token of a batch once, an evaluation of all `examples` once.
 pub(crate) fn price(lab: &Lab, load: &Load, machine: Machine, examples: u64) -> Cost {
     let mut cost = Cost::default();

@@ -1,4 +1,4 @@
-//! Which device has which private examples (METHODS §7): one file per kind of split.
+//! Which device has which private examples: one file per kind of split.
 //!
 //! A split is a list of example numbers per device, ascending. Lists are disjoint; together they hold every example,
 //! except where a kind documents what it drops (`shards`, `pathological`). Every device has at least one example.

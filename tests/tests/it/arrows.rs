@@ -1,4 +1,4 @@
-//! The arrows between packages (ARCHITECTURE §2), read from `cargo metadata`.
+//! The arrows between packages, read from `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -10,7 +10,7 @@ use cotune_tests::{cotune, json, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Every file of a run's folder (INTERFACES §3), as far as this version writes them.
+/// Every file of a run's folder, as far as this version writes them.
 const FILES: [&str; 12] = [
     "run.json",
     "scenario.toml",

@@ -2,7 +2,7 @@
 //!
 //! | file              | what is promised |
 //! |-------------------|------------------|
-//! | `arrows.rs`       | packages use each other as ARCHITECTURE draws it; burn and actix stay in their rooms |
+//! | `arrows.rs`       | packages use each other as README draws it; burn and actix stay in their rooms |
 //! | `methods.rs`      | what holds for every `Method`: the suite that a new method inherits |
 //! | `privacy.rs`      | what leaks of private examples through what travels is measured |
 //! | `ranks.rs`        | adapters of different ranks on one base become one, and one becomes them again |

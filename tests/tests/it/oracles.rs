@@ -1,4 +1,4 @@
-//! Runs against what is known of them beforehand (WORLD §8). A simulator is trusted for what it was checked against.
+//! Runs against what is known of them beforehand. A simulator is trusted for what it was checked against.
 //!
 //! | oracle | where |
 //! |---|---|

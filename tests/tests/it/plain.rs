@@ -1,5 +1,5 @@
 //! The parts of plain loops: what the references of `plain_fedcollm.rs` and `plain_fedmkt.rs` are made of. Everything is
-//! written from METHODS, one text at a time; of the models only logits, tokenizers and optimizer steps are used. These are
+//! written from the papers' equations, one text at a time; of the models only logits, tokenizers and optimizer steps are used. These are
 //! held by tests of their own, which use none of the fused paths: forward and gradients of the head by the reference tests
 //! of `models/src/kernels/head.rs`, steps of learners by `models/tests/neural.rs`, tokenizers by `models/src/tokenizer`.
 

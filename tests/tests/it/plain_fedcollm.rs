@@ -1,4 +1,4 @@
-//! FedCoLLM in a plain loop by the equations of METHODS §4: the simulation agrees with it in weights.
+//! FedCoLLM in a plain loop by its equations: the simulation agrees with it in weights.
 
 use cotune_models::batch::Sequence;
 use cotune_models::learner::Trained;

@@ -1,4 +1,4 @@
-//! FedMKT in a plain loop by METHODS §3: the simulation agrees with it in weights.
+//! FedMKT in a plain loop: the simulation agrees with it in weights.
 
 use std::collections::BTreeMap;
 

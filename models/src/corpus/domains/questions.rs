@@ -66,7 +66,7 @@ fn slot(name: &'static str, word: impl ToString) -> Slot {
     (name, word.to_string())
 }
 
-/// In the order of METHODS §8.1; a domain's first wording is the one given there.
+/// In the order of the domains; a domain's first wording is the plainest.
 pub(super) static DOMAINS: [Domain; 8] = [
     Domain {
         name: "shop",

@@ -10,8 +10,8 @@ use crate::corpus::{CorpusError, Example, Template, domain_names};
 /// can draw the same world. Chosen.
 pub const SOURCE_WORLD_SEED: u64 = 777;
 
-/// Share of pretraining examples about the source world; the others are each about a world of their own.
-/// METHODS §8.
+/// Share of pretraining examples about the source world; the others are each about a world of their own
+/// (chosen).
 const SOURCE_SHARE: f64 = 0.9;
 
 /// `n` pretraining examples: a domain, a combination of slots and one of the seen wordings, all uniform. Nine

@@ -37,7 +37,7 @@ pub(super) fn select(
     rows
 }
 
-/// How many of `n` distinct prompts are the source half. As in the feasibility study (METHODS §8).
+/// How many of `n` distinct prompts are the source half. As in the feasibility study.
 fn source_half(n: usize) -> usize {
     if n > 600 { (n - 300).min(1_500) } else { n / 3 }
 }

@@ -9,7 +9,7 @@ use crate::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Co-PLMs (arXiv 2511.11678) as reconstructed in METHODS §2.
+/// Co-PLMs (arXiv 2511.11678) as reconstructed here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CoPlms {
     /// The cloud's LLM, M_L. Default: the model called `cloud`.
@@ -50,7 +50,7 @@ pub enum DomainTuning {
     Off,
 }
 
-/// Structure-agnostic mutual learning (METHODS §2.1).
+/// Structure-agnostic mutual learning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Saml {
     /// How positions are matched. Default: bytes.
@@ -77,7 +77,7 @@ pub struct Saml {
     pub data: SamlData,
 }
 
-/// λ of the four directions; defaults from METHODS §8 point 3.
+/// λ of the four directions; the defaults are those of a feasibility study.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlWeights {
     /// The device's model learns from the proxy. Default: 0.5.
@@ -108,8 +108,8 @@ pub enum Divergence {
 pub enum Combine {
     /// CE + λ·τ²·KL with the direction's λ.
     Additive,
-    /// λ·CE + (1 − λ)·τ²·KL, one λ for all directions. METHODS §2 writes it without τ², which keeps the divergence's gradient
-    /// of one size at every τ; at τ = 1 they are the same.
+    /// λ·CE + (1 − λ)·τ²·KL, one λ for all directions. With τ² the
+    /// divergence's gradient is of one size at every τ.
     Convex {
         /// λ, in [0, 1].
         lambda: f64,

@@ -131,7 +131,7 @@ pub enum ServerOptimizer {
     Adagrad(Adaptive),
 }
 
-/// Settings of an adaptive server optimizer; defaults from METHODS §5.
+/// Settings of an adaptive server optimizer; the defaults are those of its paper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Adaptive {
     /// η. Default: 1e-3.

@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// FedMKT (arXiv 2406.02224): losses and logits about the public examples travel, and nothing else. A device's exchange
-/// stands at the beginning of a round, with what the cloud knew before it; in the paper it ends the round (METHODS §3), so
+/// stands at the beginning of a round, with what the cloud knew before it; in the paper it ends the round, so
 /// that the first exchange here is with an LLM that has learned nothing yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FedMkt {
     /// The cloud's LLM. Default: the model called `cloud`.
     pub cloud: String,
     /// Steps of a device per round: first `mutual` on the public examples with what the cloud knows of them, which in the
-    /// paper ends the round before (METHODS §3), then `tune` on its own. Default: 20 and 20 (chosen: in all what co-plms
+    /// paper ends the round before, then `tune` on its own. Default: 20 and 20 (chosen: in all what co-plms
     /// does).
     pub device_steps: Steps,
     /// Steps of the cloud per round on the public examples, as `mutual`. Default: 40 (chosen: what co-plms does).

@@ -19,7 +19,7 @@ pub enum Optimizer {
     Sgd(Sgd),
 }
 
-/// AdamW; defaults from METHODS §8.
+/// AdamW; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AdamW {
     /// Learning rate on devices. Default: 1e-2.

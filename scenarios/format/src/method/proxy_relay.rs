@@ -6,7 +6,7 @@ use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Federated averaging on the proxy and relay distillation, without mutual learning: the control of METHODS §8.
+/// Federated averaging on the proxy and relay distillation, without mutual learning: the control for a relay set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxyRelay {
     /// The cloud's LLM. Default: the model called `cloud`.

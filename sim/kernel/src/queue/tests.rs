@@ -119,7 +119,7 @@ fn cancelled_events_do_not_pile_up() {
     assert_eq!(queue.len(), 1);
 }
 
-/// The oracle of WORLD §8: M/M/1 with ρ = 0.7 and service rate 1 waits ρ/(1-ρ) = 7/3 before service
+/// What theory says: M/M/1 with ρ = 0.7 and service rate 1 waits ρ/(1-ρ) = 7/3 before service
 /// (Kleinrock, Queueing Systems I, 3.2). Driven by arrival and departure events alone.
 #[test]
 fn an_m_m_1_queue_waits_as_long_as_theory_says() {

@@ -1,8 +1,8 @@
 //! Co-PLMs: mutual learning between a cloud's LLM and the devices' SLMs through a proxy that travels.
 //!
-//! arXiv 2511.11678 (WWW 2026), as reconstructed in METHODS §2: the paper names the components (proxy, domain-specific
+//! arXiv 2511.11678 (WWW 2026), as reconstructed here: the paper names the components (proxy, domain-specific
 //! tuning, structure-agnostic mutual learning in both directions, only the proxy's parameters exchanged); equations,
-//! weights and step counts are switches here. The relay set is ours (METHODS §8).
+//! weights and step counts are switches here. The relay set is ours.
 //!
 //! ```text
 //! for round t = 1..R:

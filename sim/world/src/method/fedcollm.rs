@@ -2,7 +2,7 @@
 //!
 //! Fan et al. 2024, "FedCoLLM: A Parameter-Efficient Federated Co-tuning Framework for Large and Small Language Models"
 //! (arXiv 2411.11707), by its equations: the trainer of FATE-LLM passes indices where logits belong and detaches the
-//! student, so it is not followed. Where the two tokenizers differ, rows are aligned as METHODS §2.1 has it.
+//! student, so it is not followed. Where the two tokenizers differ, rows are aligned as in mutual learning.
 //!
 //! ```text
 //! for round t = 1..R:
@@ -13,7 +13,7 @@
 //!     E_s steps on D_a:  θ ← θ − η∇[CE(g) + λ KL(f ‖ g)];  ω ← ω − η∇[CE(f) + λ KL(g ‖ f)]
 //! ```
 //!
-//! With a relay set (METHODS §8, point 2; ours) the averaged SLM makes it, and the LLM learns from it beside D_a. The
+//! With a relay set (ours) the averaged SLM makes it, and the LLM learns from it beside D_a. The
 //! devices need none: what they serve is the SLM itself.
 
 use super::mutual::AtTheCloud;

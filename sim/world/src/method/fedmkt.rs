@@ -16,7 +16,7 @@
 //! The paper's round begins with a device's own examples and ends with S_0. Here a device's work lies between what it
 //! receives and what it sends, so the second half of a round is done at the beginning of the next one: the order of
 //! steps is the paper's, but for a first exchange with an LLM that has learned nothing yet, and for the devices' last
-//! exchange, which would follow the last round and is not made. METHODS §3 has the paper's order. KD is the cross-entropy to
+//! exchange, which would follow the last round and is not made. The paper makes it at the end of the round. KD is the cross-entropy to
 //! the softened top-K logits; its gradient is that of the divergence used here.
 //!
 //! With a relay set (ours; see `fedmkt/relay.rs`) generated prompts and answers join the public examples.

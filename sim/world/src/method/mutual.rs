@@ -1,4 +1,4 @@
-//! Structure-agnostic mutual learning between a student and a small model that is the same everywhere (METHODS §2):
+//! Structure-agnostic mutual learning between a student and a small model that is the same everywhere:
 //! what co-plms does on devices and at the cloud, and fedcollm at the cloud.
 
 use super::relay::{RelayAsk, RelaySource, held_for_guard, relay_at_cloud, relay_load};

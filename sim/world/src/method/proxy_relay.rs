@@ -1,7 +1,7 @@
 //! Relay distillation alone: federated averaging on the proxy, whose knowledge reaches the devices' models and the
 //! cloud's LLM through the relay set and in no other way. Ours, not a paper's.
 //!
-//! The control for co-plms with a relay set (METHODS §8): whatever that gains over this is due to mutual learning.
+//! The control for co-plms with a relay set: whatever that gains over this is due to mutual learning.
 //!
 //! ```text
 //! for round t = 1..R:
@@ -34,7 +34,7 @@ use cotune_models::mutual::{Extra, Pooling, taught_step};
 use cotune_record::Scope;
 use cotune_scenario::method::{self as written, Relay};
 
-/// The rows of the proxy are softened at temperature 1, as in METHODS §8.
+/// The rows of the proxy are softened at temperature 1.
 const TEMPERATURE: f64 = 1.0;
 
 /// Federated averaging on the proxy, and the relay set.

@@ -1,4 +1,4 @@
-//! The relay set (METHODS §8, point 2; ours, not the paper's): prompts and answers that the proxy makes itself.
+//! The relay set (ours, not the paper's): prompts and answers that the proxy makes itself.
 //!
 //! The proxy samples prompts with its adapter off, at temperature 1, from the opening of a prompt to the answer
 //! boundary; the aggregated adapter answers them greedily; unfinished ones are dropped. Students then learn from the

@@ -1,6 +1,6 @@
 //! Standalone: every device tunes on its own examples, the cloud on the public ones, and nothing travels.
 //!
-//! With `public = true` a device's examples are joined by the public ones (METHODS §8, "standalone + public").
+//! With `public = true` a device's examples are joined by the public ones.
 
 use super::training::{TunePlan, Tuning, private_text, tuned};
 use super::{

@@ -49,6 +49,8 @@ fn a_trace_of_presence() {
         &[
             b"0,0,1\n0,1200,0\n0,1900,1\n0,6000,0\n1,300,1\n1,7200,0\n",
             b"device,t_s,online\n7,0.5,1\n7,10,0\n",
+            // `device`, `t_s` and `online` of four lines, as pyarrow writes them.
+            include_bytes!("../../../fuzz/trace/good.parquet"),
             b"{\"0\": {\"active\": [10, 60], \"inactive\": [50, 90], \"finish_time\": 100}}",
         ],
     );

@@ -201,7 +201,7 @@ fn a_change_touches_few_of_many_flows_with_spread_caps() {
     assert!(moved <= 5, "{moved} of 10,000 flows changed group");
 }
 
-/// The oracle of WORLD §8: Poisson arrivals that share a link evenly stay E[S]/(1-ρ) on average whatever the distribution
+/// What theory says: Poisson arrivals that share a link evenly stay E[S]/(1-ρ) on average whatever the distribution
 /// of their sizes (M/G/1-PS is insensitive; Kleinrock, Queueing Systems II, 4.4).
 #[test]
 fn a_shared_link_responds_like_processor_sharing() {

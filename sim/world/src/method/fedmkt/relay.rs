@@ -1,4 +1,4 @@
-//! A relay set for FedMKT (METHODS §8, point 2; ours): generated prompts and answers join the public examples.
+//! A relay set for FedMKT (ours): generated prompts and answers join the public examples.
 //!
 //! FedMKT has no model that holds what everybody learned, so nobody labels for all: whoever is surest answers.
 //!
