@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use cotune_kernel::codec;
 use cotune_models::learner::Trained;
 use cotune_record::{EventKind, FaultKind, Reason};
-use cotune_tests::{Variant, fedavg, fedmkt, lab, methods, plan, play, relay, tiny};
+use cotune_tests::{Variant, checked, fedavg, fedmkt, lab, methods, plan, play, relay, tiny, tiny_text};
 use cotune_world::Plan;
 use cotune_world::job::{Job, Outcome};
 use cotune_world::method::{CloudOutcome, CloudTask, DeviceOutcome, DeviceTask, State, Update};
@@ -86,6 +86,11 @@ impl Case {
     /// Whether the cloud takes an aggregate of values as it is, and makes nothing else of it.
     fn takes_means(&self) -> bool {
         !self.tables.contains("server") && !self.tables.contains("ranks")
+    }
+
+    /// The tiny federation with its tables and more.
+    fn text(&self, more: &str) -> String {
+        tiny_text(&format!("{}\n{more}", self.tables))
     }
 
     fn cloud_job(&self, devices: usize) -> Job {
@@ -419,23 +424,17 @@ fn a_run_resumed_after_any_round_is_the_run_that_was_not_cut() {
 }
 
 /// The reasons and rounds of a device's missing updates, the rounds in which it contributed, and the last state of the cloud.
-fn played(
-    variant: &Variant,
-    (fault, more): (&str, &[(&str, &str)]),
-    device: u32,
-) -> (Vec<Reason>, usize, usize) {
-    let mut overrides =
-        vec![("budget.rounds", "2"), ("evaluation.panel", "1"), ("evaluation.every", "{ rounds = 9 }")];
-    overrides.extend(more);
-    let tables = &variant.tables;
-    let plan = variant.plan(&tiny(&format!("{tables}\n{fault}"), &overrides));
+fn played(variant: &Variant, text: &str, device: u32) -> (Vec<Reason>, usize, usize) {
+    let overrides =
+        [("budget.rounds", "2"), ("evaluation.panel", "1"), ("evaluation.every", "{ rounds = 9 }")];
+    let plan = variant.plan(&checked("tiny.toml", text, &overrides));
     let (mut reasons, mut accepted, mut worked) = (Vec::new(), 0, 0);
     for event in play(&plan, 2, true).events {
         match event.kind {
             EventKind::NotContributed { device: of, reason, .. } if of == device => reasons.push(reason),
             EventKind::UpdateAccepted { device: of, .. } => accepted += usize::from(of != device),
             EventKind::CloudTrained { state: Some(_), .. } => worked += 1,
-            EventKind::Fault { kind: FaultKind::Panic, detail, .. } => panic!("{tables}: {detail}"),
+            EventKind::Fault { kind: FaultKind::Panic, detail, .. } => panic!("{}: {detail}", variant.name),
             _ => {}
         }
     }
@@ -448,7 +447,7 @@ fn a_device_that_never_returns_holds_nobody_up() {
         let gateway = (0..3).find(|d| model(&case.plan, *d) == "edge-b").expect("there is a gateway");
         // It takes the work of every round, and goes down in it.
         let fault = "[[fault]]\ncrash = { class = \"gateway\", rate = \"1000000000/h\" }";
-        let (reasons, accepted, worked) = played(&case.variant, (fault, &[]), gateway);
+        let (reasons, accepted, worked) = played(&case.variant, &case.text(fault), gateway);
         let idle = case.plan.device_cost(gateway, ROUND).steps == 0;
         assert!(idle || reasons == [Reason::Crashed; 2], "{}: {reasons:?}", case.name);
         assert_eq!((accepted, worked), (4, 2), "{}: the two others, in two rounds", case.name);
@@ -457,10 +456,13 @@ fn a_device_that_never_returns_holds_nobody_up() {
 
 #[test]
 fn a_fleet_of_one_device_is_played_to_its_end() {
-    let alone = [("fleet.devices", "1")];
     for case in cases() {
+        let text = case.text("");
+        let (before, after) = text.split_once("[fleet.class.gateway]").expect("there are gateways");
+        let (_, after) = after.split_once("[cloud]").expect("the cloud follows");
+        let text = format!("{before}[cloud]{after}").replace("devices = 3", "devices = 1");
         // Counted are updates of others than the device in question: of all, if that is nobody.
-        let (reasons, accepted, worked) = played(&case.variant, ("", &alone), u32::MAX);
+        let (reasons, accepted, worked) = played(&case.variant, &text, u32::MAX);
         assert_eq!((reasons.as_slice(), accepted, worked), (&[][..], 2, 2), "{}", case.name);
     }
 }
@@ -470,7 +472,7 @@ fn an_update_that_is_not_finite_is_rejected_and_the_round_goes_on() {
     for case in cases() {
         let gateway = (0..3).find(|d| model(&case.plan, *d) == "edge-b").expect("there is a gateway");
         let fault = "[[fault]]\ncorrupt = { class = \"gateway\", fraction = 1.0, how = \"nan\" }";
-        let (reasons, accepted, worked) = played(&case.variant, (fault, &[]), gateway);
+        let (reasons, accepted, worked) = played(&case.variant, &case.text(fault), gateway);
         let sends = !case.devices[gateway as usize].update.parts.is_empty();
         let expected: &[Reason] = if sends { &[Reason::Rejected; 2] } else { &[] };
         assert_eq!(reasons, expected, "{}", case.name);

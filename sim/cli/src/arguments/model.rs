@@ -22,6 +22,9 @@ pub enum ModelCommand {
     /// Write a checkpoint in Hugging Face's layout.
     Convert(ModelConvert),
     /// How the tokens of two models belong together over one text.
+    ///
+    /// Linked are the rows of logits that predict the two tokens: with `--align bytes` those before which both models have
+    /// read the same bytes.
     Align(ModelAlign),
 }
 

@@ -29,8 +29,7 @@ pub use generate::generate;
 pub use score::score;
 pub use show::show;
 
-/// Prints a text in the tokens of two models, a row for each pair of tokens that are predicted from the same text, and for each
-/// token that has no such partner.
+/// Prints a text in the tokens of two models, a row for each pair of linked tokens, and for each that has no partner.
 pub fn align(typed: &ModelAlign) -> Result<Exit, Failure> {
     let compute = Compute::cpu();
     let (from, to) = (open(&typed.from, &compute)?, open(&typed.to, &compute)?);
@@ -102,9 +101,7 @@ fn in_words(links: &[Link]) -> String {
             stands,
         ]);
     }
-    columns("llll", &rows)
-        + &format!("\n{linked} of {teachers} tokens linked to {linked} of {students}\n")
-        + "linked are the rows that predict the two tokens, not the tokens: they have read the same text\n"
+    columns("llll", &rows) + &format!("\n{linked} of {teachers} tokens linked to {linked} of {students}\n")
 }
 
 /// `zoo:NAME`, or a path with or without `dir:` before it.
