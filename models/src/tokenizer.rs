@@ -12,6 +12,7 @@ mod surface;
 mod train;
 
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,6 +100,12 @@ impl TokenizerError {
     }
 }
 
+/// A `tokenizer.json` as the crate reads it, which panics at some that are damaged.
+fn parsed(bytes: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let read = || tokenizers::Tokenizer::from_bytes(bytes).map_err(TokenizerError::format);
+    catch_unwind(read).unwrap_or_else(|_| Err(TokenizerError::format("it is damaged")))
+}
+
 /// A tokenizer; cheap to clone, safe to share between threads.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -163,7 +170,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Format`], [`TokenizerError::NoEndOfSequence`].
     pub fn from_json(bytes: impl AsRef<[u8]>) -> Result<Self, TokenizerError> {
-        tokenizers::Tokenizer::from_bytes(bytes).map_err(TokenizerError::format).and_then(Self::from_model)
+        parsed(bytes.as_ref()).and_then(Self::from_model)
     }
 
     /// Reads a `tokenizer.json` from memory and names its special ids, as a checkpoint's `config.json` does.
@@ -175,7 +182,7 @@ impl Tokenizer {
         eos: u32,
         pad: u32,
     ) -> Result<Self, TokenizerError> {
-        let model = tokenizers::Tokenizer::from_bytes(bytes).map_err(TokenizerError::format)?;
+        let model = parsed(bytes.as_ref())?;
         Self::build(model, Some((eos, pad)))
     }
 
