@@ -80,6 +80,9 @@ panel   = 3
 rounds = 2
 "#;
 
+/// Makes a method that a program brings.
+pub type Maker = fn(&Scenario) -> Box<dyn Method>;
+
 /// A method in one variant, as the conformance suite takes it.
 #[derive(Clone, Debug)]
 pub struct Variant {
@@ -88,7 +91,7 @@ pub struct Variant {
     /// `[method]`, and the tables of models that only it needs.
     pub tables: String,
     /// Who makes the method of `[method.custom]`; none for what cotune has.
-    pub maker: Option<fn(&Scenario) -> Box<dyn Method>>,
+    pub maker: Option<Maker>,
 }
 
 impl Variant {
