@@ -23,8 +23,7 @@ pub enum ModelCommand {
     Convert(ModelConvert),
     /// How the tokens of two models belong together over one text.
     ///
-    /// Linked are the rows of logits that predict the two tokens: with `--align bytes` those before which both models have
-    /// read the same bytes.
+    /// Linked are the rows that predict two tokens: under `bytes`, where both models have read the same.
     Align(ModelAlign),
 }
 
