@@ -2,6 +2,8 @@
 //! among others.
 
 use bytes::Bytes;
+use cotune_record::tables::read_foreign;
+use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
@@ -13,9 +15,18 @@ pub(super) fn is(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1")
 }
 
+/// Rows that a byte of a file can stand for (chosen: those of devices that were looked at in regular intervals, in deltas).
+const ROWS_PER_BYTE: u64 = 128;
+
 pub(super) fn read(bytes: Vec<u8>) -> Result<Vec<Track>, BadRow> {
-    let broken = |error: parquet::errors::ParquetError| BadRow::whole(error.to_string());
-    let reader = SerializedFileReader::new(Bytes::from(bytes)).map_err(broken)?;
+    read_foreign(Bytes::from(bytes), ROWS_PER_BYTE, |reader| tracks(&reader)).map_err(broken)?
+}
+
+fn broken(error: ParquetError) -> BadRow {
+    BadRow::whole(error.to_string())
+}
+
+fn tracks(reader: &SerializedFileReader<Bytes>) -> Result<Vec<Track>, BadRow> {
     let mut log = Log::default();
     for (index, row) in reader.get_row_iter(None).map_err(broken)?.enumerate() {
         let row = row.map_err(broken)?;
