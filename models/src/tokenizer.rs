@@ -12,11 +12,10 @@ mod surface;
 mod train;
 
 use std::ops::Range;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cotune_kernel::bounded;
+use cotune_kernel::{bounded, foreign};
 use tokenizers::PostProcessorWrapper;
 
 pub use surface::Surface;
@@ -100,12 +99,6 @@ impl TokenizerError {
     }
 }
 
-/// A `tokenizer.json` as the crate reads it, which panics at some that are damaged.
-fn parsed(bytes: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {
-    let read = || tokenizers::Tokenizer::from_bytes(bytes).map_err(TokenizerError::format);
-    catch_unwind(read).unwrap_or_else(|_| Err(TokenizerError::format("it is damaged")))
-}
-
 /// A tokenizer; cheap to clone, safe to share between threads.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -170,7 +163,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Format`], [`TokenizerError::NoEndOfSequence`].
     pub fn from_json(bytes: impl AsRef<[u8]>) -> Result<Self, TokenizerError> {
-        parsed(bytes.as_ref()).and_then(Self::from_model)
+        parse(bytes.as_ref()).and_then(Self::from_model)
     }
 
     /// Reads a `tokenizer.json` from memory and names its special ids, as a checkpoint's `config.json` does.
@@ -182,8 +175,7 @@ impl Tokenizer {
         eos: u32,
         pad: u32,
     ) -> Result<Self, TokenizerError> {
-        let model = parsed(bytes.as_ref())?;
-        Self::build(model, Some((eos, pad)))
+        Self::build(parse(bytes.as_ref())?, Some((eos, pad)))
     }
 
     /// Reads a `tokenizer.json` file.
@@ -209,7 +201,11 @@ impl Tokenizer {
         Self::build(model, None)
     }
 
-    fn build(mut model: tokenizers::Tokenizer, specials: Option<(u32, u32)>) -> Result<Self, TokenizerError> {
+    fn build(model: tokenizers::Tokenizer, specials: Option<(u32, u32)>) -> Result<Self, TokenizerError> {
+        foreign::caught(|| Self::tried(model, specials)).map_err(TokenizerError::format)?
+    }
+
+    fn tried(mut model: tokenizers::Tokenizer, specials: Option<(u32, u32)>) -> Result<Self, TokenizerError> {
         // Text that happens to spell "<eos>" is text: special tokens are put in by id, never by reading.
         model.set_encode_special_tokens(true);
         model.with_truncation(None).map_err(TokenizerError::format)?;
@@ -429,6 +425,12 @@ impl Inner {
         }
         (ids, ranges)
     }
+}
+
+/// A `tokenizer.json` as its crate reads it, which panics over some that are damaged.
+fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {
+    let read = foreign::caught(|| tokenizers::Tokenizer::from_bytes(json));
+    read.map_err(TokenizerError::format)?.map_err(TokenizerError::format)
 }
 
 /// The first of some tokens that a vocabulary has.

@@ -75,7 +75,7 @@ fn model(directory: &Path) -> Result<tokenizers::Tokenizer, TokenizerError> {
         bounded::text(&path, LONGEST).map_err(|source| TokenizerError::Read { path, source })
     };
     match read("tokenizer.json") {
-        Ok(json) => super::parsed(json.as_ref()),
+        Ok(json) => super::parse(json.as_bytes()),
         Err(missing) => match (read("vocab.json"), read("merges.txt")) {
             (Ok(vocab), Ok(merges)) => gpt2::read(&vocab, &merges),
             _ => Err(missing),

@@ -20,6 +20,7 @@
 //! | [`codec`] | the versioned, checksummed, size-limited frame around every stored or sent value |
 //! | [`digest`] | the rolling digest that names a run |
 //! | [`bounded`] | reading a file whole, but only so much of it |
+//! | [`foreign`] | libraries that panic over bytes from anyone |
 //!
 //! ```
 //! use cotune_kernel::{EventQueue, Stream, VirtualDuration, VirtualTime};
@@ -38,6 +39,7 @@ pub mod codec;
 pub mod digest;
 pub mod dirichlet;
 pub mod distribution;
+pub mod foreign;
 pub mod network;
 pub mod normal;
 pub mod quantity;

@@ -2,10 +2,10 @@
 //! may be negative wherever they are read.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use cotune_kernel::foreign;
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel};
 use parquet::column::page::Page;
 use parquet::column::reader::get_typed_column_reader;
@@ -122,11 +122,7 @@ pub fn read_foreign<S: ChunkReader + 'static, T>(
         refuse_claims(&reader, most)?;
         Ok(read(reader))
     };
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(ParquetError::General(format!("it is damaged: {words}")))
-    })
+    foreign::caught(read).unwrap_or_else(|damage| Err(ParquetError::General(damage)))
 }
 
 /// Refuses a file whose pages claim to hold what they cannot, before anything is as large as they claim.
