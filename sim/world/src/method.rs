@@ -3,7 +3,7 @@
 //! A method is a set of pure functions over explicit state: what a device does with what it received, how the cloud
 //! folds what came back, what it does with that. It never sees a clock, a link or another device.
 //!
-//! Adding a method to cotune takes a file here with its `Method`, its `mod` above and its arm in [`made`]; its table in
+//! Adding a method to cotune takes a file here with its `Method`, its `mod` above and its arm in `made`; its table in
 //! the scenario language, a file under `scenarios/format/src/method/` and a line of the list in `method.rs` there; and a
 //! line in `cotune_tests::methods`, with which it inherits the conformance suite. Schema, reference page and the texts of
 //! mistakes follow when they are blessed. A method that a program brings takes the first of these only, and
