@@ -10,7 +10,7 @@ use parquet::errors::ParquetError;
 use crate::tables::parquet_files::{Columns, read_foreign};
 use crate::tables::{TableError, columns, csv_files, parquet_files};
 
-/// Devices that a byte of a fleet's file can stand for (chosen: ten times those of a fleet whose devices are all alike).
+/// Devices that a byte of a fleet's file can stand for (chosen: thirty times those of a fleet whose devices are all alike).
 const DEVICES_PER_BYTE: u64 = 16;
 
 /// Every device of a run, and the domains its examples come from.
