@@ -244,8 +244,12 @@ pub trait Method: Debug + Send + Sync {
         Payload::default()
     }
 
-    /// What a device does with what it received.
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome;
+    /// What a device does with what it received. A method whose devices only tune says the two halves of it instead
+    /// ([`Method::device_tunes`]).
+    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
+        let tuned = self.device_tuning(lab, task, &state, received).alone();
+        self.device_tuned(lab, task, state, received, tuned)
+    }
 
     /// The model that [`Method::device_work`] tunes on a device that runs `model`, where it is the tuning of one model and
     /// what stands before and after that: then equal work of several devices may be computed as one batch, and

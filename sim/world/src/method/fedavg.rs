@@ -179,11 +179,6 @@ impl Method for FedAvg {
         payload
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        let tuned = self.device_tuning(lab, task, &state, received).alone();
-        self.device_tuned(lab, task, state, received, tuned)
-    }
-
     fn device_tunes<'m>(&'m self, model: &'m str) -> Option<&'m str> {
         Some(self.tuned_model(model))
     }

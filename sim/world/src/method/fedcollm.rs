@@ -99,11 +99,6 @@ impl Method for FedCoLlm {
         self.travelling().uplink(lab)
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        let tuned = self.device_tuning(lab, task, &state, received).alone();
-        self.device_tuned(lab, task, state, received, tuned)
-    }
-
     fn device_tunes<'m>(&'m self, _model: &'m str) -> Option<&'m str> {
         Some(&self.table.slm)
     }

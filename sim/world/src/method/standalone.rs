@@ -48,11 +48,6 @@ impl Method for Standalone {
         State::from([(model.to_string(), lab.model(model).fresh(lab.scenario().seed))])
     }
 
-    fn device_work(&self, lab: &Lab, task: &DeviceTask, state: State, received: &Payload) -> DeviceOutcome {
-        let tuned = self.device_tuning(lab, task, &state, received).alone();
-        self.device_tuned(lab, task, state, received, tuned)
-    }
-
     fn device_tunes<'m>(&'m self, model: &'m str) -> Option<&'m str> {
         Some(model)
     }
