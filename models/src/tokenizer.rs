@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cotune_kernel::{bounded, foreign};
+use cotune_kernel::{bounded, panics};
 use tokenizers::PostProcessorWrapper;
 
 pub use surface::Surface;
@@ -202,7 +202,7 @@ impl Tokenizer {
     }
 
     fn build(model: tokenizers::Tokenizer, specials: Option<(u32, u32)>) -> Result<Self, TokenizerError> {
-        foreign::caught(|| Self::tried(model, specials)).map_err(TokenizerError::format)?
+        panics::undamaged(|| Self::tried(model, specials)).map_err(TokenizerError::format)?
     }
 
     fn tried(mut model: tokenizers::Tokenizer, specials: Option<(u32, u32)>) -> Result<Self, TokenizerError> {
@@ -429,7 +429,7 @@ impl Inner {
 
 /// A `tokenizer.json` as its crate reads it, which panics over some that are damaged.
 fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {
-    let read = foreign::caught(|| tokenizers::Tokenizer::from_bytes(json));
+    let read = panics::undamaged(|| tokenizers::Tokenizer::from_bytes(json));
     read.map_err(TokenizerError::format)?.map_err(TokenizerError::format)
 }
 

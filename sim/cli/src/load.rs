@@ -267,8 +267,13 @@ fn weights(folder: &Path) -> io::Result<Vec<String>> {
 
 fn digest_file(path: PathBuf) -> Result<blake3::Hash, (PathBuf, String)> {
     let read = || {
+        let file = fs::File::open(&path)?;
+        if !file.metadata()?.is_file() {
+            // A device or a pipe may have no end.
+            return Err(io::Error::other("it is not a regular file"));
+        }
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(fs::File::open(&path)?)?;
+        hasher.update_reader(file)?;
         Ok(hasher.finalize())
     };
     read().map_err(|error: io::Error| (path.clone(), error.to_string()))

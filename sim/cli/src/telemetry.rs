@@ -1,7 +1,7 @@
 //! How the engine does, for Prometheus: `--metrics-listen ADDR`. About this computer and never about results; without
 //! the flag every handle is a no-op.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use crate::talk::Talk;
 
 /// How long a client may take for its request.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest request that is read, in bytes.
+const LONGEST_HEAD: u64 = 64 << 10;
 
 /// Serves metrics at `http://ADDR/metrics` until the process ends.
 ///
@@ -64,7 +66,7 @@ fn describe() {
 fn answer(client: &TcpStream, handle: &PrometheusHandle) -> std::io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
-    let mut lines = BufReader::new(client).lines();
+    let mut lines = BufReader::new(client.take(LONGEST_HEAD)).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     // The head is read to its end: a connection that is closed on unread bytes is reset.
     for line in lines {

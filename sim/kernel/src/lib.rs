@@ -20,7 +20,7 @@
 //! | [`codec`] | the versioned, checksummed, size-limited frame around every stored or sent value |
 //! | [`digest`] | the rolling digest that names a run |
 //! | [`bounded`] | reading a file whole, but only so much of it |
-//! | [`foreign`] | libraries that panic over bytes from anyone |
+//! | [`panics`] | panics as values |
 //!
 //! ```
 //! use cotune_kernel::{EventQueue, Stream, VirtualDuration, VirtualTime};
@@ -39,9 +39,9 @@ pub mod codec;
 pub mod digest;
 pub mod dirichlet;
 pub mod distribution;
-pub mod foreign;
 pub mod network;
 pub mod normal;
+pub mod panics;
 pub mod quantity;
 pub mod queue;
 pub mod stream;

@@ -11,6 +11,7 @@ use crate::plan::Plan;
 use crate::privacy::{self, Leak, Surface};
 use crate::score::{DomainScores, score};
 use crate::stack;
+use cotune_kernel::panics;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -68,6 +69,11 @@ pub enum Outcome {
 }
 
 impl Job {
+    /// Computes the job; a panic is an outcome as well.
+    pub fn caught(self, plan: &Plan) -> Outcome {
+        panics::caught(|| self.perform(plan)).unwrap_or_else(Outcome::Panicked)
+    }
+
     /// Computes the job.
     pub fn perform(self, plan: &Plan) -> Outcome {
         let (lab, method) = (plan.lab(), plan.method());
@@ -88,10 +94,4 @@ impl Job {
             Self::Stack(jobs) => Outcome::Stack(stack::perform(jobs, plan)),
         }
     }
-}
-
-/// What a panic says.
-pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
 }

@@ -8,7 +8,7 @@
 //! them is joined. Who stands with whom moves weights by rounding, so a checkpoint holds that too: every stack whole, until
 //! the last of its jobs is joined.
 
-use crate::job::{Job, Outcome, message};
+use crate::job::{Job, Outcome};
 use crate::plan::Plan;
 use crate::stack;
 use cotune_kernel::Stream;
@@ -16,7 +16,6 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -131,8 +130,7 @@ impl Pool {
                             busy.increment(1.0);
                             delay(delays, "before", ticket);
                             let core = cores.occupy();
-                            let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(&plan)))
-                                .unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)));
+                            let outcome = job.caught(&plan);
                             drop(core);
                             delay(delays, "after", ticket);
                             busy.decrement(1.0);

@@ -6,11 +6,11 @@
 //! and never from which thread is free. Each comes to what it comes to alone, but for rounding: the rows of a shorter text
 //! are padded to those of a longer one, and a sum over more rows is taken in other parts.
 
-use crate::job::{Job, Outcome, message};
+use crate::job::{Job, Outcome};
 use crate::method::training::Tuning;
 use crate::packing;
 use crate::plan::Plan;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use cotune_kernel::panics;
 use std::sync::Arc;
 
 /// Jobs of a stack at most (chosen: their activations are in memory at once).
@@ -34,12 +34,8 @@ pub(crate) fn stands<'j>(mut jobs: impl ExactSizeIterator<Item = &'j Job>, plan:
 
 /// Computes jobs of one kind. If one of them panics, each is computed alone, so that only that one is lost.
 pub(crate) fn perform(jobs: Vec<Job>, plan: &Plan) -> Vec<Outcome> {
-    let together = catch_unwind(AssertUnwindSafe(|| together(jobs.clone(), plan)));
-    let alone = |job: Job| {
-        let outcome = catch_unwind(AssertUnwindSafe(|| job.perform(plan)));
-        outcome.unwrap_or_else(|panic| Outcome::Panicked(message(&*panic)))
-    };
-    together.unwrap_or_else(|_| jobs.into_iter().map(alone).collect())
+    let together = panics::caught(|| together(jobs.clone(), plan));
+    together.unwrap_or_else(|_| jobs.into_iter().map(|job| job.caught(plan)).collect())
 }
 
 fn together(jobs: Vec<Job>, plan: &Plan) -> Vec<Outcome> {

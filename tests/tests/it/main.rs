@@ -21,8 +21,7 @@
 //! | `transfers.rs`    | transfers take what links allow; bytes are neither made nor forgotten |
 //! | `mpi.rs`          | on any number of ranks the digest is that of one process |
 //! | `optimizer.rs`    | learning rates over steps, micro-batches, and steps that are skipped |
-//! | `plain_fedavg.rs` | a plain loop without actors comes to the same weights, bit for bit |
-//! | `plain_fedcollm.rs`, `plain_fedmkt.rs` | the same of FedCoLLM and FedMKT, to 1e-5; their parts are in `plain.rs` |
+//! | `reference.rs`    | plain loops of FedAvg, FedCoLLM and FedMKT on a plain decoder come to the same weights |
 //! | `determinism.rs`  | same scenario, same seed, same digest: whatever the threads, the actors, the day |
 //! | `stacks.rs`       | jobs that are computed as one batch come to what each comes to alone |
 //! | `random.rs`       | what holds for every scenario there is, on thousands made from seeds |
@@ -75,13 +74,10 @@ mod model;
 mod mpi;
 mod optimizer;
 mod oracles;
-mod plain;
-mod plain_fedavg;
-mod plain_fedcollm;
-mod plain_fedmkt;
 mod privacy;
 mod random;
 mod ranks;
+mod reference;
 mod refusals;
 mod resume;
 mod rounds;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use cotune_kernel::foreign;
+use cotune_kernel::panics;
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel};
 use parquet::column::page::Page;
 use parquet::column::reader::get_typed_column_reader;
@@ -122,7 +122,7 @@ pub fn read_foreign<S: ChunkReader + 'static, T>(
         refuse_claims(&reader, most)?;
         Ok(read(reader))
     };
-    foreign::caught(read).unwrap_or_else(|damage| Err(ParquetError::General(damage)))
+    panics::undamaged(read).unwrap_or_else(|damage| Err(ParquetError::General(damage)))
 }
 
 /// Refuses a file whose pages claim to hold what they cannot, before anything is as large as they claim.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::points::Planned;
 use crate::arguments::Sweep;
+use crate::bounded;
 use crate::failure::Failure;
 use crate::repeat::quoted;
 
@@ -134,7 +135,7 @@ impl Lock {
         if !path.is_file() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
+        let text = bounded::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
         let damaged = |error| Failure::wrong(format!("{} is damaged: {error}", path.display()));
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }

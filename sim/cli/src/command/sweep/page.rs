@@ -2,13 +2,13 @@
 //! they came to.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use cotune_record::{RunDirectory, Status, Summary, run_directory};
 use cotune_report::{Estimate, SweepInput, SweepPoint, SweepRung, SweepStanding, render_sweep};
 
 use super::lock::{Lock, LockedPoint, LockedRung, Standing};
+use crate::bounded;
 use crate::command::compare::is_distinguishable;
 use crate::failure::Failure;
 use crate::machine;
@@ -123,7 +123,7 @@ fn finished(folder: &Path, run: &LockedPoint) -> Result<Option<Done>, Failure> {
 fn curve(points: &Path, run: &Done, metric: &str) -> Result<Vec<(u32, f64, f64)>, Failure> {
     let id = &run.summary.scenario_digest.to_hex()[..16];
     let path = RunDirectory::at(points.join(id)).metrics_path();
-    let text = fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
+    let text = bounded::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
     let score = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
         let [time, round, scope, statistic, value] = cells[..] else { return None };

@@ -5,9 +5,8 @@ use cotune_models::learner::Trained;
 use cotune_tests::{fedcollm, plan, tiny};
 use cotune_world::Plan;
 
-use crate::plain::{
-    CLOUD_LR, LR, Matching, Order, Pair, agree, driven, optimizer, private, rate, rows, step, tune,
-};
+use super::matching::{Matching, Pair};
+use super::{CLOUD_LR, LR, Order, ROUNDS, agree, driven, optimizer, private, rate, rows, step, tune};
 
 const STEPS: usize = 2;
 const LAMBDA: f64 = 0.7;
@@ -20,7 +19,7 @@ fn plain(plan: &Plan, matching: Matching) -> (Trained, Vec<f32>) {
     let mut omega = llm.fresh(1);
     let mut theta = slm.fresh(1).values;
     let (mut to_llm, mut to_slm) = (Pair::new(slm, llm, matching), Pair::new(llm, slm, matching));
-    for round in 1..=crate::plain::ROUNDS {
+    for round in 1..=ROUNDS {
         // θ_k ← θ;  E steps of CE on D_k;  θ ← mean of θ_k
         let devices = plan.fleet().devices();
         let mut sum = vec![0.0_f64; theta.len()];

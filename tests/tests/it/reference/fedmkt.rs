@@ -8,9 +8,9 @@ use cotune_tests::{fedmkt, plan, tiny};
 use cotune_world::Plan;
 use cotune_world::lab::LabModel;
 
-use crate::plain::{
-    CLOUD_LR, LR, Matching, Order, Pair, ROUNDS, agree, driven, loss, optimizer, private, rate, rows, step,
-    tune,
+use super::matching::{Matching, Pair};
+use super::{
+    CLOUD_LR, Decoder, LR, Order, ROUNDS, agree, driven, loss, optimizer, private, rate, step, tune,
 };
 
 const K: usize = 12;
@@ -23,8 +23,9 @@ const MUTUAL: usize = 2;
 type Known = Vec<(f32, Vec<Vec<f32>>)>;
 
 fn known(model: &LabModel, values: &[f32]) -> Known {
+    let decoder = Decoder::new(model, values, false);
     let one = |text| {
-        let rows = rows(model, values, text);
+        let rows = decoder.rows(text);
         (loss(&rows, &text.answer) as f32, rows)
     };
     model.text.public.iter().map(one).collect()
