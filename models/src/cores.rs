@@ -11,7 +11,7 @@ pub struct Cores {
     idle: Arc<AtomicIsize>,
 }
 
-/// Cores in use, until this is dropped.
+/// Cores in use, or lent if they are fewer than none, until this is dropped.
 #[derive(Debug)]
 pub struct InUse {
     cores: Cores,
@@ -34,6 +34,12 @@ impl Cores {
     pub fn occupy(&self) -> InUse {
         self.idle.fetch_sub(1, Relaxed);
         InUse { cores: self.clone(), count: 1 }
+    }
+
+    /// Says that another process has nothing for one of its cores to do.
+    pub fn lend(&self) -> InUse {
+        self.idle.fetch_add(1, Relaxed);
+        InUse { cores: self.clone(), count: -1 }
     }
 
     /// Takes up to `wanted` idle cores.
@@ -100,6 +106,19 @@ mod tests {
             assert_eq!(cores.both(|| 1, || "two"), (1, "two"));
             assert_eq!(cores.idle.load(Relaxed), idle as isize);
         }
+    }
+
+    #[test]
+    fn a_core_that_is_lent_is_there_until_it_is_taken_back() {
+        let cores = Cores::new(1);
+        let (own, lent) = (cores.occupy(), cores.lend());
+        let borrowed = cores.borrow(5);
+        assert_eq!(borrowed.count, 1);
+        drop(lent);
+        drop(borrowed);
+        assert_eq!(cores.borrow(5).count, 0);
+        drop(own);
+        assert_eq!(cores.borrow(5).count, 1);
     }
 
     #[test]

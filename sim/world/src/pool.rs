@@ -12,6 +12,7 @@ use crate::job::{Job, Outcome};
 use crate::plan::Plan;
 use crate::stack;
 use cotune_kernel::Stream;
+use cotune_models::cores::Cores;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,8 +42,9 @@ impl Ticket {
 
 /// Computers beside this one. They take jobs from the same queue as the threads here.
 pub trait Remote: Debug + Send + Sync {
-    /// Computes `jobs` until there will be no more, and reports every job that was taken.
-    fn compute(&self, jobs: &Receiver<(Ticket, Job)>, report: &Sender<(Ticket, Outcome)>);
+    /// Computes `jobs` until there will be no more, and reports every job that was taken. Of their cores those that have
+    /// nothing to do and are of this computer are lent to `cores`.
+    fn compute(&self, jobs: &Receiver<(Ticket, Job)>, report: &Sender<(Ticket, Outcome)>, cores: &Cores);
 }
 
 /// The jobs of a pool, as a checkpoint holds them.
@@ -111,10 +113,10 @@ impl Pool {
         let cores = plan.lab().cores();
         let count = if train { threads.max(1) } else { 0 };
         let remote = remote.filter(|_| train).map(|remote| {
-            let (jobs, report) = (jobs.clone(), report.clone());
+            let (jobs, report, cores) = (jobs.clone(), report.clone(), cores.clone());
             std::thread::Builder::new()
                 .name("ranks".to_string())
-                .spawn(move || remote.compute(&jobs, &report))
+                .spawn(move || remote.compute(&jobs, &report, &cores))
                 .expect("the system has room for a thread")
         });
         metrics::gauge!("cotune_pool_threads").set(count as f64);

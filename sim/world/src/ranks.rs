@@ -7,7 +7,8 @@
 //!
 //! A message is a head (a ticket and a length) and the frame of a job or an outcome in parts that MPI's 32-bit counts can take.
 //! Rank 0 sends a job when a worker has a free thread, and blocks until it is taken; a worker takes what comes while it sends, so
-//! the two never wait for each other. If a rank dies, `mpirun` and `srun` end the others, and the run goes on from its last
+//! the two never wait for each other. A job that rank 0 can take itself is not sent, and while ranks of the same computer have
+//! nothing to do, it borrows their cores: the cloud's job, which everybody waits for, is computed as fast as in one process. If a rank dies, `mpirun` and `srun` end the others, and the run goes on from its last
 //! checkpoint with `--resume`.
 
 use crate::job::{Job, Outcome};
@@ -15,13 +16,14 @@ use crate::plan::Plan;
 use crate::pool::{Pool, Remote, Ticket};
 use crate::shared::{read_once, written_once};
 use cotune_kernel::codec;
+use cotune_models::cores::{Cores, InUse};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::point_to_point::{Destination, Source};
 use mpi::topology::{Communicator, Process, Rank, SimpleCommunicator};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -125,18 +127,18 @@ impl Ranks {
         self.size as usize
     }
 
-    /// Rank 0 before a run: hears from every worker what it is, and how many threads it has.
+    /// Rank 0 before a run: hears from every worker what it is, where it runs and how many threads it has.
     ///
     /// # Errors
     /// One of them is not what this process is.
     pub fn gather(&self, ours: &Likeness) -> Result<Arc<Workers>, RanksError> {
         let world = SimpleCommunicator::world();
-        let mut slots = BTreeMap::new();
+        let mut workers = Workers::default();
         for rank in 1..self.size {
             let worker = world.process_at_rank(rank);
             let length = receive_head(&worker, GREETING).1;
             let bytes = receive_body(&worker, length);
-            let (theirs, threads): (Likeness, usize) = codec::decode(GREETING_KIND, &bytes)
+            let (theirs, computer, threads): (Likeness, String, usize) = codec::decode(GREETING_KIND, &bytes)
                 .map_err(|source| RanksError::Garbled { rank, source })?;
             for (what, ours, theirs) in [
                 ("build", &ours.build, &theirs.build),
@@ -148,9 +150,12 @@ impl Ranks {
                     return Err(RanksError::Different { rank, what, ours, theirs });
                 }
             }
-            slots.insert(rank, threads);
+            workers.slots.insert(rank, threads);
+            if !computer.is_empty() && computer == computer_name() {
+                workers.beside.insert(rank);
+            }
         }
-        Ok(Arc::new(Workers { slots }))
+        Ok(Arc::new(workers))
     }
 
     /// A worker during a run: computes jobs of the plan on `threads` threads until rank 0 says that there are no more. `delays` is
@@ -168,7 +173,7 @@ impl Ranks {
         let world = SimpleCommunicator::world();
         let first = world.process_at_rank(0);
         let greeting =
-            codec::encode(GREETING_KIND, &(ours, threads)).expect("a greeting is strings and a number");
+            codec::encode(GREETING_KIND, &(ours, computer_name(), threads)).expect("strings and a number");
         send(&first, GREETING, 0, &greeting);
 
         let mut pool = Pool::start(plan, threads, true, false, delays, None);
@@ -206,10 +211,13 @@ impl Ranks {
     }
 }
 
-/// The other ranks, as rank 0 sees them: their free threads.
-#[derive(Debug)]
+/// The other ranks, as rank 0 sees them.
+#[derive(Debug, Default)]
 pub struct Workers {
+    /// The threads of each.
     slots: BTreeMap<Rank, usize>,
+    /// Those on rank 0's computer.
+    beside: BTreeSet<Rank>,
 }
 
 impl Workers {
@@ -221,22 +229,33 @@ impl Workers {
 
 impl Remote for Workers {
     /// Gives jobs to whoever has a free thread and takes outcomes, until there are no more jobs.
-    fn compute(&self, jobs: &Receiver<(Ticket, Job)>, report: &Sender<(Ticket, Outcome)>) {
+    fn compute(&self, jobs: &Receiver<(Ticket, Job)>, report: &Sender<(Ticket, Outcome)>, cores: &Cores) {
         let world = SimpleCommunicator::world();
-        let mut free = self.slots.clone();
+        let lend = |rank: &Rank| self.beside.contains(rank).then(|| cores.lend());
+        // The threads of every rank that have nothing to do, as what they lend.
+        let mut free: BTreeMap<Rank, Vec<Option<InUse>>> = self
+            .slots
+            .iter()
+            .map(|(rank, threads)| (*rank, (0..*threads).map(|_| lend(rank)).collect()))
+            .collect();
         let mut away = 0;
         let mut is_over = false;
+        // Jobs that were there a pause ago: no thread of this process was free to take them.
+        let mut left = 0_usize;
         while !is_over || away > 0 {
-            let mut is_idle = true;
-            while let Some(rank) = free.iter().find(|(_, free)| **free > 0).map(|(rank, _)| *rank) {
+            thread::sleep(PAUSE);
+            while let Some((rank, threads)) = free.iter_mut().find(|(_, threads)| !threads.is_empty()) {
+                if left == 0 && !jobs.is_empty() {
+                    break;
+                }
                 match jobs.try_recv() {
                     Ok((ticket, job)) => {
                         let bytes =
                             written_once(|| codec::encode(JOB_KIND, &job)).expect("a job can be written");
-                        send(&world.process_at_rank(rank), HEAD, ticket.number(), &bytes);
-                        *free.get_mut(&rank).expect("it was just found") -= 1;
+                        threads.pop();
+                        send(&world.process_at_rank(*rank), HEAD, ticket.number(), &bytes);
                         away += 1;
-                        is_idle = false;
+                        left = left.saturating_sub(1);
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => {
@@ -250,20 +269,22 @@ impl Remote for Workers {
                 let outcome = codec::decode_limited(OUTCOME_KIND, &bytes, u64::MAX);
                 let outcome =
                     outcome.unwrap_or_else(|error| Outcome::Panicked(format!("rank {rank}: {error}")));
-                *free.get_mut(rank).expect("it is a worker") += 1;
+                free.get_mut(rank).expect("it is a worker").push(lend(rank));
                 away -= 1;
-                is_idle = false;
                 // Nobody waits any more: the run was stopped.
                 let _ = report.send((Ticket::numbered(ticket), outcome));
             }
-            if is_idle {
-                thread::sleep(PAUSE);
-            }
+            left = jobs.len();
         }
         for rank in self.slots.keys() {
             send(&world.process_at_rank(*rank), HEAD, OVER, &[]);
         }
     }
+}
+
+/// The name of the computer that this process runs on; empty where it has none.
+fn computer_name() -> String {
+    mpi::environment::processor_name().unwrap_or_default()
 }
 
 /// Sends a head and a body; blocks until both are taken.
