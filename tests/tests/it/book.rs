@@ -18,14 +18,25 @@ use cotune_tests::{cotune, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The folder of the book's pages.
+fn source() -> PathBuf {
+    workspace().join("book/src")
+}
+
 /// The pages of the book.
 fn pages() -> Vec<PathBuf> {
-    let folder = workspace().join("book/src");
-    let mut pages: Vec<PathBuf> = fs::read_dir(&folder)
-        .expect("there is a book")
-        .map(|entry| entry.expect("there is a book").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
+    let mut pages = Vec::new();
+    let mut folders = vec![source()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("there is a book") {
+            let path = entry.expect("there is a book").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|extension| extension == "md") => pages.push(path),
+                false => {}
+            }
+        }
+    }
     pages.sort();
     pages
 }
@@ -231,10 +242,11 @@ fn the_python_of_the_book_runs_where_python_has_what_it_imports() {
 
 #[test]
 fn every_page_of_the_book_is_in_its_summary_and_has_something_to_say() {
-    let summary =
-        fs::read_to_string(workspace().join("book/src/SUMMARY.md")).expect("the book has a summary");
-    for page in pages().iter().filter(|page| !page.ends_with("SUMMARY.md")) {
-        let name = page.file_name().expect("a page has a name").to_string_lossy();
+    let summary = fs::read_to_string(source().join("SUMMARY.md")).expect("the book has a summary");
+    let pages = pages();
+    assert!(pages.iter().any(|page| page.ends_with("explain/tried.md")), "folders are looked into");
+    for page in pages.iter().filter(|page| !page.ends_with("SUMMARY.md")) {
+        let name = page.strip_prefix(source()).expect("a page of the book").to_string_lossy();
         assert!(summary.contains(&format!("({name})")), "{name} is not in the summary");
         let words = fs::read_to_string(page).expect("a page can be read").split_whitespace().count();
         assert!(words > 100, "{name} has {words} words");
