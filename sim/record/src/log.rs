@@ -74,6 +74,20 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// Whether the log is not what was written, or not there. Anything else is the system's trouble, and says nothing of what
+    /// is in the log.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Write { .. } => false,
+            // A decompressor's complaint has no number of the system's.
+            Self::Damaged { source, .. } => source.raw_os_error().is_none(),
+            Self::ShorterThanCheckpoint { .. } | Self::NotAnEvent { .. } => true,
+        }
+    }
+}
+
 /// A place where a log can be cut and continued: the end of a frame, and the digests up to there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
