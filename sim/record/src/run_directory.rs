@@ -439,7 +439,10 @@ mod tests {
         assert!(first.doubt().unwrap().contains(owner.to_str().unwrap()));
         directory.empty().unwrap();
         let told = claim().unwrap_err().to_string();
-        assert!(told.contains("is in use") && told.contains(&format!("remove {}", owner.display())), "{told}");
+        assert!(
+            told.contains("is in use") && told.contains(&format!("remove {}", owner.display())),
+            "{told}"
+        );
         drop(first);
         assert!(!owner.exists());
         claim().unwrap();
