@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use cotune_kernel::bounded;
 
 use crate::digest::Digest;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Status};
 use crate::summary::Summary;
 
 /// Room a new run must find on the disk before any work starts \[B\].
@@ -304,8 +304,12 @@ impl RunDirectory {
         self.path.join("report.html")
     }
 
-    /// Writes `run.json` and waits for the disk.
+    /// Writes `run.json` and waits for the disk. One that says that the run is complete waits for everything else in the
+    /// folder before it says so: the checkpoints are removed next, and nothing could be made anew.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RunDirectoryError> {
+        if manifest.status == Status::Complete {
+            sync_tree(&self.path).map_err(|error| RunDirectoryError::new("write to", &self.path, error))?;
+        }
         self.write_json(&self.manifest_path(), manifest)
     }
 
@@ -381,6 +385,22 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     }
 }
 
+/// Waits until every file in a folder and below it is on the disk, names included. Links are not followed: what they lead to is
+/// not the run's.
+fn sync_tree(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            // Elsewhere only those who may write to a file may wait for it.
+            OpenOptions::new().read(true).write(cfg!(not(unix))).open(entry.path())?.sync_all()?;
+        }
+    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
@@ -447,6 +467,19 @@ mod tests {
         assert!(!owner.exists());
         claim().unwrap();
         assert_eq!(directory.claim().unwrap().doubt(), None, "a temporary folder has locks");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_waited_for_to_its_last_file_and_no_further() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("adapters/cloud/model");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("adapter_config.json"), "{}").unwrap();
+        std::os::unix::fs::symlink(folder.path(), deep.join("round")).unwrap();
+        std::os::unix::fs::symlink("nowhere", deep.join("lost")).unwrap();
+        sync_tree(folder.path()).unwrap();
+        assert!(sync_tree(&deep.join("lost")).is_err());
     }
 
     #[test]
