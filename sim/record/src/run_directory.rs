@@ -389,16 +389,25 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
 /// not the run's.
 fn sync_tree(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            sync_tree(&entry.path())?;
-        } else if kind.is_file() {
-            // Elsewhere only those who may write to a file may wait for it.
-            OpenOptions::new().read(true).write(cfg!(not(unix))).open(entry.path())?.sync_all()?;
+        match sync_entry(&entry?) {
+            // Another process that looks at the folder leaves nothing behind.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
         }
     }
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn sync_entry(entry: &fs::DirEntry) -> io::Result<()> {
+    let (path, kind) = (entry.path(), entry.file_type()?);
+    if kind.is_dir() {
+        sync_tree(&path)
+    } else if kind.is_file() {
+        // Elsewhere only those who may write to a file may wait for it.
+        OpenOptions::new().read(true).write(cfg!(not(unix))).open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
