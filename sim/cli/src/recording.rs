@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use cotune_record::checkpoint::Header;
 use cotune_record::{
-    Checkpoint, Checkpoints, Event, EventDigest, EventReader, EventWriter, LogPosition, RunDirectory, Tables,
-    Tabulator,
+    Checkpoint, Checkpoints, Event, EventDigest, EventReader, EventWriter, LogError, LogPosition,
+    RunDirectory, TableError, Tables, Tabulator,
 };
 use cotune_world::Snapshot;
 
@@ -66,6 +66,26 @@ pub struct Recording {
     meters: Meters,
     flushed: Instant,
     trouble: Option<Failure>,
+}
+
+/// Why a log cannot be taken up at a checkpoint.
+pub enum Hindrance {
+    /// The log is damaged, gone, or not the one that the checkpoint was made of.
+    Damage(Failure),
+    /// The system does not give it: what is in it may be good.
+    System(Failure),
+}
+
+impl From<LogError> for Hindrance {
+    fn from(error: LogError) -> Self {
+        if error.is_damage() { Self::Damage(error.into()) } else { Self::System(error.into()) }
+    }
+}
+
+impl From<TableError> for Hindrance {
+    fn from(error: TableError) -> Self {
+        Self::Damage(error.into())
+    }
 }
 
 /// What was written down.
@@ -166,13 +186,13 @@ impl Recording {
     /// from it; what came after is cut off.
     ///
     /// # Errors
-    /// The log is damaged, or is not the one that the checkpoint was made of; then it is left as it is.
+    /// The log is damaged, is not the one that the checkpoint was made of, or cannot be opened; then it is left as it is.
     pub fn resume<T>(
         directory: &RunDirectory,
         header: Header,
         progress: Progress,
         checkpoint: &Checkpoint<T>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Hindrance> {
         let (path, position) = (directory.events_path(), &checkpoint.position);
         let (mut tables, mut digest, mut progress) = (Tabulator::default(), EventDigest::new(), progress);
         let mut events = EventReader::open_to(&path, position.bytes)?;
@@ -189,7 +209,7 @@ impl Recording {
                 path.display(),
                 checkpoint.header.events
             );
-            return Err(Failure::wrong(message));
+            return Err(Hindrance::Damage(Failure::wrong(message)));
         }
         let log = EventWriter::resume(&path, position)?;
         let before = checkpoint.header.seconds;

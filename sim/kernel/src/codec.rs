@@ -203,14 +203,28 @@ impl Frame<'_> {
     /// # Errors
     /// If the frame is not of `kind` or its payload is not exactly one `T`.
     pub fn value<T: DeserializeOwned>(&self, kind: u16) -> Result<T, CodecError> {
-        if self.kind != kind {
-            return Err(CodecError::Kind { expected: kind, found: self.kind });
-        }
-        let (value, used) = self.unpack().map_err(|source| CodecError::Decode { kind, source })?;
+        let (value, used) = self.value_and_length(kind)?;
         match self.payload.len() - used {
             0 => Ok(value),
             extra => Err(CodecError::Trailing { extra: extra as u64, what: "value" }),
         }
+    }
+
+    /// The value that the payload begins with, whatever follows it: how a value is read that a newer writer has added
+    /// fields to.
+    ///
+    /// # Errors
+    /// If the frame is not of `kind` or its payload does not begin with a `T`.
+    pub fn beginning<T: DeserializeOwned>(&self, kind: u16) -> Result<T, CodecError> {
+        self.value_and_length(kind).map(|(value, _)| value)
+    }
+
+    /// The value at the beginning of the payload, and how many bytes it takes.
+    fn value_and_length<T: DeserializeOwned>(&self, kind: u16) -> Result<(T, usize), CodecError> {
+        if self.kind != kind {
+            return Err(CodecError::Kind { expected: kind, found: self.kind });
+        }
+        self.unpack().map_err(|source| CodecError::Decode { kind, source })
     }
 
     /// bincode's limit counts bytes in memory and is a constant of the type, so there is a ladder of them. A one-byte

@@ -33,7 +33,8 @@ const HEADER_LIMIT: u64 = 1 << 16;
 
 const EXTENSION: &str = "checkpoint";
 
-/// Who wrote a checkpoint, and of what. Fields are only ever added at its end.
+/// Who wrote a checkpoint, and of what. Fields are only ever added at its end, and a reader passes over those that it does not
+/// know: a checkpoint of a newer version still says which that is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// [`CHECKPOINT_FORMAT`] of the writer.
@@ -219,7 +220,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, scenario: Digest) -> Result<Checkp
         Err(source) => return Err(CheckpointError::Io { action: "read", path, source }),
     };
     let opened = codec::read_frame(&bytes, HEADER_LIMIT)
-        .and_then(|(frame, rest)| Ok((frame.value::<Header>(HEADER_KIND)?, rest)));
+        .and_then(|(frame, rest)| Ok((frame.beginning::<Header>(HEADER_KIND)?, rest)));
     let (header, rest) = match opened {
         Ok(opened) => opened,
         Err(source) => return Err(CheckpointError::Damaged { path, source }),

@@ -1,6 +1,7 @@
 //! The fleet that was drawn: the one table that events do not carry, passed in by the simulation and kept as
 //! `tables/fleet.parquet`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use crate::tables::{TableError, columns, csv_files, parquet_files};
 
 /// Devices that a byte of a fleet's file can stand for (chosen: thirty times those of a fleet whose devices are all alike).
 const DEVICES_PER_BYTE: u64 = 16;
+
+/// The longest name that is read \[B\] (chosen: far more than anybody writes as a key).
+const LONGEST_NAME: usize = 4 << 10;
 
 /// Every device of a run, and the domains its examples come from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,19 +83,21 @@ impl Fleet {
         let names = table.names().iter();
         let domains: Vec<String> =
             names.filter_map(|name| name.strip_prefix("examples.")).map(str::to_owned).collect();
+        if domains.iter().collect::<BTreeSet<_>>().len() < domains.len() {
+            return Err(ParquetError::General("two columns are of one domain".to_owned()));
+        }
         let examples = domains.iter().map(|domain| table.whole(&format!("examples.{domain}")));
         let examples: Vec<Vec<i64>> = examples.collect::<Result<_, _>>()?;
         let [device, class, model, compute, memory, down, up, rtt] = columns::FLEET;
         let (class, model) = (table.words(class)?, table.words(model)?);
         let (compute, memory) = (table.real(compute)?, table.whole(memory)?);
         let (down, up, rtt) = (table.real(down)?, table.real(up)?, table.real(rtt)?);
-        let mut devices: Vec<FleetRow> = Vec::with_capacity(class.len());
+        let (mut devices, mut names) = (Vec::with_capacity(class.len()), Names::default());
         for (index, device) in table.whole(device)?.into_iter().enumerate() {
-            let before = devices.last();
             devices.push(FleetRow {
                 device: fit(device)?,
-                class: shared(class[index].as_utf8()?, before.map(|row| &row.class)),
-                model: shared(model[index].as_utf8()?, before.map(|row| &row.model)),
+                class: names.shared(class[index].as_utf8()?)?,
+                model: names.shared(model[index].as_utf8()?)?,
                 compute_flops: compute[index],
                 memory_bytes: fit(memory[index])?,
                 down_bps: down[index],
@@ -130,10 +136,20 @@ fn fit<N: TryFrom<i64>>(value: i64) -> Result<N, ParquetError> {
     N::try_from(value).map_err(|_| ParquetError::General(format!("{value} is out of range")))
 }
 
-/// The previous row's name if it is the same: devices of one class stand together.
-fn shared(name: &str, before: Option<&Arc<str>>) -> Arc<str> {
-    match before {
-        Some(before) if &**before == name => before.clone(),
-        _ => name.into(),
+/// The names of classes and models, each of them once however often it is written.
+#[derive(Default)]
+struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    fn shared(&mut self, name: &str) -> Result<Arc<str>, ParquetError> {
+        if let Some(known) = self.0.get(name) {
+            return Ok(known.clone());
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(ParquetError::General(format!("a name of {} bytes is too long", name.len())));
+        }
+        let name: Arc<str> = name.into();
+        self.0.insert(name.clone());
+        Ok(name)
     }
 }

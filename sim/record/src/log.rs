@@ -14,9 +14,9 @@ use zstd::stream::{read, write};
 use crate::digest::EventDigest;
 use crate::event::Event;
 
-/// The longest line that is read \[B\] (chosen: an invitation of thirty million devices). A few bytes of a compressed log can
-/// stand for a line without an end.
-const LONGEST_LINE: u64 = 256 << 20;
+/// The longest line that is read \[B\] (chosen: an invitation of seven million devices, the longest event there is; their rows in
+/// the tables take more than a gigabyte). A few bytes of a compressed log can stand for a line without an end.
+const LONGEST_LINE: u64 = 64 << 20;
 
 /// How much of a log a byte of its file can stand for (chosen: ten times and more what events come to).
 const BYTES_PER_BYTE: u64 = 1_000;
@@ -72,6 +72,20 @@ pub enum LogError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+impl LogError {
+    /// Whether the log is not what was written, or not there. Anything else is the system's trouble, and says nothing of what
+    /// is in the log.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Write { .. } => false,
+            // A decompressor's complaint has no number of the system's.
+            Self::Damaged { source, .. } => source.raw_os_error().is_none(),
+            Self::ShorterThanCheckpoint { .. } | Self::NotAnEvent { .. } => true,
+        }
+    }
 }
 
 /// A place where a log can be cut and continued: the end of a frame, and the digests up to there.

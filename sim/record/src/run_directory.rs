@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use cotune_kernel::bounded;
 
 use crate::digest::Digest;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Status};
 use crate::summary::Summary;
 
 /// Room a new run must find on the disk before any work starts \[B\].
@@ -18,6 +18,9 @@ const PROBE_BYTES: usize = 64 << 10;
 
 /// The file whose lock says who works in the folder.
 const CLAIM: &str = ".claim";
+
+/// The file that says who works in the folder where there are no locks.
+const OWNER: &str = ".owner";
 
 /// The longest manifest or summary that is read \[B\]: a run's folder may come from anyone.
 const LONGEST_JSON: u64 = 64 << 20;
@@ -48,10 +51,12 @@ pub enum RunDirectoryError {
         source: io::Error,
     },
     /// Another process works in the folder.
-    #[error("{path} is in use: another cotune process writes to this run")]
+    #[error("{path} is in use: another cotune process writes to this run{}", unless_gone(owner.as_deref()))]
     Busy {
         /// The folder.
         path: PathBuf,
+        /// Where the file system has no locks, the file that a killed process leaves behind.
+        owner: Option<PathBuf>,
     },
     /// Anything else the file system refuses.
     #[error("cannot {action} {path}")]
@@ -88,10 +93,39 @@ impl RunDirectoryError {
     }
 }
 
+fn unless_gone(owner: Option<&Path>) -> String {
+    owner.map_or(String::new(), |owner| {
+        format!("; the file system has no locks, so if that process was killed, remove {}", owner.display())
+    })
+}
+
 /// A run's folder in the hands of this process.
 #[derive(Debug)]
 pub struct Claim {
     _file: File,
+    /// What says so where the file system has no locks.
+    owner: Option<PathBuf>,
+}
+
+impl Claim {
+    /// What a person should know of it, in words: a claim without a lock outlives a process that is killed.
+    pub fn doubt(&self) -> Option<String> {
+        self.owner.as_ref().map(|owner| {
+            format!(
+                "the file system has no locks: {} keeps other processes away, and has to be removed by hand if this one is killed",
+                owner.display()
+            )
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(owner) = &self.owner {
+            // What stays names itself to the next process.
+            let _ = fs::remove_file(owner);
+        }
+    }
 }
 
 /// The folder of one run.
@@ -164,7 +198,8 @@ impl RunDirectory {
         Ok(self.clone())
     }
 
-    /// Claims the folder for this process. The claim ends with its value or with the process, however that ends.
+    /// Claims the folder for this process. The claim ends with its value or with the process, however that ends; where the
+    /// file system has no locks, only with its value ([`Claim::doubt`]).
     ///
     /// # Errors
     /// Another process has it, or the file system refuses.
@@ -173,13 +208,26 @@ impl RunDirectory {
         let failed = |source| RunDirectoryError::new("claim", &path, source);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Claim { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(RunDirectoryError::Busy { path: self.path.clone() }),
-            // A file system without locks: nobody can be kept out, and nobody should be kept from working.
+            Ok(()) => Ok(Claim { _file: file, owner: None }),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(RunDirectoryError::Busy { path: self.path.clone(), owner: None })
+            }
             Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Claim { _file: file })
+                self.claim_without_locks(file)
             }
             Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// The claim where the file system has no locks: a file that only one process can make.
+    fn claim_without_locks(&self, file: File) -> Result<Claim, RunDirectoryError> {
+        let path = self.path.join(OWNER);
+        match OpenOptions::new().create_new(true).write(true).open(&path) {
+            Ok(_) => Ok(Claim { _file: file, owner: Some(path) }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(RunDirectoryError::Busy { path: self.path.clone(), owner: Some(path) })
+            }
+            Err(error) => Err(RunDirectoryError::new("claim", &path, error)),
         }
     }
 
@@ -192,7 +240,7 @@ impl RunDirectory {
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let removed = match path.file_name() {
-                Some(name) if name == CLAIM => Ok(()),
+                Some(name) if name == CLAIM || name == OWNER => Ok(()),
                 _ if path.is_dir() => fs::remove_dir_all(&path),
                 _ => fs::remove_file(&path),
             };
@@ -256,8 +304,12 @@ impl RunDirectory {
         self.path.join("report.html")
     }
 
-    /// Writes `run.json` and waits for the disk.
+    /// Writes `run.json` and waits for the disk. One that says that the run is complete waits for everything else in the
+    /// folder before it says so: the checkpoints are removed next, and nothing could be made anew.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RunDirectoryError> {
+        if manifest.status == Status::Complete {
+            sync_tree(&self.path).map_err(|error| RunDirectoryError::new("write to", &self.path, error))?;
+        }
         self.write_json(&self.manifest_path(), manifest)
     }
 
@@ -333,6 +385,31 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     }
 }
 
+/// Waits until every file in a folder and below it is on the disk, names included. Links are not followed: what they lead to is
+/// not the run's.
+fn sync_tree(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        match sync_entry(&entry?) {
+            // Another process that looks at the folder leaves nothing behind.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn sync_entry(entry: &fs::DirEntry) -> io::Result<()> {
+    let (path, kind) = (entry.path(), entry.file_type()?);
+    if kind.is_dir() {
+        sync_tree(&path)
+    } else if kind.is_file() {
+        // Elsewhere only those who may write to a file may wait for it.
+        OpenOptions::new().read(true).write(cfg!(not(unix))).open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
@@ -380,6 +457,39 @@ pub(crate) fn utc_minute(unix: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_there_are_no_locks_a_file_says_whose_the_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::create_named(folder.path().join("run")).unwrap();
+        let claim = || directory.claim_without_locks(File::create(directory.path.join(CLAIM)).unwrap());
+        let first = claim().unwrap();
+        let owner = directory.path.join(OWNER);
+        assert!(first.doubt().unwrap().contains(owner.to_str().unwrap()));
+        directory.empty().unwrap();
+        let told = claim().unwrap_err().to_string();
+        assert!(
+            told.contains("is in use") && told.contains(&format!("remove {}", owner.display())),
+            "{told}"
+        );
+        drop(first);
+        assert!(!owner.exists());
+        claim().unwrap();
+        assert_eq!(directory.claim().unwrap().doubt(), None, "a temporary folder has locks");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_waited_for_to_its_last_file_and_no_further() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("adapters/cloud/model");
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("adapter_config.json"), "{}").unwrap();
+        std::os::unix::fs::symlink(folder.path(), deep.join("round")).unwrap();
+        std::os::unix::fs::symlink("nowhere", deep.join("lost")).unwrap();
+        sync_tree(folder.path()).unwrap();
+        assert!(sync_tree(&deep.join("lost")).is_err());
+    }
 
     #[test]
     fn a_folder_is_named_after_the_utc_minute_the_name_and_the_scenario() {

@@ -31,6 +31,24 @@ pub enum TableError {
         /// Virtual time \[s\].
         seconds: f64,
     },
+    /// A round invites a device that is not there.
+    #[error("round {round} invites device {device} of a fleet of {devices}")]
+    NotInFleet {
+        /// The round.
+        round: u32,
+        /// The device.
+        device: u32,
+        /// How many devices there are, numbered from 0.
+        devices: u32,
+    },
+    /// A round invites a device again.
+    #[error("round {round} invites device {device} twice")]
+    InvitedTwice {
+        /// The round.
+        round: u32,
+        /// The device.
+        device: u32,
+    },
     /// An event of a device that was not invited.
     #[error(
         "an event at {seconds} s says that device {device} took part in round {round}, which did not invite it"

@@ -200,9 +200,15 @@ impl Tabulator {
         if self.places.contains_key(&round) {
             return Err(TableError::RoundTwice { round });
         }
+        // A line of a log takes a fraction of the memory of its rows, so it is looked at before there are any.
+        let mut devices = invited.to_vec();
+        devices.sort_unstable();
+        devices.last().map_or(Ok(()), |last| self.expect_in_fleet(round, *last))?;
+        if let Some(pair) = devices.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(TableError::InvitedTwice { round, device: pair[0] });
+        }
         let from = self.reports.len();
-        self.reports.extend(invited.iter().map(|&device| ReportRow::new(round, device)));
-        self.reports[from..].sort_by_key(|row| row.device);
+        self.reports.extend(devices.into_iter().map(|device| ReportRow::new(round, device)));
         let reports = from..self.reports.len();
         let row = self.rounds.len();
         let (later, accepted) = (BTreeMap::new(), Vec::new());
@@ -213,7 +219,19 @@ impl Tabulator {
         Ok(())
     }
 
+    /// Refuses a device that the fleet cannot have.
+    fn expect_in_fleet(&self, round: u32, device: u32) -> Result<(), TableError> {
+        match self.run.as_ref().map_or(0, |run| run.devices) {
+            devices if device < devices => Ok(()),
+            devices => Err(TableError::NotInFleet { round, device, devices }),
+        }
+    }
+
     fn invite(&mut self, round: u32, device: u32, now: f64) -> Result<(), TableError> {
+        self.expect_in_fleet(round, device)?;
+        if self.row(round, device, now).is_ok() {
+            return Err(TableError::InvitedTwice { round, device });
+        }
         let index = self.reports.len();
         let (place, row) = self.place(round, now)?;
         row.invited += 1;

@@ -1,13 +1,16 @@
 //! Bytes from anyone: whatever a file holds, reading it ends with a value or an error, never with a panic.
 //!
-//! Each target takes good bytes, changes them at random and reads them. By default that happens a few thousand times;
+//! Each target takes good bytes, changes them at random and reads them. Nothing watches which code that reaches, as a fuzzer
+//! guided by coverage would. In its place are good bytes that cotune itself wrote, pieces of one in another, values at
+//! which lengths and signs turn over, most changes where headers are, and checksums that are put right after a change, so that
+//! what is behind them is reached. By default that happens a few thousand times;
 //! `COTUNE_FUZZ=10000000 cargo test --release --workspace --test it -- fuzz::` does it as often as one likes, and
 //! `COTUNE_FUZZ_SEED` elsewhere. Bytes that made a reader panic are written to `tests/fuzz/<target>/`: what lies there is read first
 //! in every run, and changed as well.
 //!
 //! | file         | what is read |
 //! |--------------|--------------|
-//! | `inputs.rs`  | scenarios, traces, splits, logs, fleets |
+//! | `inputs.rs`  | scenarios and their locks, sweeps, traces, splits, logs, fleets |
 //! | `frames.rs`  | payloads and checkpoints, with checksums that are wrong and that are right |
 //! | `weights.rs` | safetensors with their configuration, llama2.c, tokenizers |
 

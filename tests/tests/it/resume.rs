@@ -263,6 +263,65 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     }
 }
 
+/// A file that its disk does not give: every attempt to open it fails, root's as well. Takes it back when told.
+#[cfg(unix)]
+fn kept_away(path: &Path) -> impl FnOnce() + use<> {
+    let (path, aside) = (path.to_owned(), path.with_extension("given-back"));
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    move || fs::rename(aside, path).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_cannot_be_opened_costs_nothing() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    cut(folder.path(), &runs, 2);
+    let before = checkpoints(&runs);
+    let give_back = kept_away(&only_run(&runs).join("events.jsonl.zst"));
+    let output = resume(&runs).output().unwrap();
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("cannot open the event log") && told.contains("nothing of the run was changed"),
+        "{told}"
+    );
+    assert_eq!(checkpoints(&runs), before);
+    give_back();
+    let finished = resume(&runs).output().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{}", said(&finished));
+    assert!(!said(&finished).contains("begins again"), "{}", said(&finished));
+    assert_eq!(summary(&only_run(&runs)), *WHOLE);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_passed_over_unless_there_is_no_other() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    cut(folder.path(), &runs, 2);
+    // It may have been killed before it removed the third last.
+    let mut files = checkpoints(&runs);
+    while files.len() > 2 {
+        fs::remove_file(files.remove(0)).unwrap();
+    }
+    let older = kept_away(&files[0]);
+    let newest = kept_away(&files[1]);
+    let output = resume(&runs).output().unwrap();
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("cannot read") && told.contains("nothing of the run was changed"), "{told}");
+    assert_eq!(checkpoints(&runs), files);
+    older();
+    let finished = resume(&runs).output().unwrap();
+    let told = said(&finished);
+    assert_eq!(finished.status.code(), Some(0), "{told}");
+    assert!(told.contains("cannot read") && told.contains("resumed at event"), "{told}");
+    assert_eq!(summary(&only_run(&runs)), *WHOLE);
+    drop(newest);
+}
+
 #[test]
 fn what_cannot_be_resumed_says_why() {
     let folder = TempDir::new().unwrap();
@@ -299,13 +358,17 @@ fn what_cannot_be_resumed_says_why() {
     let scenario_digest = json(&run.join("run.json"))["scenario_digest"].as_str().unwrap().parse().unwrap();
     let (version, commit) = ("9.9.9".to_owned(), String::new());
     let header = Header { format: 99, version, commit, scenario_digest, events: 1, seconds: 0.0 };
-    fs::write(&path, codec::encode(2, &header).unwrap()).unwrap();
-    refuses("was written by cotune 9.9.9");
+    let log = run.join("events.jsonl.zst");
+    let events = fs::read(&log).unwrap();
+    for newer in [codec::encode(2, &header), codec::encode(2, &(&header, "one field more"))] {
+        let newer = newer.unwrap();
+        fs::write(&path, &newer).unwrap();
+        refuses("was written by cotune 9.9.9");
+        assert!(fs::read(&path).unwrap() == newer && fs::read(&log).unwrap() == events, "something is lost");
+    }
     fs::write(&path, &whole).unwrap();
 
     // The log of another run: nothing of it is cut off.
-    let log = run.join("events.jsonl.zst");
-    let events = fs::read(&log).unwrap();
     fs::write(&log, "not a log").unwrap();
     let output = resume(&runs).args(["--checkpoint-every", "5"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "it begins again: {}", said(&output));

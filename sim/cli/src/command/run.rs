@@ -154,6 +154,9 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
     fleet.write_parquet(&directory.tables())?;
     results::write_models(&directory, &models)?;
     let reserve = Reserve::keep(&directory)?;
+    if let Some(doubt) = claim.doubt() {
+        talk.say(format_args!("warning: {doubt}"));
+    }
 
     let (method, devices, seed) = (scenario.method.name(), scenario.fleet.devices, scenario.seed);
     talk.say(format_args!("{}  {method}, {devices} devices, seed {seed}\n", scenario.name));

@@ -118,6 +118,15 @@ fn frames_follow_one_another_in_a_log() {
 }
 
 #[test]
+fn a_value_that_grew_is_read_as_far_as_it_is_known() {
+    let grown = encode(KIND, &(hello(), "a field of a newer version")).unwrap();
+    let (frame, _) = read_frame(&grown, 100).unwrap();
+    assert_eq!(frame.beginning::<Message>(KIND).unwrap(), hello());
+    assert!(matches!(frame.value::<Message>(KIND), Err(CodecError::Trailing { what: "value", .. })));
+    assert!(matches!(frame.beginning::<Message>(8), Err(CodecError::Kind { expected: 8, found: KIND })));
+}
+
+#[test]
 fn the_bytes_of_a_frame_are_pinned() {
     let hex: String = encode(KIND, &hello()).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
     let header = "63746e00010007000c00000000000000e96f5394f99fd6cbf823cc180c765a47";

@@ -103,11 +103,15 @@ fn put<T: DataType, S: std::io::Write + Send>(
 /// Values of a column that the smallest file may hold.
 const VALUES_ANYWAY: u64 = 1 << 16;
 
+/// Columns with as many values as one may have that a file may hold (chosen: a million devices that are all alike may have
+/// examples of four hundred domains).
+const FULL_COLUMNS: u64 = 16;
+
 /// Encodings that say inside a page how many texts there are, where nobody looks before room is made for them.
 const TEXTS_IN_DELTAS: [Encoding; 2] = [Encoding::DELTA_BYTE_ARRAY, Encoding::DELTA_LENGTH_BYTE_ARRAY];
 
 /// Reads a Parquet file that may come from anyone, where a column has at most `values_per_byte` values for every byte of the
-/// file. The crate that reads them panics at some that are damaged, and allocates what others claim to hold.
+/// file, and all columns together sixteen times as many. The crate that reads them panics at some that are damaged, and allocates what others claim to hold.
 ///
 /// # Errors
 /// It is no Parquet file, is damaged, or holds more than its size allows.
@@ -132,7 +136,7 @@ fn refuse_claims<S: ChunkReader + 'static>(
 ) -> Result<(), ParquetError> {
     let refused = |problem: String| Err(ParquetError::General(problem));
     let columns = reader.metadata().file_metadata().schema_descr().num_columns();
-    let mut values = vec![0_u64; columns];
+    let (mut values, mut all) = (vec![0_u64; columns], 0_u64);
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group)?;
         for (column, values) in values.iter_mut().enumerate() {
@@ -148,10 +152,16 @@ fn refuse_claims<S: ChunkReader + 'static>(
                     page if TEXTS_IN_DELTAS.contains(&page.encoding()) => {
                         return refused(format!("the encoding {} is not read", page.encoding()));
                     }
-                    _ => *values += u64::from(claimed),
+                    _ => {
+                        *values += u64::from(claimed);
+                        all += u64::from(claimed);
+                    }
                 }
                 if *values > most {
                     return refused(format!("a column has {values} values, more than a file of its size"));
+                }
+                if all > most.saturating_mul(FULL_COLUMNS) {
+                    return refused(format!("its columns have {all} values, more than a file of its size"));
                 }
             }
         }

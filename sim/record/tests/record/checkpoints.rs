@@ -82,6 +82,11 @@ fn another_version_is_named_and_another_run_refused() {
     let told = error.to_string();
     assert!(told.contains("cotune 7.0.0 (commit 0123abc)") && told.contains("99"), "{told}");
     assert!(!error.is_damage());
+    // Nor need the header end where this build's does.
+    fs::write(&files[0], codec::encode(2, &(&other, "one field more", 7_u64)).unwrap()).unwrap();
+    let error = state(&files[0]).unwrap_err();
+    assert_eq!(error.to_string(), told);
+    assert!(!error.is_damage());
     let error = read::<Vec<u64>>(&files[1], Digest::of(b"another")).unwrap_err();
     assert!(matches!(error, CheckpointError::OtherScenario { .. }), "{error}");
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 
 use cotune_record::scores::{gini, quantile};
 use cotune_record::tables::read_foreign;
@@ -83,6 +84,25 @@ fn a_stranger_in_a_round_is_named() {
     events.push(stranger);
     let error = tabulate(&events).unwrap_err().to_string();
     assert_eq!(error, "an event at 20 s says that device 1 took part in round 2, which did not invite it");
+}
+
+/// A line that names four million devices is short once it is compressed, and its rows would take a gigabyte.
+#[test]
+fn invitations_that_the_fleet_cannot_answer_are_refused() {
+    let begin = run().remove(0);
+    let refused = |kinds: &[EventKind]| {
+        let events = kinds.iter().map(|kind| Event { kind: kind.clone(), ..begin.clone() });
+        let events: Vec<Event> = std::iter::once(begin.clone()).chain(events).collect();
+        tabulate(&events).unwrap_err().to_string()
+    };
+    let opened = |invited: Vec<u32>| EventKind::RoundOpened { round: 1, invited };
+    assert_eq!(refused(&[opened(vec![0; 4_000_000])]), "round 1 invites device 0 twice");
+    assert_eq!(refused(&[opened(vec![3, 1, 2, 3])]), "round 1 invites device 3 twice");
+    assert_eq!(refused(&[opened(vec![4, 1])]), "round 1 invites device 4 of a fleet of 4");
+    let later = |device| EventKind::Invited { round: 1, device };
+    assert_eq!(refused(&[opened(vec![1]), later(1)]), "round 1 invites device 1 twice");
+    assert_eq!(refused(&[opened(vec![1]), later(2), later(2)]), "round 1 invites device 2 twice");
+    assert_eq!(refused(&[opened(vec![1]), later(9)]), "round 1 invites device 9 of a fleet of 4");
 }
 
 #[test]
@@ -308,22 +328,58 @@ fn the_tables_become_csv_files_and_the_fleet_reads_back() {
 #[test]
 fn a_fleet_whose_devices_are_all_alike_is_not_taken_for_one_that_lies() {
     let folder = tempfile::tempdir().unwrap();
-    let device = |device: u32| FleetRow {
+    let device = |device: u32| device_of(device, "phone", vec![40]);
+    let fleet = Fleet { domains: vec!["med".into()], devices: (0..400_000).map(device).collect() };
+    fleet.write_parquet(folder.path()).unwrap();
+    let bytes = fs::metadata(folder.path().join("fleet.parquet")).unwrap().len();
+    println!("{} devices in {bytes} bytes", fleet.devices.len());
+    assert!(Fleet::read_parquet(folder.path()).unwrap() == fleet);
+}
+
+/// A device, its class and how many examples of each domain it has.
+fn device_of(device: u32, class: &str, examples: Vec<u32>) -> FleetRow {
+    FleetRow {
         device,
-        class: "phone".into(),
+        class: class.into(),
         model: "edge-m".into(),
         compute_flops: 9e11,
         memory_bytes: 6 << 30,
         down_bps: 8e7,
         up_bps: 1e7,
         rtt_s: 0.035,
-        examples: vec![40],
+        examples,
+    }
+}
+
+#[test]
+fn a_name_is_kept_once_however_often_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_turns = |names: [&str; 2]| {
+        let device = |device: u32| device_of(device, names[device as usize % 2], Vec::new());
+        let fleet = Fleet { domains: Vec::new(), devices: (0..100).map(device).collect() };
+        fleet.write_parquet(folder.path()).unwrap();
+        Fleet::read_parquet(folder.path())
     };
-    let fleet = Fleet { domains: vec!["med".into()], devices: (0..400_000).map(device).collect() };
-    fleet.write_parquet(folder.path()).unwrap();
-    let bytes = fs::metadata(folder.path().join("fleet.parquet")).unwrap().len();
-    println!("{} devices in {bytes} bytes", fleet.devices.len());
-    assert!(Fleet::read_parquet(folder.path()).unwrap() == fleet);
+    let read = by_turns(["phone", "gateway"]).unwrap().devices;
+    assert_eq!((&*read[0].class, &*read[1].class), ("phone", "gateway"));
+    for pair in read.windows(3) {
+        assert!(Arc::ptr_eq(&pair[0].class, &pair[2].class) && Arc::ptr_eq(&pair[0].model, &pair[1].model));
+    }
+    let refused = by_turns(["phone", &"x".repeat(1 << 20)]).unwrap_err();
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains("a name of 1048576 bytes"), "{why}");
+}
+
+#[test]
+fn a_file_is_refused_for_all_its_columns_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let domains = (0..108).map(|domain| format!("d{domain}")).collect();
+    let devices = (0..10_000).map(|device| device_of(device, "phone", vec![40; 108])).collect();
+    Fleet { domains, devices }.write_parquet(folder.path()).unwrap();
+    let open = || fs::File::open(folder.path().join("fleet.parquet")).unwrap();
+    let refused = read_foreign(open(), 0, |_| ()).unwrap_err().to_string();
+    assert!(refused.contains("its columns have"), "{refused}");
+    assert_eq!(Fleet::read_parquet(folder.path()).unwrap().devices.len(), 10_000, "at its own size it may");
 }
 
 #[test]

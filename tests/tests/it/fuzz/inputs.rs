@@ -1,11 +1,11 @@
-//! Files that people write: scenarios, traces, splits; and of a run's folder the log and the fleet.
+//! Files that people write: scenarios, sweeps, traces, splits; and of a run's folder the lock, the log and the fleet.
 
 use std::fs;
 use std::sync::Arc;
 
 use cotune_record::{Event, EventReader, EventWriter, Fleet, FleetRow};
-use cotune_scenario::{Context, Document, FileKind, FileReference};
-use cotune_tests::{co_plms, fedavg, kept, plan, random, tiny, tiny_text};
+use cotune_scenario::{Context, Document, FileKind, FileReference, Scenario, Sweep};
+use cotune_tests::{checked, co_plms, fedavg, kept, plan, random, tiny, tiny_text, workspace};
 use cotune_world::files::Files;
 use cotune_world::{Reach, Site};
 use parquet::data_type::{BoolType, DataType, DoubleType, Int64Type};
@@ -25,6 +25,37 @@ fn a_scenario() {
         let base = |_: &str| Err("no other files".to_owned());
         let document = Document::parse("fuzz.toml", &text, &base);
         document.is_ok_and(|document| document.check(&Context { zoo: &zoo }).is_ok())
+    });
+}
+
+/// What is read of a sweep before its scenario is.
+#[test]
+fn a_sweep() {
+    let folder = workspace().join("scenarios/sweeps");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    files.sort();
+    let good: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    fuzz("sweep", FAST, &good, |bytes| {
+        Sweep::parse("fuzz.toml", "fuzz", &String::from_utf8_lossy(bytes)).is_ok()
+    });
+}
+
+/// What a run that goes on reads of its scenario before it compares the digest.
+#[test]
+fn a_scenario_that_was_locked() {
+    let mut good = vec![tiny(&fedavg("on = \"proxy\""), &[]), tiny(&co_plms(""), &[])];
+    good.extend((0..20).map(|seed| {
+        let text = random::scenario(seed, "trace.csv", seed % 5 == 0);
+        checked(&format!("random-{seed}.toml"), &text, &[])
+    }));
+    let good: Vec<Vec<u8>> = good.iter().map(|scenario| scenario.to_lock_json().into_bytes()).collect();
+    fuzz("lock", FAST, &good, |bytes| {
+        let read = Scenario::from_lock_json(&String::from_utf8_lossy(bytes));
+        read.is_ok_and(|scenario| {
+            drop(scenario.files());
+            scenario.digest().len() == 64
+        })
     });
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use cotune_models::device::{Compute, DeviceChoice};
 use cotune_record::checkpoint::{self, Header};
-use cotune_record::{Checkpoint, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id};
+use cotune_record::{
+    Checkpoint, CheckpointError, Checkpoints, Claim, Manifest, RunDirectory, Status, run_id,
+};
 use cotune_world::{Plan, Snapshot};
 
 use super::{Played, Prepared, Setting, carry_on, conclude, header, plan, tell_folder};
@@ -18,7 +20,7 @@ use crate::load;
 use crate::machine;
 use crate::progress::Progress;
 use crate::ranks::Ranks;
-use crate::recording::Recording;
+use crate::recording::{Hindrance, Recording};
 
 /// Goes on with the run that was named; prints its folder, also if there is nothing left to do.
 pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
@@ -104,7 +106,11 @@ pub fn go_on(
 }
 
 /// The newest checkpoint that is whole and fits the log, with that log. One that is not is told of, put aside
-/// and passed over.
+/// and passed over, and so is one that cannot be read.
+///
+/// # Errors
+/// Another build wrote it; or the log, or every checkpoint that is left, cannot be read though it may be good. Then nothing is
+/// changed: beginning again would cost what the run has.
 fn latest(
     directory: &RunDirectory,
     plan: &Plan,
@@ -113,28 +119,42 @@ fn latest(
     progress: impl Fn() -> Progress,
     doubts: &mut Vec<String>,
 ) -> Result<Option<(Recording, Checkpoint<Snapshot>, PathBuf)>, Failure> {
+    let (mut passed_over, mut unread, mut found) = (Vec::new(), None, None);
     for path in Checkpoints::of(directory).newest_first()? {
-        let found = match checkpoint::read::<Snapshot>(&path, header.scenario_digest) {
-            Err(error) if error.is_damage() => Err(Failure::from(error)),
+        let why = match checkpoint::read::<Snapshot>(&path, header.scenario_digest) {
+            Err(error) if error.is_damage() => error.to_string(),
+            // A disk may give one file and keep another.
+            Err(error @ CheckpointError::Io { .. }) => {
+                let why = error.to_string();
+                unread.get_or_insert(error);
+                why
+            }
             Err(error) => return Err(error.into()),
             Ok(checkpoint) => match checkpoint.state.fits(plan, train) {
-                Err(why) => {
-                    Err(Failure::wrong(format!("the checkpoint {} is damaged: {why}", path.display())))
-                }
-                Ok(()) => Recording::resume(directory, header.clone(), progress(), &checkpoint)
-                    .map(|recording| (recording, checkpoint)),
+                Err(why) => format!("the checkpoint {} is damaged: {why}", path.display()),
+                Ok(()) => match Recording::resume(directory, header.clone(), progress(), &checkpoint) {
+                    Ok(recording) => {
+                        found = Some((recording, checkpoint, path));
+                        break;
+                    }
+                    Err(Hindrance::Damage(failure)) => failure.to_string(),
+                    Err(Hindrance::System(failure)) => return Err(failure.help(UNCHANGED)),
+                },
             },
         };
-        match found {
-            Ok((recording, checkpoint)) => return Ok(Some((recording, checkpoint, path))),
-            Err(failure) => {
-                doubts.push(format!("{failure}; the run goes on from an earlier moment"));
-                put_aside(&path)?;
-            }
-        }
+        doubts.push(format!("{why}; the run goes on from an earlier moment"));
+        passed_over.push(path);
     }
-    Ok(None)
+    if let (Some(error), None) = (unread, &found) {
+        return Err(Failure::from(error).help(UNCHANGED));
+    }
+    passed_over.iter().try_for_each(|path| put_aside(path))?;
+    Ok(found)
 }
+
+/// What to do where the system keeps away what a run would go on from.
+const UNCHANGED: &str =
+    "nothing of the run was changed: once the file can be read and written, the same command goes on";
 
 /// Passed over from now on, and kept for whoever wants to know what is wrong with it.
 fn put_aside(checkpoint: &Path) -> Result<(), Failure> {

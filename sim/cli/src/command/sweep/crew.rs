@@ -128,7 +128,7 @@ fn play_point(point: &Planned, setting: &Setting, retries: u32) -> Result<Option
     let mut attempt = 0;
     loop {
         let claim = match directory.claim() {
-            Err(RunDirectoryError::Busy { .. }) => return Ok(None),
+            Err(RunDirectoryError::Busy { owner: None, .. }) => return Ok(None),
             claimed => claimed?,
         };
         // It may have come here between the look at the sweep and the claim.
