@@ -10,6 +10,7 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cotune_record::run_directory::refuse_link;
 use cotune_record::{Status, Summary};
 use cotune_scenario::{Diagnostic, Diagnostics, Sweep as Written, codes};
 
@@ -80,6 +81,7 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
+    ["tables", "points"].iter().try_for_each(|name| refuse_link(&folder.join(name)))?;
     fs::create_dir_all(folder.join("tables")).map_err(|error| Failure::file("create", &folder, error))?;
     write(&folder.join("sweep.toml"), text.as_bytes())?;
     let mut lock = Lock::new(typed, &written, &planned);

@@ -58,6 +58,7 @@ pub fn go_on(
     data: Option<&Path>,
 ) -> Result<Played, Failure> {
     let talk = setting.talk;
+    directory.tidy()?;
     if manifest.train && !setting.compute.is_described_by(&manifest.device) {
         return Err(Failure::wrong(format!(
             "the models of {} train on `{}` and would go on on `{}`: leave --device out, or name the same one",
