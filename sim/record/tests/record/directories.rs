@@ -3,7 +3,8 @@ use std::path::Path;
 
 use cotune_record::run_id::{list, resolve};
 use cotune_record::{
-    Digest, FORMAT, Manifest, RunDirectory, RunDirectoryError, RunIdError, Status, tabulate, write_metrics_csv,
+    Digest, FORMAT, Manifest, RunDirectory, RunDirectoryError, RunIdError, Status, tabulate,
+    write_metrics_csv,
 };
 
 use crate::common;
