@@ -61,7 +61,7 @@ pub enum RunDirectoryError {
     },
     /// What is to be written to leads elsewhere.
     #[error(
-        "{path} is a link: a run's folder may come from anyone, and nothing is written through its links; remove it"
+        "{path} is a link, a pipe or a device: a run's folder may come from anyone, and nothing is written through it; remove it"
     )]
     Link {
         /// The link.
@@ -401,13 +401,15 @@ fn part_of(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-/// Sees that nothing is written through a link, for a run's folder may come from anyone.
+/// Sees that nothing is written through a link, a pipe or a device, for a run's folder may come from anyone.
 ///
 /// # Errors
-/// There is a link.
+/// There is one.
 pub fn refuse_link(path: &Path) -> Result<(), RunDirectoryError> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => Err(RunDirectoryError::Link { path: path.to_owned() }),
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            Err(RunDirectoryError::Link { path: path.to_owned() })
+        }
         _ => Ok(()),
     }
 }

@@ -256,6 +256,21 @@ fn a_point_that_fails_keeps_its_checkpoints_and_goes_on_from_them() {
 }
 
 #[test]
+fn a_report_reads_no_run_outside_its_sweep() {
+    let runs = TempDir::new().unwrap();
+    let folder = PathBuf::from(json(&sweep(runs.path(), &[]))["folder"].as_str().unwrap());
+    let (lock, id) = (folder.join("sweep.lock.json"), begun(&folder)[0].0.clone());
+    let text = fs::read_to_string(&lock).unwrap();
+    for other in ["../../mine", "/etc", ""] {
+        fs::write(&lock, text.replacen(&id, other, 1)).unwrap();
+        let reported = output(cotune().arg("report").arg(&folder));
+        let told = said(&reported);
+        assert_eq!(reported.status.code(), Some(2), "{told}");
+        assert!(told.contains("is not sixteen digits of a digest"), "{told}");
+    }
+}
+
+#[test]
 fn runs_that_differ_in_nothing_but_the_seed_are_never_said_to_differ() {
     let folder = TempDir::new().unwrap();
     let mut run = cotune();
