@@ -63,7 +63,7 @@ codes! {
     CONFLICT = "E0013", "keys that exclude each other",
         "Two ways of saying the same thing were used at once, or one of several was needed and none was given.";
     NAME = "E0014", "a name that cannot be used",
-        "The scenario's name becomes part of a folder's name: letters, digits, '.', '_' and '-', at most 64, no '.' first.";
+        "The scenario's name becomes part of a folder's name, a model's that of the folder of its adapter: letters, digits, '.', '_' and '-', at most 64, no '.' first.";
 
     // Quantities.
     MISSING_UNIT = "E0050", "a quantity without a unit",

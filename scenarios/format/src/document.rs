@@ -271,17 +271,17 @@ fn format(root: &View) {
 
 fn name(root: &View) -> Option<String> {
     let name = root.string("name", "\"city-clinics\"").required(root.problems)?;
-    usable_name(root, &name);
+    usable_name(root.problems, &name, root.place("name"));
     Some(name)
 }
 
-/// Complains about a name that cannot be part of a folder's name.
-pub(crate) fn usable_name(root: &View, name: &str) {
+/// Complains about a name, written at a place, that cannot be part of a folder's name.
+pub(crate) fn usable_name(problems: &Problems, name: &str, at: Option<Place>) {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
         let error = Diagnostic::new(codes::NAME, "the name cannot be part of a folder's name");
         let help = "use letters, digits, '.', '_' and '-', at most 64, no '.' first";
-        root.problems.add(error.label(root.place("name"), "not usable").help(help));
+        problems.add(error.label(at, "not usable").help(help));
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::document::Context;
+use crate::document::{Context, usable_name};
 use crate::node::{Node, Value};
 use crate::reader::{self, Bound, Shape, View};
 use crate::units;
@@ -177,7 +177,12 @@ pub struct Distill {
 }
 
 pub(crate) fn read(models: View, context: &Context) -> BTreeMap<String, Option<Model>> {
-    models.named_tables().into_iter().map(|(name, view)| (name.to_owned(), model(view, context))).collect()
+    let named = |(name, view): (&str, View)| {
+        // What a model has learned is written to a folder of its name.
+        usable_name(view.problems, name, view.at.clone());
+        (name.to_owned(), model(view, context))
+    };
+    models.named_tables().into_iter().map(named).collect()
 }
 
 fn model(view: View, context: &Context) -> Option<Model> {

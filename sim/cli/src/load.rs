@@ -10,7 +10,7 @@ use cotune_scenario::data::{Corpus, Data};
 use cotune_scenario::{
     Checked, Context, Diagnostic, Diagnostics, Document, FileKind, FileReference, Override, Scenario, codes,
 };
-use cotune_world::files::Files;
+use cotune_world::files::{Files, LONGEST};
 use cotune_world::{PlanError, Reach, Site};
 
 use crate::arguments::Changes;
@@ -73,6 +73,7 @@ pub fn load_changed(
     let text = bounded::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     let mut site = place::site(file, data);
     let base = |name: &str| {
+        site.knows(name).map_err(|error| error.to_string())?;
         let place = site.resolve(name);
         site.permit(&place).map_err(|error| error.to_string())?;
         bounded::read_to_string(&place).map_err(|error| format!("{}: {error}", place.display()))
@@ -221,6 +222,7 @@ fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagno
 
 /// BLAKE3 of a file, or over the digests of a checkpoint's files or of a folder's tasks.
 fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
+    site.knows(&file.path).map_err(|error| (PathBuf::from(&file.path), error.to_string()))?;
     let path = site.resolve(&file.path);
     let permitted = |path: PathBuf| match site.permit(&path) {
         Ok(()) => Ok(path),
@@ -237,11 +239,13 @@ fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash
             let files = task_files(&path, &tasks.tasks).map_err(|error| (path, error.to_string()))?;
             files.into_iter().map(|file| file.path).collect()
         }
-        _ => return digest_file(path),
+        _ => return digest_file(path, LONGEST),
     };
+    // Weights are never in memory as a whole.
+    let longest = if file.kind == FileKind::Checkpoint { u64::MAX } else { LONGEST };
     let mut whole = blake3::Hasher::new();
     for part in parts {
-        whole.update(digest_file(permitted(part)?)?.as_bytes());
+        whole.update(digest_file(permitted(part)?, longest)?.as_bytes());
     }
     Ok(whole.finalize())
 }
@@ -265,13 +269,10 @@ fn weights(folder: &Path) -> io::Result<Vec<String>> {
     Ok(shards)
 }
 
-fn digest_file(path: PathBuf) -> Result<blake3::Hash, (PathBuf, String)> {
+/// BLAKE3 of a file of at most so many bytes: one that would not be read later is not hashed either.
+fn digest_file(path: PathBuf, longest: u64) -> Result<blake3::Hash, (PathBuf, String)> {
     let read = || {
-        let file = fs::File::open(&path)?;
-        if !file.metadata()?.is_file() {
-            // A device or a pipe may have no end.
-            return Err(io::Error::other("it is not a regular file"));
-        }
+        let file = cotune_kernel::bounded::open(&path, longest)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(file)?;
         Ok(hasher.finalize())

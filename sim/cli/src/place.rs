@@ -19,7 +19,8 @@ pub fn allowed() -> &'static [PathBuf] {
     ALLOWED.get().map_or(&[], Vec::as_slice)
 }
 
-/// The folders around a scenario file. `data` is what `--data` said.
+/// The folders around a scenario file. `data` is what `--data` said; without it and `COTUNE_DATA` only scenarios of cotune's own
+/// workspace have a data folder.
 pub fn site(scenario: &Path, data: Option<&Path>) -> Site {
     let folder = match scenario.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -29,7 +30,9 @@ pub fn site(scenario: &Path, data: Option<&Path>) -> Site {
     let data_dir = data
         .map(Path::to_owned)
         .or_else(|| variable("COTUNE_DATA"))
-        .unwrap_or_else(|| workspace.as_deref().unwrap_or(&folder).join("../shared/data"));
+        // Beside a scenario that may come from anyone lies what nobody named.
+        .or_else(|| workspace.as_deref().map(|workspace| workspace.join("../shared/data")))
+        .unwrap_or_default();
     let cache_dir = variable("COTUNE_CACHE")
         .unwrap_or_else(|| workspace.as_deref().unwrap_or(Path::new("")).join("target/cotune-cache"));
     Site { scenario_dir: folder, data_dir, cache_dir, reach: Reach::Below(allowed().to_vec()) }
@@ -62,6 +65,9 @@ mod tests {
             assert!(here.starts_with(&root));
         }
         assert_eq!(workspace(Path::new("/")), None);
+        if variable("COTUNE_DATA").is_none() {
+            assert_eq!(site(Path::new("/city.toml"), None).data_dir, PathBuf::new(), "nobody named one");
+        }
     }
 
     #[test]

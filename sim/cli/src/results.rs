@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cotune_record::{
     EventDigest, EventKind, EventReader, Expectation, Fleet, Manifest, RunDirectory, Status, Summary, Tables,
-    Tabulator, Wall, scores, summarize, write_metrics_csv,
+    Tabulator, Wall, run_directory, scores, summarize, write_metrics_csv,
 };
 use cotune_report::{ModelLine, ReportInput};
 use cotune_scenario::Scenario;
@@ -146,7 +146,7 @@ impl Reserve {
     /// There is none.
     pub fn keep(directory: &RunDirectory) -> Result<Self, Failure> {
         let reserve = Self(directory.path().join(".reserve"));
-        fs::write(&reserve.0, [0x5a; Self::BYTES])
+        run_directory::replace(&reserve.0, &[0x5a; Self::BYTES], false)
             .map_err(|error| Failure::file("write", &reserve.0, error))?;
         Ok(reserve)
     }

@@ -1,26 +1,38 @@
 //! Reading a file whole, but only so much of it: files may come from anyone, and some have no end.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// The bytes of a file of at most `limit` bytes.
+/// Opens a regular file of at most `limit` bytes. Opening a pipe would wait for who writes to it, and a device has no end; so
+/// that is asked before.
 ///
 /// # Errors
-/// It cannot be read, is longer, or does not fit in memory.
-pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let too_long =
-        || io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {}", spelled(limit)));
-    if length > limit {
-        return Err(too_long());
+/// It cannot be read, is longer, or is no regular file.
+pub fn open(path: &Path, limit: u64) -> io::Result<File> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    if found.len() > limit { Err(too_long(limit)) } else { File::open(path) }
+}
+
+/// The bytes of a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// Those of [`open`], and it does not fit in memory.
+pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = open(path, limit)?;
+    let length = file.metadata()?.len();
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(length).map_err(io::Error::other)?)?;
-    // A device says that it has no bytes, and a file may grow.
+    // A file may grow, and those of the system say that they have no bytes.
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if read as u64 > limit { Err(too_long()) } else { Ok(bytes) }
+    if read as u64 > limit { Err(too_long(limit)) } else { Ok(bytes) }
+}
+
+fn too_long(limit: u64) -> io::Error {
+    io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {}", spelled(limit)))
 }
 
 /// The text of a file of at most `limit` bytes.
@@ -48,11 +60,11 @@ mod tests {
     #[test]
     fn a_file_is_read_up_to_its_limit_and_not_beyond() {
         let path = std::env::temp_dir().join(format!("cotune-bounded-{}", std::process::id()));
-        std::fs::write(&path, "four").unwrap();
+        fs::write(&path, "four").unwrap();
         let read = [text(&path, 4).unwrap(), text(&path, 3).unwrap_err().to_string()];
-        std::fs::write(&path, [0xff]).unwrap();
+        fs::write(&path, [0xff]).unwrap();
         let not_text = text(&path, 4).unwrap_err();
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         assert_eq!(read, ["four", "it is longer than 3 B"]);
         assert_eq!(not_text.kind(), ErrorKind::InvalidData);
         assert_eq!(bytes(&path, 4).unwrap_err().kind(), ErrorKind::NotFound);
@@ -67,6 +79,20 @@ mod tests {
     #[test]
     fn what_has_no_end_is_not_read_to_it() {
         let error = bytes(Path::new("/dev/zero"), 64 << 20).unwrap_err();
-        assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+        assert_eq!(error.to_string(), "it is not a regular file");
+        // A file of the system that says that it has no bytes, and has some.
+        let error = bytes(Path::new("/proc/self/maps"), 8).unwrap_err();
+        assert_eq!(error.to_string(), "it is longer than 8 B");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("cotune-bounded-pipe-{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.is_ok_and(|made| made.success()), "there is mkfifo");
+        let error = bytes(&path, 8).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(error.to_string(), "it is not a regular file");
     }
 }

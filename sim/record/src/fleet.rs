@@ -2,10 +2,10 @@
 //! `tables/fleet.parquet`.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use cotune_kernel::bounded;
 use parquet::errors::ParquetError;
 
 use crate::tables::parquet_files::{Columns, read_foreign};
@@ -73,7 +73,7 @@ impl Fleet {
     pub fn read_parquet(folder: &Path) -> Result<Self, TableError> {
         let path = folder.join("fleet.parquet");
         let open = || -> Result<Self, ParquetError> {
-            let file = File::open(&path)?;
+            let file = bounded::open(&path, u64::MAX)?;
             read_foreign(file, DEVICES_PER_BYTE, |reader| Self::from_columns(&Columns::of(reader)))?
         };
         open().map_err(|source| TableError::Parquet { path, source })

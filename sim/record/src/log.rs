@@ -8,6 +8,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Take, Write};
 use std::path::{Path, PathBuf};
 
+use cotune_kernel::bounded;
 use serde::{Deserialize, Serialize};
 use zstd::stream::{read, write};
 
@@ -255,7 +256,8 @@ impl EventReader {
     /// The same of so many bytes of the log only. A frame that they cut is a torn one.
     pub fn open_to(path: &Path, bytes: u64) -> Result<Self, LogError> {
         let failed = |source| LogError::Open { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
+        // How far it is read depends on its length, whatever that is.
+        let file = bounded::open(path, u64::MAX).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len().min(bytes);
         let decoder = read::Decoder::new(file.take(length)).map_err(failed)?;
         Ok(Self {

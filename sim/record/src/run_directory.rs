@@ -22,6 +22,12 @@ const CLAIM: &str = ".claim";
 /// The file that says who works in the folder where there are no locks.
 const OWNER: &str = ".owner";
 
+/// What is written to in its place, or is a folder that is; every other file is replaced.
+const WRITTEN_TO: [&str; 6] = [CLAIM, "events.jsonl.zst", "tables", "checkpoints", "adapters", "rungs"];
+
+/// The end of a file's name that is not whole yet.
+const PART: &str = ".part";
+
 /// The longest manifest or summary that is read \[B\]: a run's folder may come from anyone.
 const LONGEST_JSON: u64 = 64 << 20;
 
@@ -57,6 +63,14 @@ pub enum RunDirectoryError {
         path: PathBuf,
         /// Where the file system has no locks, the file that a killed process leaves behind.
         owner: Option<PathBuf>,
+    },
+    /// What is to be written to leads elsewhere.
+    #[error(
+        "{path} is a link, a pipe or a device: a run's folder may come from anyone, and nothing is written through it; remove it"
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
     },
     /// Anything else the file system refuses.
     #[error("cannot {action} {path}")]
@@ -180,6 +194,7 @@ impl RunDirectory {
     pub fn create_named(path: impl Into<PathBuf>) -> Result<Self, RunDirectoryError> {
         let directory = Self::at(path);
         let path = &directory.path;
+        refuse_link(path)?;
         fs::create_dir_all(path).map_err(|error| RunDirectoryError::new("create", path, error))?;
         directory.furnish()
     }
@@ -187,14 +202,18 @@ impl RunDirectory {
     fn furnish(&self) -> Result<Self, RunDirectoryError> {
         let tables = self.tables();
         fs::create_dir_all(&tables).map_err(|error| RunDirectoryError::new("create", &tables, error))?;
-        let probe = self.path.join(".probe");
-        let written = write_durably(&probe, &[0x5a; PROBE_BYTES]);
+        let failed = |error| RunDirectoryError::new("write to", &self.path, error);
+        let probe = part_of(&self.path.join("probe")).map_err(failed)?;
+        let written = File::create_new(&probe).and_then(|mut file| {
+            file.write_all(&[0x5a; PROBE_BYTES])?;
+            file.sync_all()
+        });
         let removed = match fs::remove_file(&probe) {
-            // Another process looks at the same folder, and removed it first.
+            // Another process goes on with the run, and tidied its folder first.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         };
-        written.and(removed).map_err(|error| RunDirectoryError::new("write to", &self.path, error))?;
+        written.and(removed).map_err(failed)?;
         Ok(self.clone())
     }
 
@@ -202,8 +221,9 @@ impl RunDirectory {
     /// file system has no locks, only with its value ([`Claim::doubt`]).
     ///
     /// # Errors
-    /// Another process has it, or the file system refuses.
+    /// Another process has it, something that is written to is a link, or the file system refuses.
     pub fn claim(&self) -> Result<Claim, RunDirectoryError> {
+        WRITTEN_TO.iter().try_for_each(|name| refuse_link(&self.path.join(name)))?;
         let path = self.path.join(CLAIM);
         let failed = |source| RunDirectoryError::new("claim", &path, source);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
@@ -247,6 +267,32 @@ impl RunDirectory {
             removed.map_err(failed)?;
         }
         self.furnish().map(drop)
+    }
+
+    /// Removes what a process left that was killed while it replaced a file. Only for who has the claim.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn tidy(&self) -> Result<(), RunDirectoryError> {
+        for folder in [self.path.clone(), self.tables(), self.path.join("checkpoints")] {
+            let failed = |source| RunDirectoryError::new("tidy", &folder, source);
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(failed)?,
+            };
+            for entry in entries {
+                let path = entry.map_err(failed)?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.starts_with('.') && name.ends_with(PART) {
+                    match fs::remove_file(&path) {
+                        // Another process looked for room there, and removed it first.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        removed => removed.map_err(failed)?,
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -368,19 +414,32 @@ impl RunDirectory {
     }
 }
 
-/// Replaces a file by way of a temporary one beside it; `durable` waits for the disk, name included. The temporary name is
-/// drawn: processes on different computers, or in different containers, may have one number.
+/// Replaces a file by way of a temporary one beside it; `durable` waits for the disk, name included.
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?);
-    name.push(format!(".{:016x}.part", RandomState::new().hash_one(())));
-    let part = path.with_file_name(name);
-    let written = if durable { write_durably(&part, bytes) } else { fs::write(&part, bytes) };
-    written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
+    replace_with(path, durable, |mut file| file.write_all(bytes))
+}
+
+/// The same with a file that is written piece by piece.
+pub(crate) fn replace_with<E: From<io::Error>>(
+    path: &Path,
+    durable: bool,
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
+    let part = part_of(path)?;
+    let written = || {
+        let file = File::create_new(&part)?;
+        write(&file)?;
+        if durable {
+            file.sync_all()?;
+        }
+        drop(file);
+        Ok(fs::rename(&part, path)?)
+    };
+    written().inspect_err(|_: &E| {
         let _ = fs::remove_file(&part);
     })?;
     match path.parent() {
-        Some(folder) if durable && cfg!(unix) => File::open(folder)?.sync_all(),
+        Some(folder) if durable && cfg!(unix) => Ok(File::open(folder)?.sync_all()?),
         _ => Ok(()),
     }
 }
@@ -410,10 +469,26 @@ fn sync_entry(entry: &fs::DirEntry) -> io::Result<()> {
     }
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// The temporary file beside one that is replaced. Its name is drawn: processes on different computers, or in different
+/// containers, may have one number.
+fn part_of(path: &Path) -> io::Result<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?);
+    name.push(format!(".{:016x}{PART}", RandomState::new().hash_one(())));
+    Ok(path.with_file_name(name))
+}
+
+/// Sees that nothing is written through a link, a pipe or a device, for a run's folder may come from anyone.
+///
+/// # Errors
+/// There is one.
+pub fn refuse_link(path: &Path) -> Result<(), RunDirectoryError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            Err(RunDirectoryError::Link { path: path.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunDirectoryError> {

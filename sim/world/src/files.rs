@@ -25,7 +25,7 @@ use cotune_scenario::{FileKind, FileReference, Scenario};
 use crate::site::Site;
 
 /// The longest trace, table of samples or split that is read \[B\] (chosen: a year of presence of a hundred thousand devices).
-const LONGEST: u64 = 4 << 30;
+pub const LONGEST: u64 = 4 << 30;
 
 pub use presence::Presence;
 pub use rates::Rates;

@@ -54,4 +54,4 @@ pub use actors::{
 };
 pub use lab::{Lab, LabError};
 pub use plan::{ModelLine, Overview, Plan, PlanError};
-pub use site::{OutOfReach, Reach, Site};
+pub use site::{NoDataFolder, OutOfReach, Reach, Site};

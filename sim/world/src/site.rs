@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub struct Site {
     /// The scenario file's folder.
     pub scenario_dir: PathBuf,
-    /// What `data:` stands for.
+    /// What `data:` stands for; empty if nobody said.
     pub data_dir: PathBuf,
     /// Where bases made by `pretrain:` are kept.
     pub cache_dir: PathBuf,
@@ -47,6 +47,11 @@ pub struct OutOfReach {
     pub folder: String,
 }
 
+/// A path of the data folder where nobody said which folder that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody said where `data:` lies: write --data FOLDER, or set COTUNE_DATA")]
+pub struct NoDataFolder;
+
 impl Site {
     /// The place a path of the scenario leads to.
     pub fn resolve(&self, path: &str) -> PathBuf {
@@ -56,9 +61,18 @@ impl Site {
     /// The place a path leads to when it is written in a file of `folder`.
     pub(crate) fn resolve_from(&self, folder: &Path, path: &str) -> PathBuf {
         match path.strip_prefix("data:") {
-            Some(rest) => self.data_dir.join(rest),
-            None => folder.join(path),
+            Some(rest) if self.knows(path).is_ok() => self.data_dir.join(rest),
+            _ => folder.join(path),
         }
+    }
+
+    /// Sees that somebody said where a path of the data folder leads.
+    ///
+    /// # Errors
+    /// Nobody did.
+    pub fn knows(&self, path: &str) -> Result<(), NoDataFolder> {
+        let is_unknown = path.starts_with("data:") && self.data_dir.as_os_str().is_empty();
+        if is_unknown { Err(NoDataFolder) } else { Ok(()) }
     }
 
     /// Sees that a place may be read. One that does not exist may: reading it tells.
@@ -111,6 +125,9 @@ mod tests {
             assert!(permits(&site(Reach::Anywhere), outside));
         }
         assert!(permits(&site(Reach::Below(vec![at("home")])), "../home/key"));
+        let nowhere = Site { data_dir: PathBuf::new(), ..site(Reach::Anywhere) };
+        assert_eq!((nowhere.knows("data:b.jsonl"), nowhere.knows("a.csv")), (Err(NoDataFolder), Ok(())));
+        assert!(nowhere.resolve("data:b.jsonl").starts_with(at("scenarios")), "not in the present folder");
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(at("home"), at("scenarios/link")).unwrap();

@@ -31,7 +31,8 @@ fn stand_ins(folder: &Path) -> std::ffi::OsString {
     let ours = cotune().get_program().to_owned();
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).unwrap();
-    let started = "while [ \"${1#-}\" != \"$1\" ]; do shift; done\nexec \"$@\"\n";
+    let started =
+        "printf '%s ' \"$@\" >> \"$0.said\"\nwhile [ \"${1#-}\" != \"$1\" ]; do shift; done\nexec \"$@\"\n";
     let array = "case \"$3\" in 0-*) last=${3#0-} ;; *) echo \"no array: $*\" >&2; exit 9 ;; esac\n\
                  while [ \"$1\" != -- ]; do shift; done; shift\n\
                  for task in $(seq 0 \"$last\"); do HQ_TASK_ID=$task \"$@\" || exit; done\n";
@@ -137,6 +138,8 @@ fn a_run_on_many_nodes_is_the_command_that_runs_it_on_one() {
     slurm.args(["--smoke", "--no-train"]).env("PATH", stand_ins(folder.path())).env("COTUNE_RUNS", &runs);
     let output = slurm.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let asked = fs::read_to_string(folder.path().join("bin/srun.said")).unwrap();
+    assert!(asked.contains("--kill-on-bad-exit=1 "), "ranks that are left would wait for ever: {asked}");
     let [words] = &commands("kubernetes-mpi.yaml")[..] else { panic!("the launcher has a command") };
     let ours = words.iter().position(|word| word == "cotune").expect("mpirun starts cotune");
     assert_eq!(words[0], "mpirun");

@@ -121,3 +121,49 @@ fn a_sweep_varies_a_scenario_of_its_folder_or_of_the_one_above() {
     let (code, told) = sweep("../../home/tiny.toml", &["--allow-path", home.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{told}");
 }
+
+/// The folder beside a scenario that may come from anyone is one that nobody named.
+#[test]
+fn a_scenario_outside_the_workspace_has_no_data_folder_unless_somebody_names_one() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (theirs, data) = (folder.path().join("theirs"), folder.path().join("shared/data"));
+    std::fs::create_dir_all(&theirs).unwrap();
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("presence.csv"), "0,0,1\n0,900,0\n1,0,1\n1,500,0\n").unwrap();
+    let text = cotune_tests::tiny_text(&cotune_tests::fedavg("on = \"proxy\""));
+    let follows = "[fleet.class.phone]\navailability.trace = \"data:presence.csv\"";
+    let file = theirs.join("theirs.toml");
+    std::fs::write(&file, text.replace("[fleet.class.phone]", follows)).unwrap();
+    let check = |named: Option<&std::path::Path>| {
+        let mut command = cotune();
+        command.arg("check").arg(&file).env_remove("COTUNE_DATA");
+        if let Some(data) = named {
+            command.arg("--data").arg(data);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), cotune_tests::said(&output))
+    };
+    let (code, told) = check(None);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("nobody said where `data:` lies") && told.contains("--data"), "{told}");
+    let (code, told) = check(Some(&data));
+    assert_eq!(code, Some(0), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let text = cotune_tests::tiny_text(&cotune_tests::fedavg("on = \"proxy\""));
+    let follows = "[fleet.class.phone]\navailability.trace = \"pipe.csv\"";
+    let file = folder.path().join("tiny.toml");
+    std::fs::write(&file, text.replace("[fleet.class.phone]", follows)).unwrap();
+    for path in [&file, &pipe] {
+        let output = cotune().arg("check").arg(path).output().unwrap();
+        let told = cotune_tests::said(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("it is not a regular file"), "{told}");
+    }
+}

@@ -210,7 +210,7 @@ fn cut(folder: &Path, runs: &Path, count: usize) {
 fn kills_at_any_moment_lose_nothing() {
     let folder = TempDir::new().unwrap();
     let runs = folder.path().join("runs");
-    // Before anything is recorded but the scenario.
+    // Before anything is recorded but the scenario, and before it is planned.
     let begun = || {
         fs::read_dir(&runs)
             .is_ok_and(|mut runs| runs.any(|run| run.unwrap().path().join("run.json").exists()))
@@ -440,6 +440,7 @@ fn hundreds_of_kills_lose_nothing() {
                 break;
             }
             kills += 1;
+            // The instant between a folder and its manifest: nothing was begun, and nothing is there to go on with.
             if !is_begun() {
                 fs::remove_dir_all(&runs).unwrap_or_default();
             }

@@ -243,6 +243,51 @@ fn an_expectation_that_is_missed_is_told_though_nobody_reads() {
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }
 
+/// What a disk does that is full when all is simulated: here a folder lies where the report has to be.
+#[test]
+fn results_that_cannot_be_written_fail_a_run_that_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let child = under_way(folder.path(), &runs);
+    let report = only_run(&runs).join("report.html");
+    fs::create_dir(&report).unwrap();
+    let output = child.wait_with_output().unwrap();
+    fs::remove_dir(&report).unwrap();
+    assert_log_is_whole(&only_run(&runs));
+    assert_eq!(json(&only_run(&runs).join("summary.json"))["status"], "failed");
+    assert_goes_on(&runs, &output, "go on with cotune run --resume");
+}
+
+/// A run's folder may come from anyone: what its links lead to is nobody's to write to.
+#[cfg(unix)]
+#[test]
+fn a_run_goes_on_without_writing_through_its_links() {
+    use std::os::unix::fs::symlink;
+    let folder = TempDir::new().unwrap();
+    let runs = folder.path().join("runs");
+    let mut child = under_way(folder.path(), &runs);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (run, mine) = (only_run(&runs), folder.path().join("mine"));
+    fs::write(&mine, "precious").unwrap();
+    for file in [".reserve", "metrics.csv", "report.html", "tables/rounds.parquet", "tables/fleet.parquet"] {
+        let _ = fs::remove_file(run.join(file));
+        symlink(&mine, run.join(file)).unwrap();
+    }
+    let left = run.join(".report.html.0123456789abcdef.part");
+    fs::write(&left, "half a rep").unwrap();
+    symlink(folder.path().join("adapters"), run.join("adapters")).unwrap();
+    let refused = resume(&runs);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("is a link"), "{}", said(&refused));
+    fs::remove_file(run.join("adapters")).unwrap();
+    let resumed = resume(&runs);
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    assert_eq!(json(&run.join("summary.json"))["digest"], *UNDISTURBED);
+    assert_eq!(fs::read_to_string(&mine).unwrap(), "precious");
+    assert!(!left.exists(), "what a kill left is removed");
+}
+
 /// A clock that was wrong, or is now: nothing of a run depends on when it began.
 #[test]
 fn a_clock_that_jumps_changes_nothing() {

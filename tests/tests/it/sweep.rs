@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use cotune_kernel::codec;
 use cotune_record::RunDirectory;
-use cotune_tests::{cotune, workspace};
+use cotune_record::checkpoint::Header;
+use cotune_tests::{cotune, fedavg, said, tiny_text, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -175,6 +179,95 @@ fn a_point_that_fails_is_tried_as_often_as_the_sweep_says() {
     damage();
     let repaired = sweep("[limits]\nretries = 1\n");
     assert_eq!((repaired.status.code(), &json(&repaired)["points"]), (Some(0), &whole["points"]));
+}
+
+/// What cannot be read may be complete, of a newer version perhaps.
+#[test]
+fn a_point_that_cannot_be_read_is_named_and_left_alone() {
+    let runs = TempDir::new().unwrap();
+    let folder = PathBuf::from(json(&sweep(runs.path(), &[]))["folder"].as_str().unwrap());
+    let point = folder.join("points").join(&begun(&folder)[0].0);
+    let (manifest, summary) = (point.join("run.json"), fs::read(point.join("summary.json")).unwrap());
+    let newer = fs::read_to_string(&manifest).unwrap().replacen('{', "{\"from\": \"a newer version\",", 1);
+    fs::write(&manifest, &newer).unwrap();
+    for more in [&[][..], &["--retry-failed"]] {
+        let mut command = cotune();
+        command.arg("sweep").arg(shipped()).args(["--smoke", "--no-train", "--runs"]).arg(runs.path());
+        let swept = output(command.args(more));
+        let told = said(&swept);
+        assert_eq!(swept.status.code(), Some(5), "{told}");
+        assert!(told.contains("is left as it is") && told.contains("run.json cannot be read"), "{told}");
+        assert_eq!(fs::read_to_string(&manifest).unwrap(), newer);
+        assert_eq!(fs::read(point.join("summary.json")).unwrap(), summary);
+    }
+}
+
+/// The newest checkpoint of a point that was killed is of another version: the point fails, and keeps those it has.
+#[test]
+fn a_point_that_fails_keeps_its_checkpoints_and_goes_on_from_them() {
+    let folder = TempDir::new().unwrap();
+    let text = tiny_text(&fedavg("on = \"proxy\""));
+    let text = text.replace("[budget]\nrounds = 2", "[budget]\nrounds = 24");
+    fs::write(folder.path().join("tiny.toml"), text).unwrap();
+    let file = folder.path().join("study.toml");
+    fs::write(&file, "scenario = \"tiny.toml\"\nseeds = [1]\n[limits]\nretries = 1\n").unwrap();
+    let sweep = |more: &[&str]| {
+        let mut command = cotune();
+        command.arg("sweep").arg(&file).args(["-q", "--runs"]).arg(folder.path().join("runs")).args(more);
+        command
+    };
+    let listed = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    };
+    let only = |folder: PathBuf| listed(&folder).pop();
+    let point = || only(only(folder.path().join("runs"))?.join("points"));
+    let checkpoints = || {
+        let all = point().map_or(Vec::new(), |point| listed(&point.join("checkpoints")));
+        let is_whole = |path: &PathBuf| path.extension().is_some_and(|end| end == "checkpoint");
+        all.into_iter().filter(is_whole).collect::<Vec<_>>()
+    };
+    let mut child = sweep(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while checkpoints().is_empty() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its first checkpoint");
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let manifest = point().unwrap().join("run.json");
+    let told = || cotune_tests::json(&manifest);
+    let (before, own) = (told(), checkpoints());
+    let (version, commit) = ("9.9.9".to_owned(), String::new());
+    let scenario_digest = before["scenario_digest"].as_str().unwrap().parse().unwrap();
+    let header = Header { format: 99, version, commit, scenario_digest, events: 1, seconds: 0.0 };
+    let alien = point().unwrap().join("checkpoints/999999999999.checkpoint");
+    fs::write(&alien, codec::encode(2, &header).unwrap()).unwrap();
+    let failed = output(&mut sweep(&[]));
+    assert_eq!(failed.status.code(), Some(5), "{}", said(&failed));
+    assert_eq!((&told()["status"], &told()["command"]), (&Value::from("failed"), &before["command"]));
+    assert!(told()["warnings"].to_string().contains("cotune 9.9.9"), "{}", told());
+    assert!(own.iter().all(|path| path.exists()), "they are lost");
+    fs::remove_file(&alien).unwrap();
+    let repaired = output(&mut sweep(&["--retry-failed"]));
+    assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
+    assert_eq!(told()["status"], "complete");
+    assert_eq!(told()["started_unix_ms"], before["started_unix_ms"], "it begins anew");
+}
+
+#[test]
+fn a_report_reads_no_run_outside_its_sweep() {
+    let runs = TempDir::new().unwrap();
+    let folder = PathBuf::from(json(&sweep(runs.path(), &[]))["folder"].as_str().unwrap());
+    let (lock, id) = (folder.join("sweep.lock.json"), begun(&folder)[0].0.clone());
+    let text = fs::read_to_string(&lock).unwrap();
+    for other in ["../../mine", "/etc", ""] {
+        fs::write(&lock, text.replacen(&id, other, 1)).unwrap();
+        let reported = output(cotune().arg("report").arg(&folder));
+        let told = said(&reported);
+        assert_eq!(reported.status.code(), Some(2), "{told}");
+        assert!(told.contains("is not sixteen digits of a digest"), "{told}");
+    }
 }
 
 #[test]

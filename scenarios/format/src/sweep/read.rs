@@ -38,7 +38,7 @@ impl Sweep {
 pub(crate) fn read(root: View, stem: &str) -> Option<Sweep> {
     let problems = root.problems;
     let named = root.string("name", "\"study\"").optional();
-    named.iter().for_each(|name| usable_name(&root, name));
+    named.iter().for_each(|name| usable_name(problems, name, root.place("name")));
     let name = named.or_else(|| (!root.has("name")).then(|| stem.to_owned()));
     let scenario = root.string("scenario", "\"city-clinics.toml\"").required(problems);
     let seeds = root

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use cotune_record::export::{tensorboard, trace};
+use cotune_record::run_directory::refuse_link;
 use cotune_record::{EventReader, run_id, scores, write_metrics_csv};
 
 use crate::arguments::{Export, ExportTo};
@@ -17,10 +18,17 @@ use crate::talk;
 pub fn export(typed: &Export) -> Result<Exit, Failure> {
     let directory = run_id::resolve(&typed.runs, &typed.run)?;
     let results = Results::read(&directory)?;
-    let place = |name: &str| typed.output.clone().unwrap_or_else(|| directory.path().join(name));
+    let place = |name: &str| match &typed.output {
+        Some(path) => Ok(path.clone()),
+        // Where nobody said so, nothing is written outside the run's folder.
+        None => {
+            let path = directory.path().join(name);
+            refuse_link(&path).map(|()| path)
+        }
+    };
     let path = match typed.to {
         ExportTo::Csv | ExportTo::Parquet => {
-            let folder = made(place("tables"))?;
+            let folder = made(place("tables")?)?;
             if typed.to == ExportTo::Csv {
                 results.tables.write_csv(&folder)?;
                 results.fleet.write_csv(&folder)?;
@@ -32,17 +40,18 @@ pub fn export(typed: &Export) -> Result<Exit, Failure> {
             folder
         }
         ExportTo::Trace => {
-            let path = place("trace.json");
+            let path = place("trace.json")?;
             let mut file = create(&path)?;
             trace::write(EventReader::open(&directory.events_path())?, &results.fleet, &mut file)?;
             file.flush().map_err(|error| Failure::file("write", &path, error))?;
             path
         }
         ExportTo::Tensorboard => {
-            let folder = made(place("tensorboard"))?;
+            let folder = made(place("tensorboard")?)?;
             // TensorBoard sorts files by the second in their names.
             let began = results.manifest.started_unix_ms / 1000;
             let path = folder.join(format!("events.out.tfevents.{began}.cotune"));
+            refuse_link(&path)?;
             let mut file = create(&path)?;
             let scores = scores(&results.tables.evaluations);
             tensorboard::write(&scores, &results.tables.rounds, began as f64, &mut file)

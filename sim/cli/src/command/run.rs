@@ -71,6 +71,7 @@ fn run_as(typed: &Run, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
         return resume::resume(typed, text, ranks);
     }
     let points = points(typed)?;
+    let asked = points.len();
     let setting = Setting { ranks, ..Setting::new(typed)? };
     let (mut summaries, mut directories) = (Vec::new(), Vec::new());
     let mut trouble = None;
@@ -91,7 +92,13 @@ fn run_as(typed: &Run, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
         }
     }
     let exit = conclude(typed, &summaries, trouble)?;
-    Ok(if setting.stop.is_wished() { Exit::Interrupted } else { exit })
+    let ends: Vec<Status> = summaries.iter().map(|summary| summary.status).collect();
+    Ok(if setting.stop.is_wished() && is_cut(asked, &ends) { Exit::Interrupted } else { exit })
+}
+
+/// Whether runs that were asked for are not there, or not to their end. A wish to stop that came too late has cut nothing.
+fn is_cut(asked: usize, ends: &[Status]) -> bool {
+    ends.len() < asked || ends.contains(&Status::Interrupted)
 }
 
 /// Prints what was asked for once all is done, and says how the command ends.
@@ -118,17 +125,19 @@ pub fn play(
     if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
         return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
     }
-    let plan = plan(&scenario, &site, Some(&document), &setting.compute, setting.talk)
-        .inspect_err(|_| disclaim(&directory))?;
     let mut manifest = setting.manifest(&scenario, &site, command);
     manifest.doubts = warnings.0.iter().map(in_a_line).collect();
-    manifest.matched = matched(&plan);
+    // Before the plan, which may have to pretrain for minutes: a run that is killed meanwhile can be resumed.
     directory.write_scenario(text.as_bytes(), scenario.to_lock_json().as_bytes())?;
     directory.write_manifest(&manifest)?;
+    let plan = plan(&scenario, &site, Some(&document), &setting.compute, setting.talk)
+        .inspect_err(|_| disclaim(&directory))?;
+    manifest.matched = matched(&plan);
     let progress = Progress::begin(setting.progress, &scenario.budget, setting.talk);
-    let recording = Recording::create(&directory, header(&manifest.scenario_digest), progress)?;
+    let recording = Recording::create(&directory, header(&manifest.scenario_digest), progress)
+        .map_err(|failure| fail(&directory, manifest.clone(), failure))?;
     let snapshot = None;
-    carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot, claim }, setting, directory)
+    carry_on(Prepared { scenario, text, manifest, plan, recording, snapshot }, setting, directory, claim)
 }
 
 /// A run that can begin, or go on.
@@ -141,22 +150,32 @@ struct Prepared {
     recording: Recording,
     /// Where it goes on.
     snapshot: Option<Snapshot>,
-    /// Nobody else works in its folder.
-    claim: Claim,
 }
 
-/// Simulate, tabulate, render.
-fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result<Played, Failure> {
-    let Prepared { scenario, text, manifest, plan, recording, snapshot, claim } = run;
+/// Simulate, tabulate, render; nobody else works in the folder until this returns. A run that cannot be written down is said to
+/// have failed, as far as that can be written.
+fn carry_on(
+    run: Prepared,
+    setting: &Setting,
+    directory: RunDirectory,
+    claim: Claim,
+) -> Result<Played, Failure> {
+    if let Some(doubt) = claim.doubt() {
+        setting.talk.say(format_args!("warning: {doubt}"));
+    }
+    let manifest = run.manifest.clone();
+    carry_through(run, setting, &directory).map_err(|failure| fail(&directory, manifest, failure))
+}
+
+/// The same without a last word where it cannot begin.
+fn carry_through(run: Prepared, setting: &Setting, directory: &RunDirectory) -> Result<Played, Failure> {
+    let Prepared { scenario, text, manifest, plan, recording, snapshot } = run;
     let (fleet, models, talk) = (plan.record_fleet(), model_lines(&plan), setting.talk);
     let doubts = [plan.warnings(), plan.lab().intake().warnings()].concat();
     directory.write_manifest(&manifest)?;
     fleet.write_parquet(&directory.tables())?;
-    results::write_models(&directory, &models)?;
-    let reserve = Reserve::keep(&directory)?;
-    if let Some(doubt) = claim.doubt() {
-        talk.say(format_args!("warning: {doubt}"));
-    }
+    results::write_models(directory, &models)?;
+    let reserve = Reserve::keep(directory)?;
 
     let (method, devices, seed) = (scenario.method.name(), scenario.fleet.devices, scenario.seed);
     talk.say(format_args!("{}  {method}, {devices} devices, seed {seed}\n", scenario.name));
@@ -168,14 +187,15 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
     }));
 
     let Recorded { tables, digest, last, seconds, trouble } = recorder.finish();
-    drop(reserve);
     let is_paused = matches!(end, Ok(Ok(End::Paused)));
     let (status, trouble) = verdict(end, trouble);
+    // The last words of a run that is complete are needed only if there is no room for its results.
+    let reserve = Some(reserve).filter(|_| status == Status::Complete);
     let trouble = trouble.map(|failure| failure.at(digest.digest()));
     let manifest = Manifest { status, ..manifest };
     let Some(tables) = tables else {
         directory.write_manifest(&manifest)?;
-        return Ok(Played { directory, summary: None, trouble });
+        return Ok(Played { directory: directory.clone(), summary: None, trouble });
     };
     let wall = setting.wall(Wall::measured(&tables, seconds), status);
     let expectations = results::expectations(&scenario);
@@ -186,28 +206,46 @@ fn carry_on(run: Prepared, setting: &Setting, directory: RunDirectory) -> Result
     let kept = learned.map_or(Ok(()), |last| adapters::write(&directory.adapters(), &plan, &last));
     let sees = scenario.method.table().sees();
     let results = Results { manifest, summary, tables, fleet, models, scenario: text, sees };
-    let mut written = kept.and(results.write(&directory));
-    let summary = results.summary;
+    let mut written = kept.and_then(|()| results.write(directory));
+    let Results { manifest, mut summary, .. } = results;
     if let Some(round) = setting.until_round.filter(|_| is_paused) {
         written = written.and_then(|()| Ok(directory.write_rung(round, &summary)?));
     }
+    drop(reserve);
+    let written = written.map_err(|failure| {
+        summary.status = Status::Failed;
+        let _ = directory.write_summary(&summary);
+        fail(directory, manifest, failure)
+    });
     talk.say(terminal(&summary).trim_end());
-    match (&written, status) {
-        (Ok(()), Status::Complete) => Checkpoints::of(&directory).clear()?,
-        (_, Status::Interrupted | Status::Failed) => {
-            talk.say(format_args!(
-                "  go on    cotune run --resume {}",
-                quoted(&directory.path().to_string_lossy())
-            ));
-        }
-        _ => {}
+    let mut cleared = Ok(());
+    match summary.status {
+        Status::Complete => cleared = Checkpoints::of(directory).clear().map_err(Failure::from),
+        _ => talk.say(format_args!("  go on    {}", resuming(directory))),
     }
     if written.is_ok() {
         talk.say(format_args!("  report   {}", directory.report_path().display()));
     }
-    drop(claim);
     // A run that failed for want of room fails to write its report as well: the first reason is told.
-    Ok(Played { directory, summary: Some(summary), trouble: trouble.or(written.err()) })
+    Ok(Played {
+        directory: directory.clone(),
+        summary: Some(summary),
+        trouble: trouble.or(written.and(cleared).err()),
+    })
+}
+
+/// Says in a run's manifest that it failed, as far as the disk lets it, and how it goes on once the trouble is over.
+fn fail(directory: &RunDirectory, manifest: Manifest, failure: Failure) -> Failure {
+    let _ = directory.write_manifest(&Manifest { status: Status::Failed, ..manifest });
+    match failure.advice() {
+        Some(_) => failure,
+        None => failure.help(format!("once that is mended, go on with {}", resuming(directory))),
+    }
+}
+
+/// The command that goes on with a run.
+fn resuming(directory: &RunDirectory) -> String {
+    format!("cotune run --resume {}", quoted(&directory.path().to_string_lossy()))
 }
 
 /// What a checkpoint of this build says of a run.
@@ -338,6 +376,13 @@ mod tests {
         assert_eq!(status, Status::Failed);
         assert_eq!(trouble.unwrap().exit(), Exit::Wrong);
         assert_eq!(verdict(refused(), None).1.unwrap().exit(), Exit::Bug);
+    }
+
+    #[test]
+    fn a_wish_to_stop_that_came_too_late_has_cut_nothing() {
+        let (complete, cut) = (Status::Complete, Status::Interrupted);
+        assert!(!is_cut(1, &[complete]) && !is_cut(2, &[complete, complete]));
+        assert!(is_cut(1, &[cut]) && is_cut(2, &[complete]) && is_cut(1, &[]));
     }
 
     #[test]

@@ -10,7 +10,8 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cotune_record::{Status, Summary};
+use cotune_record::Summary;
+use cotune_record::run_directory::refuse_link;
 use cotune_scenario::{Diagnostic, Diagnostics, Sweep as Written, codes};
 
 use crate::arguments::Sweep;
@@ -23,7 +24,7 @@ use crate::talk::{self, Talk};
 use crew::Crew;
 use halving::Climb;
 pub use lock::{Lock, LockedContrast};
-use points::{Planned, State};
+use points::Planned;
 
 /// Runs every point of a sweep that is missing.
 pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
@@ -70,6 +71,12 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
         Some(climb) => talk.say(format_args!("{}: {}", written.name, climb.words())),
         None => talk.say(format_args!("{}: {} runs, {} to do", written.name, planned.len(), missing.len())),
     }
+    for point in planned.iter().filter(|point| point.is_first) {
+        if let Err(failure) = point.manifest() {
+            let help = failure.advice().unwrap_or_default();
+            talk.say(format_args!("warning: {} is left as it is: {failure}; {help}", point.title()));
+        }
+    }
     if let (Some(climb), true) = (&climb, typed.dry_run) {
         talk::print(climb.table()?)?;
         return Ok(Exit::Done);
@@ -80,6 +87,7 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
+    ["tables", "points"].iter().try_for_each(|name| refuse_link(&folder.join(name)))?;
     fs::create_dir_all(folder.join("tables")).map_err(|error| Failure::file("create", &folder, error))?;
     write(&folder.join("sweep.toml"), text.as_bytes())?;
     let mut lock = Lock::new(typed, &written, &planned);
@@ -109,7 +117,7 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
         own().filter_map(|point| point.summary().transpose()).collect::<Result<_, _>>()?;
     Ok(match () {
         () if crew.is_stopped() => Exit::Interrupted,
-        () if own().any(|point| point.state() == State::Ended(Status::Failed)) => Exit::PointsFailed,
+        () if own().any(|point| point.state().has_failed()) => Exit::PointsFailed,
         () if summaries.iter().any(misses_an_expectation) => Exit::Missed,
         () => Exit::Done,
     })

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::TableError;
 use super::columns::{Cell, Table};
+use crate::run_directory::replace_with;
 
 /// Writes `<name>.csv` into a folder.
 pub(crate) fn write<R>(table: &Table<R>, folder: &Path) -> Result<(), TableError> {
@@ -31,10 +32,13 @@ pub(crate) fn write_table(
     rows: impl Iterator<Item = Vec<String>>,
 ) -> Result<(), TableError> {
     let failed = |source| TableError::Csv { path: path.to_owned(), source };
-    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-    writer.write_record(header).map_err(failed)?;
-    for row in rows {
-        writer.write_record(&row).map_err(failed)?;
-    }
-    writer.flush().map_err(|source| failed(source.into()))
+    replace_with(path, false, |file| {
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(header)?;
+        for row in rows {
+            writer.write_record(&row)?;
+        }
+        Ok(writer.flush()?)
+    })
+    .map_err(failed)
 }

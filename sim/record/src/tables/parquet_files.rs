@@ -18,6 +18,7 @@ use parquet::schema::types::Type;
 
 use super::TableError;
 use super::columns::{Cell, Column, Table};
+use crate::run_directory::replace_with;
 
 /// Rows of a row group, the unit that readers skip and load.
 const GROUP: usize = 1 << 20;
@@ -25,13 +26,12 @@ const GROUP: usize = 1 << 20;
 /// Writes `<name>.parquet` into a folder.
 pub(crate) fn write<R>(table: &Table<R>, folder: &Path) -> Result<(), TableError> {
     let path = folder.join(table.name).with_extension("parquet");
-    let written = || -> Result<(), ParquetError> {
+    let written = replace_with(&path, false, |file| -> Result<(), ParquetError> {
         let level = ZstdLevel::try_new(3)?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
         let fields = table.columns.iter().map(|column| field(column).map(Arc::new));
         let fields = fields.collect::<Result<Vec<_>, _>>()?;
         let schema = Type::group_type_builder(table.name).with_fields(fields).build()?;
-        let file = File::create(&path)?;
         let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))?;
         for rows in table.rows.chunks(GROUP) {
             let mut group = writer.next_row_group()?;
@@ -42,8 +42,8 @@ pub(crate) fn write<R>(table: &Table<R>, folder: &Path) -> Result<(), TableError
         }
         writer.close()?;
         Ok(())
-    };
-    written().map_err(|source| TableError::Parquet { path: path.clone(), source })
+    });
+    written.map_err(|source| TableError::Parquet { path, source })
 }
 
 fn field<R>(column: &Column<R>) -> Result<Type, ParquetError> {
@@ -60,8 +60,8 @@ fn field<R>(column: &Column<R>) -> Result<Type, ParquetError> {
     builder.with_repetition(repetition).with_logical_type(logical).build()
 }
 
-fn write_column<R>(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+fn write_column<R, S: std::io::Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, S>,
     cell: &Cell<R>,
     rows: &[R],
 ) -> Result<(), ParquetError> {

@@ -2,7 +2,12 @@ use std::fs;
 use std::path::Path;
 
 use cotune_record::run_id::{list, resolve};
-use cotune_record::{Digest, FORMAT, Manifest, RunDirectory, RunDirectoryError, RunIdError, Status};
+use cotune_record::{
+    Digest, FORMAT, Manifest, RunDirectory, RunDirectoryError, RunIdError, Status, tabulate,
+    write_metrics_csv,
+};
+
+use crate::common;
 
 const MINUTE: u64 = 1_735_689_540; // 2024-12-31 23:59 UTC
 
@@ -120,4 +125,51 @@ fn the_first_folder_of_a_minute_is_found_by_its_full_id() {
     second.write_manifest(&manifest(MINUTE * 1000 + 1)).unwrap();
     assert_eq!(resolve(folder.path(), &first.id()).unwrap(), first);
     assert_eq!(resolve(folder.path(), "latest").unwrap(), second);
+}
+
+/// A run's folder may come from anyone: what its links lead to stays as it is.
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_the_links_of_a_run() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("mine");
+    fs::write(&mine, "precious").unwrap();
+    let run = start(folder.path(), "demo", MINUTE);
+    let files = [run.metrics_path(), run.tables().join("rounds.parquet"), run.tables().join("rounds.csv")];
+    files.iter().for_each(|file| symlink(&mine, file).unwrap());
+    let tables = tabulate(&common::run()).unwrap();
+    tables.write_parquet(&run.tables()).unwrap();
+    tables.write_csv(&run.tables()).unwrap();
+    write_metrics_csv(&[], &run.metrics_path()).unwrap();
+    assert_eq!(fs::read_to_string(&mine).unwrap(), "precious");
+    assert!(files.iter().all(|file| fs::symlink_metadata(file).unwrap().is_file()));
+
+    for name in [".claim", "checkpoints", "adapters"] {
+        let link = run.path().join(name);
+        symlink(folder.path().join("elsewhere"), &link).unwrap();
+        let error = run.claim().unwrap_err();
+        assert!(matches!(&error, RunDirectoryError::Link { path } if *path == link), "{error}");
+        fs::remove_file(&link).unwrap();
+    }
+    assert!(!folder.path().join("elsewhere").exists());
+    run.claim().unwrap();
+}
+
+#[test]
+fn what_a_kill_left_of_a_file_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = start(folder.path(), "demo", MINUTE);
+    let checkpoints = run.path().join("checkpoints");
+    run.tidy().unwrap();
+    fs::create_dir(&checkpoints).unwrap();
+    let kept = [run.path().join("of-mine.part"), checkpoints.join("000000000007.checkpoint")];
+    let left = [
+        run.path().join(".run.json.0123456789abcdef.part"),
+        run.tables().join(".rounds.parquet.0123456789abcdef.part"),
+        checkpoints.join(".000000000009.checkpoint.0123456789abcdef.part"),
+    ];
+    kept.iter().chain(&left).for_each(|path| fs::write(path, "bytes").unwrap());
+    run.tidy().unwrap();
+    assert!(kept.iter().all(|path| path.exists()) && left.iter().all(|path| !path.exists()));
 }

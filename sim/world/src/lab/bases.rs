@@ -75,6 +75,7 @@ fn made(
 ) -> Result<Base, PretrainError> {
     let folder = recipe_path.parent().unwrap_or(Path::new("."));
     let resolve = |path: &str| {
+        site.knows(path).map_err(|error| error.to_string())?;
         let place = site.resolve_from(folder, path);
         site.permit(&place).map_err(|error| error.to_string())?;
         Ok(place)

@@ -12,7 +12,7 @@ use cotune_record::{
 };
 use cotune_world::{Plan, Snapshot};
 
-use super::{Played, Prepared, Setting, carry_on, conclude, header, plan, tell_folder};
+use super::{Played, Prepared, Setting, carry_on, conclude, header, is_cut, matched, plan, tell_folder};
 use crate::arguments::Run;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,24 +27,35 @@ pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit
     let directory = run_id::resolve(&typed.runs, text)?;
     let manifest = directory.manifest()?;
     if manifest.status == Status::Complete {
-        if !typed.json {
-            tell_folder(&directory)?;
-        }
-        return conclude(typed, &[directory.summary()?], None);
+        return nothing_left(typed, &directory);
     }
     let compute = match typed.device {
         DeviceChoice::Auto => Compute::again(&manifest.device)?,
         chosen => Compute::open(chosen)?,
     };
-    let Manifest { train, stacks, .. } = manifest;
+    let (train, stacks) = (manifest.train, manifest.stacks);
     let setting = Setting { train, stacks, ranks, ..Setting::on(compute, typed)? };
     let claim = directory.claim()?;
+    // Whoever had the claim before may have gone on.
+    let manifest = directory.manifest()?;
+    if manifest.status == Status::Complete {
+        return nothing_left(typed, &directory);
+    }
     let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
     if !typed.json {
         tell_folder(&directory)?;
     }
     let exit = conclude(typed, played.summary.as_slice(), played.trouble)?;
-    Ok(if setting.stop.is_wished() { Exit::Interrupted } else { exit })
+    let ends: Vec<Status> = played.summary.iter().map(|summary| summary.status).collect();
+    Ok(if setting.stop.is_wished() && is_cut(1, &ends) { Exit::Interrupted } else { exit })
+}
+
+/// The run is complete: its folder, or its summary.
+fn nothing_left(typed: &Run, directory: &RunDirectory) -> Result<Exit, Failure> {
+    if !typed.json {
+        tell_folder(directory)?;
+    }
+    conclude(typed, &[directory.summary()?], None)
 }
 
 /// Goes on with a run that was cut, from its last good checkpoint, or from the beginning if it has none. Its folder is this
@@ -60,6 +71,7 @@ pub fn go_on(
     data: Option<&Path>,
 ) -> Result<Played, Failure> {
     let talk = setting.talk;
+    directory.tidy()?;
     if manifest.train && !setting.compute.is_described_by(&manifest.device) {
         return Err(Failure::wrong(format!(
             "the models of {} train on `{}` and would go on on `{}`: leave --device out, or name the same one",
@@ -95,10 +107,11 @@ pub fn go_on(
     for doubt in &doubts {
         talk.say(format_args!("warning: {doubt}"));
     }
-    let mut manifest = Manifest { status: Status::Running, ..manifest };
+    // A run that was cut while it was planned does not know yet how it was matched.
+    let mut manifest = Manifest { status: Status::Running, matched: matched(&plan), ..manifest };
     manifest.warnings.extend(doubts);
-    let prepared = Prepared { scenario, text, manifest, plan, recording, snapshot, claim };
-    let mut played = carry_on(prepared, setting, directory)?;
+    let prepared = Prepared { scenario, text, manifest, plan, recording, snapshot };
+    let mut played = carry_on(prepared, setting, directory, claim)?;
     if let Some(checkpoint) = checkpoint {
         played.trouble = played.trouble.map(|broke| doubt(broke, &played.directory, &checkpoint));
     }

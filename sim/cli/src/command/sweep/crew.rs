@@ -75,6 +75,12 @@ impl<'a> Crew<'a> {
                     }
                     (Ok(Some(status)), _) => status.to_string(),
                     (Ok(None), _) => "another process is at it".to_owned(),
+                    (Err(failure), _) if point.has_checkpoints() => {
+                        let folder = point.directory.path().display();
+                        format!(
+                            "failed: {failure}; --retry-failed goes on from its last checkpoint, unless {folder} is removed"
+                        )
+                    }
                     (Err(failure), _) => format!("failed: {failure}"),
                 };
                 talk.say(format_args!("  {number}/{}  {}  {words}", points.len(), point.title()));
@@ -122,7 +128,8 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// Runs one point, and again if it fails; none if another process has it. A point that was cut or paused goes on.
+/// Runs one point, and again if it fails; none if another process has it. A point that was cut or paused goes on, and so does
+/// one that failed, as far as it has checkpoints.
 fn play_point(point: &Planned, setting: &Setting, retries: u32) -> Result<Option<Status>, Failure> {
     let directory = RunDirectory::create_named(point.directory.path())?;
     let mut attempt = 0;
@@ -140,10 +147,18 @@ fn play_point(point: &Planned, setting: &Setting, retries: u32) -> Result<Option
         let played = match state {
             State::Ended(Status::Complete) => return Ok(Some(Status::Complete)),
             State::Ended(status) if is_there => return Ok(Some(status)),
+            // What was computed is not thrown away, whatever the trouble is.
+            State::Ended(_) if point.has_checkpoints() => {
+                go_on(claim, directory.clone(), directory.manifest()?, setting, point.data())
+            }
             State::Ended(Status::Running | Status::Interrupted) if attempt == 0 => {
                 go_on(claim, directory.clone(), directory.manifest()?, setting, point.data())
             }
-            _ => {
+            State::Unreadable => {
+                point.manifest()?;
+                continue;
+            }
+            State::Ended(_) | State::Missing => {
                 directory.empty()?;
                 let run = Point { loaded: point.load()?, command: point.command.clone() };
                 play(run, setting, directory.clone(), claim)

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cotune_record::{Status, Summary};
+use cotune_record::Summary;
 use cotune_report::format;
 use cotune_scenario::Sweep as Written;
 use cotune_scenario::evaluation::Every;
@@ -167,7 +167,7 @@ impl<'a> Climb<'a> {
             let mean = Mean::of(&values).filter(|mean| mean.n == points.len());
             judged.push((combination, points[0].labels(), mean));
         }
-        let has_failed = |point: &&Planned| point.state() == State::Ended(Status::Failed);
+        let has_failed = |point: &&Planned| point.state().has_failed();
         let is_nothing_known = judged.iter().all(|(.., mean)| mean.is_none());
         if is_nothing_known
             && !climbing.iter().flat_map(|one| self.combinations[*one]).any(|one| has_failed(&one))
@@ -207,7 +207,8 @@ impl<'a> Climb<'a> {
     ) -> Result<Vec<&'a Planned>, Failure> {
         let (mut missing, mut seen) = (Vec::new(), BTreeSet::new());
         for point in climbing.iter().flat_map(|combination| self.combinations[*combination]) {
-            let is_to_run = retry_failed || point.state() != State::Ended(Status::Failed);
+            let state = point.state();
+            let is_to_run = !state.has_failed() || (retry_failed && state != State::Unreadable);
             if is_to_run && self.summary(point, rung)?.is_none() && seen.insert(point.id()) {
                 missing.push(point);
             }

@@ -136,7 +136,17 @@ impl Lock {
             return Ok(None);
         }
         let text = bounded::read_to_string(&path).map_err(|error| Failure::file("read", &path, error))?;
-        let damaged = |error| Failure::wrong(format!("{} is damaged: {error}", path.display()));
-        serde_json::from_str(&text).map(Some).map_err(damaged)
+        let damaged = |error: String| Failure::wrong(format!("{} is damaged: {error}", path.display()));
+        let lock: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        // The folder may come from anyone, and an id is a folder's name.
+        match lock.points.iter().find(|point| !is_id(&point.id)) {
+            Some(point) => Err(damaged(format!("`{}` is not sixteen digits of a digest", point.id))),
+            None => Ok(Some(lock)),
+        }
     }
+}
+
+/// Whether a text is sixteen digits of a digest.
+fn is_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

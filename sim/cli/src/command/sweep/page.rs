@@ -47,9 +47,9 @@ pub fn write_report(folder: &Path, output: Option<&Path>) -> Result<PathBuf, Fai
     Ok(path)
 }
 
-/// Whether a folder is a sweep's.
+/// Whether a folder is a sweep's, be it a damaged one.
 pub fn is_sweep(folder: &Path) -> bool {
-    matches!(Lock::read(folder), Ok(Some(_)))
+    !matches!(Lock::read(folder), Ok(None))
 }
 
 fn input(folder: &Path) -> Result<Option<SweepInput>, Failure> {

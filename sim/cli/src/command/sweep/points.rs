@@ -1,9 +1,10 @@
 //! The points of a sweep, each a valid scenario with a folder named after its digest.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use cotune_record::{Manifest, RunDirectory, RunDirectoryError, Status, Summary};
+use cotune_record::{Checkpoints, Manifest, RunDirectory, RunDirectoryError, Status, Summary};
 use cotune_scenario::sweep::{self, Assignment};
 use cotune_scenario::{Diagnostic, Diagnostics, Scenario, Sweep as Written, codes};
 use cotune_world::{OutOfReach, Site};
@@ -39,8 +40,10 @@ pub struct Planned {
 /// What is in a point's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing that can be read.
+    /// No run.
     Missing,
+    /// A run whose manifest cannot be read: it may be complete, and is left alone.
+    Unreadable,
     /// A run that came so far.
     Ended(Status),
 }
@@ -49,18 +52,47 @@ impl State {
     /// Whether there is something to do.
     pub fn is_to_run(self, retry_failed: bool) -> bool {
         match self {
-            Self::Ended(Status::Complete) => false,
+            Self::Ended(Status::Complete) | Self::Unreadable => false,
             Self::Ended(Status::Failed) => retry_failed,
             // Cut, or killed without a word.
             Self::Ended(Status::Running | Status::Interrupted) | Self::Missing => true,
         }
+    }
+
+    /// Whether it counts among the points that failed.
+    pub fn has_failed(self) -> bool {
+        matches!(self, Self::Ended(Status::Failed) | Self::Unreadable)
     }
 }
 
 impl Planned {
     /// What is in the folder now.
     pub fn state(&self) -> State {
-        self.directory.manifest().map_or(State::Missing, |manifest| State::Ended(manifest.status))
+        match self.manifest() {
+            Ok(Some(manifest)) => State::Ended(manifest.status),
+            Ok(None) => State::Missing,
+            Err(_) => State::Unreadable,
+        }
+    }
+
+    /// The manifest of the run in the folder; none if there is no run.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn manifest(&self) -> Result<Option<Manifest>, Failure> {
+        match self.directory.manifest() {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(RunDirectoryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let help = "put back what it was, or remove the point's folder to run it anew";
+                Err(Failure::from(error).help(help))
+            }
+        }
+    }
+
+    /// Whether there is something to go on from.
+    pub fn has_checkpoints(&self) -> bool {
+        Checkpoints::of(&self.directory).newest_first().map_or(true, |found| !found.is_empty())
     }
 
     /// The scenario with this point's values.
@@ -79,6 +111,9 @@ impl Planned {
     /// What the run had come to after a round, or at its end if that came before; none if it has not come so far. A run
     /// that went past the round without a pause is read back.
     pub fn summary_after(&self, round: u32) -> Result<Option<Summary>, Failure> {
+        if self.state() == State::Unreadable {
+            return Ok(None);
+        }
         if let Some(summary) = self.directory.rung(round)? {
             return Ok(Some(summary));
         }
@@ -116,15 +151,24 @@ impl Planned {
         load(&self.file, &self.point, self.smoke, self.data.as_deref())
     }
 
-    /// Leaves word of a run that failed, for the next sweep; unless another process works on it by now.
+    /// Leaves word of a run that failed, for the next sweep; unless another process works on it by now, or what is there is
+    /// complete or cannot be read. All else that is known of a run that began stays: it may go on.
     pub fn mark_failed(&self, setting: &Setting, why: Failure) -> Result<(), Failure> {
         let directory = RunDirectory::create_named(self.directory.path())?;
         let _claim = match directory.claim() {
             Err(RunDirectoryError::Busy { .. }) => return Ok(()),
             claimed => claimed?,
         };
-        let mut manifest = setting.manifest(&self.scenario, &self.site, self.command.clone());
-        manifest.warnings.push(why.to_string());
+        let mut manifest = match self.manifest() {
+            Err(_) => return Ok(()),
+            Ok(Some(Manifest { status: Status::Complete, .. })) => return Ok(()),
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => setting.manifest(&self.scenario, &self.site, self.command.clone()),
+        };
+        let why = why.to_string();
+        if !manifest.warnings.contains(&why) {
+            manifest.warnings.push(why);
+        }
         Ok(directory.write_manifest(&Manifest { status: Status::Failed, ..manifest })?)
     }
 }

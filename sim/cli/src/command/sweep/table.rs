@@ -138,6 +138,7 @@ pub fn csv(written: &Written, planned: &[Planned], rungs: &[LockedRung]) -> Resu
         cells.push(point.point.seed.map_or(String::new(), |seed| seed.to_string()));
         cells.push(match point.state() {
             State::Missing => "missing".to_owned(),
+            State::Unreadable => "unreadable".to_owned(),
             State::Ended(_) if stopped.is_some() => "stopped".to_owned(),
             State::Ended(status) => status.to_string(),
         });
