@@ -205,21 +205,18 @@ fn causal_bias(time: usize, tables: &PositionTables, device: &Device) -> Tensor<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::check::{agree, drawn};
+    use crate::kernels::check::{WIDE, agree, by_chance, drawn};
     use crate::spec::Family;
 
     /// A spec with the given heads and positions; only those matter here.
     fn spec([heads, kv_heads, head_width]: [usize; 3], position: Position) -> DecoderSpec {
-        let llama = DecoderSpec::of(Family::Llama, 8, heads * head_width, 1, heads, 8, 100);
+        let llama = DecoderSpec::of(Family::Llama, 8, heads * head_width, 1, heads, 8, WIDE);
         DecoderSpec { kv_heads, head_width, position, ..llama }
     }
 
     #[test]
     fn fused_attention_is_the_reference_forward_and_backward() {
-        let turned = |width, interleaved| {
-            Position::Rotary(Rotary { width, interleaved, ..Rotary::whole(width, 10_000.0) })
-        };
-        for time in [1, 5, 31, 32, 33, 70] {
+        for [batch, time] in [[2, 1], [2, 5], [2, 31], [2, 32], [2, 33], [2, 70], [1, WIDE], [3, WIDE]] {
             for (heads, position) in [
                 ([1, 1, 2], turned(2, false)),
                 ([3, 3, 7], Position::Alibi),
@@ -228,18 +225,34 @@ mod tests {
                 ([6, 2, 9], turned(4, false)),
                 ([2, 2, 16], Position::Learned { offset: 0 }),
             ] {
-                let spec = spec(heads, position);
-                let tables = |x: &Tensor<2>| PositionTables::new(&spec, &x.device().inner());
-                let [heads, kv_heads, head_width] = heads;
-                let shape = AttentionShape { batch: 2, time, heads, kv_heads, head_width };
-                let qkv = drawn("qkv", [2 * time, shape.qkv_width()], 1.5);
-                agree(
-                    &[qkv],
-                    |[qkv]| causal_attention(qkv.clone(), shape, &tables(&qkv)),
-                    |[qkv]| causal_reference(qkv.clone(), shape, &tables(&qkv)),
-                );
+                agrees([batch, time], heads, position);
             }
         }
+        for [batch, time, kv_heads, queries, pairs] in by_chance("attention", [4, 150, 3, 3, 12]) {
+            let head_width = 2 * pairs + 1;
+            let heads = [kv_heads * queries, kv_heads, head_width];
+            for position in [turned(2 * pairs, false), turned(2 * pairs, true), Position::Alibi] {
+                agrees([batch, time], heads, position);
+            }
+        }
+    }
+
+    /// So many of the first values of a head are turned.
+    fn turned(width: usize, interleaved: bool) -> Position {
+        Position::Rotary(Rotary { width, interleaved, ..Rotary::whole(width, 10_000.0) })
+    }
+
+    fn agrees([batch, time]: [usize; 2], heads: [usize; 3], position: Position) {
+        let spec = spec(heads, position);
+        let tables = |x: &Tensor<2>| PositionTables::new(&spec, &x.device().inner());
+        let [heads, kv_heads, head_width] = heads;
+        let shape = AttentionShape { batch, time, heads, kv_heads, head_width };
+        let qkv = drawn("qkv", [batch * time, shape.qkv_width()], 1.5);
+        agree(
+            &[qkv],
+            |[qkv]| causal_attention(qkv.clone(), shape, &tables(&qkv)),
+            |[qkv]| causal_reference(qkv.clone(), shape, &tables(&qkv)),
+        );
     }
 
     #[test]
