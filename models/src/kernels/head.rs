@@ -8,6 +8,7 @@ use burn::tensor::{Device, Int, TensorData, activation::log_softmax};
 #[cfg(feature = "wgpu")]
 pub(crate) use fused::{HeadGradient, HeadOps};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Which divergence pulls the student to the teacher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,22 @@ impl SoftTargets {
         self.probabilities.extend(&other.probabilities);
         self.rest.extend(&other.rest);
         self.weights.extend(other.weights.iter().map(|w| w * weight));
+    }
+
+    /// The targets of some of the rows, which are counted from the first of them.
+    pub(crate) fn of_rows(&self, rows: Range<usize>) -> Self {
+        let mut own = Self { k: self.k, with_rest: self.with_rest, ..Self::default() };
+        for (n, row) in self.rows.iter().enumerate() {
+            if rows.contains(&(*row as usize)) {
+                let entries = n * self.k..(n + 1) * self.k;
+                own.rows.push(row - rows.start as u32);
+                own.ids.extend(&self.ids[entries.clone()]);
+                own.probabilities.extend(&self.probabilities[entries]);
+                own.rest.push(self.rest[n]);
+                own.weights.push(self.weights[n]);
+            }
+        }
+        own
     }
 }
 
