@@ -206,6 +206,8 @@ fn causal_bias(time: usize, tables: &PositionTables, device: &Device) -> Tensor<
 mod tests {
     use super::*;
     use crate::kernels::check::{WIDE, agree, by_chance, drawn};
+    use crate::kernels::cpu::attention::turn;
+    use crate::learner::{host, int_tensor};
     use crate::spec::Family;
 
     /// A spec with the given heads and positions; only those matter here.
@@ -253,6 +255,38 @@ mod tests {
             |[qkv]| causal_attention(qkv.clone(), shape, &tables(&qkv)),
             |[qkv]| causal_reference(qkv.clone(), shape, &tables(&qkv)),
         );
+    }
+
+    /// Queries and keys are turned as they are read, and their gradients turned back as they are written: of halves and of
+    /// neighbours, of whole heads and of their beginnings.
+    #[test]
+    fn turning_while_reading_is_the_rotation_and_turning_back_its_gradient() {
+        const TIME: usize = 11;
+        let device = Device::flex();
+        let positions = int_tensor(&(0..TIME as u32).collect::<Vec<_>>(), &device);
+        for (head_width, width) in [(2, 2), (20, 20), (24, 18), (9, 4), (33, 32)] {
+            for interleaved in [false, true] {
+                let tables =
+                    PositionTables::new(&spec([1, 1, head_width], turned(width, interleaved)), &device);
+                let [x, grad] = ["x", "grad"].map(|name| drawn(name, [1, 1, TIME, head_width], 1.0));
+                let leaf = x.clone().autodiff().require_grad();
+                let rotated = tables.rotate(leaf.clone(), &positions);
+                let gradients = (rotated.clone() * grad.clone()).sum().backward();
+                let back = host(leaf.grad(&gradients).expect("it was rotated"));
+                let angles = tables.host.angles.as_ref().expect("positions are rotary");
+                for (from, direction, expected) in [(x, 1.0, host(rotated.inner())), (grad, -1.0, back)] {
+                    let rows = host(from);
+                    let rows = rows.chunks_exact(head_width).zip(expected.chunks_exact(head_width));
+                    for (position, (row, expected)) in rows.enumerate() {
+                        let mut to = vec![0.0; head_width];
+                        turn(row, angles, position, direction, &mut to);
+                        let close = |(got, expected): (&f32, &f32)| (got - expected).abs() < 1e-6;
+                        let what = format!("{width} of {head_width}, position {position}, {direction}");
+                        assert!(to.iter().zip(expected).all(close), "{what}: {to:?} {expected:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
