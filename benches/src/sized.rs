@@ -174,7 +174,27 @@ impl Devices {
     }
 }
 
+/// So many made-up words of three syllables.
+fn made_up(words: usize) -> String {
+    let mut stream = Stream::keyed(1, "words");
+    let mut one_of =
+        |letters: &str| char::from(letters.as_bytes()[stream.below(letters.len() as u64) as usize]);
+    let mut text = String::new();
+    for _ in 0..words {
+        text.push(' ');
+        for _ in 0..3 {
+            text.extend([one_of("bdfgklmnprstvz"), one_of("aeiou")]);
+        }
+    }
+    text
+}
+
 /// Two models of one size with different tokenizers that learn from each other, every weight trained, K = 16.
+///
+/// PyTorch's side takes the sixteen largest logits of every position and carries all of them over by a map of the whole
+/// vocabulary. So that there is as much to do here, a tokenizer has as many tokens as its model's vocabulary: every entry
+/// stands for a token of the other side, and texts are long enough to fill every row. Beside that work this side cuts and
+/// aligns the answers, and remembers how.
 pub struct Couple {
     models: [Partner; 2],
 }
@@ -194,15 +214,18 @@ impl Couple {
     /// There is no size of that name.
     pub fn new(size: &str) -> Self {
         let (vocab, texts) = (shape(size).0, texts());
-        let [a, b] = [(vocab, 600), (vocab * 3 / 4, 400)].map(|(vocab, trained)| {
-            let texts = texts.iter().map(String::as_str);
-            let tokenizer =
-                Tokenizer::train_byte_level(texts, trained.min(vocab)).expect("it can be trained");
+        // The corpus alone has too few words for the larger vocabularies; every made-up word makes at least one token.
+        let words = made_up(vocab);
+        let [a, b] = [vocab, vocab * 3 / 4].map(|vocab| {
+            let texts = texts.iter().map(String::as_str).chain([words.as_str()]);
+            let tokenizer = Tokenizer::train_byte_level(texts, vocab).expect("it can be trained");
+            assert_eq!(tokenizer.vocab_size(), vocab, "every logit is that of a token");
             model_of(size, vocab, tokenizer)
         });
         let partner = |base: &Base, other: &Base| {
             let text = texts[..BATCH].iter().map(|text| {
                 let mut ids = base.tokenizer().encode(text);
+                assert!(ids.len() > TIME, "a text fills its row");
                 ids.truncate(TIME + 1);
                 let answer = ids.split_off(1);
                 Sequence { prompt: ids, answer }

@@ -112,15 +112,25 @@ impl Compute {
     }
 
     fn on(adapter: &Adapter) -> Self {
-        let wrong = adapter.self_test().into_iter().find(|one| one.difference > TOLERANCE);
+        Self::judged(adapter, adapter.self_test())
+    }
+
+    /// The adapter, or the CPU instead of it where one of the operations is not what it should be.
+    fn judged(adapter: &Adapter, found: Vec<Disagreement>) -> Self {
+        let wrong = found.into_iter().find(|one| one.difference > TOLERANCE);
         if let Some(Disagreement { operation, difference }) = wrong {
-            let warning = format!(
+            return Self::cpu().with_warning(format!(
                 "{adapter} differs from the CPU by {difference:.1e} in the operation `{operation}`: computing on the CPU \
                  instead"
-            );
-            return Self { warning: Some(warning), ..Self::cpu() };
+            ));
         }
         Self { adapter: Some(adapter.clone()), device: adapter.device().clone(), ..Self::cpu() }
+    }
+
+    /// The same with something to know before a result is trusted.
+    #[must_use]
+    pub fn with_warning(self, warning: String) -> Self {
+        Self { warning: Some(warning), ..self }
     }
 
     /// What to know before a result is trusted.
@@ -198,6 +208,25 @@ mod tests {
             );
             assert!(!adapter.is_described_by(&format!("wgpu:{index} (not {name}, a driver, Vulkan)")));
             assert!(!adapter.is_described_by(&cpu.describe()));
+        }
+    }
+
+    #[test]
+    fn an_adapter_that_computes_something_else_is_not_taken_and_the_warning_says_why() {
+        let adapter = Adapter::pretended();
+        let judged = |difference| {
+            let fine = Disagreement { operation: "RMSNorm", difference: 0.0 };
+            Compute::judged(&adapter, vec![fine, Disagreement { operation: "SwiGLU", difference }])
+        };
+        let taken = judged(TOLERANCE);
+        assert_eq!((taken.is_cpu(), taken.warning()), (false, None));
+        assert_eq!(taken.describe(), adapter.to_string());
+        for wrong in [2.0 * TOLERANCE, f32::INFINITY] {
+            let instead = judged(wrong).with_cores(2);
+            assert!(instead.is_cpu() && instead.describe() == CPU);
+            let warning = instead.warning().expect("it is not what was asked for");
+            assert!(warning.starts_with(&adapter.to_string()), "{warning}");
+            assert!(warning.contains("`SwiGLU`") && warning.contains("on the CPU instead"), "{warning}");
         }
     }
 

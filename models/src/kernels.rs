@@ -14,6 +14,8 @@
 //! Each file holds a reference written with burn's own operations, which runs on every device and is
 //! what the others are tested against, and one operation that fuses it: a trait of the backend, its implementation on the
 //! CPU with the loops in `cpu/`, that on WebGPU in `wgpu/`, and one backward pass for every backend that has the trait.
+//! Rotary positions are no operation of their own: attention turns queries and keys as it reads them (`turn` in
+//! `cpu/attention.rs`, `wgpu/heads.rs`), so that no turned copy of a whole batch is written and read again.
 //! `low_rank.rs`, `frozen.rs` and `dropout.rs` are made of burn's operations on WebGPU. `self_test.rs` compares another device
 //! with the CPU, operation by operation; `timed.rs` has inputs for benches.
 

@@ -4,7 +4,7 @@ mod stack;
 
 use crate::adapter::Layout;
 use crate::base::Base;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sequence};
 use crate::decoder::{Attached, Decoder};
 use crate::device::Compute;
 use crate::kernels::adamw::Moved;
@@ -50,6 +50,21 @@ impl Lesson {
         let ce_weights = vec![1.0 / all as f32; batch.rows.len()];
         Self { ce_weights, batch, soft: SoftTargets::default() }
     }
+
+    /// The same in parts: their sequences are those of the batch in its order, and each has the weights and the soft targets
+    /// of its own rows.
+    pub(crate) fn in_parts(self, parts: Vec<Batch>) -> Vec<Self> {
+        if parts.len() == 1 {
+            return vec![self];
+        }
+        let mut first = 0;
+        let part = |batch: Batch| {
+            let rows = first..first + batch.rows.len();
+            first = rows.end;
+            Self { ce_weights: self.ce_weights[rows.clone()].to_vec(), soft: self.soft.of_rows(rows), batch }
+        };
+        parts.into_iter().map(part).collect()
+    }
 }
 
 /// How soft targets enter the loss.
@@ -74,6 +89,8 @@ pub struct Learner<'a> {
     correction: Option<Tensor<1>>,
     beside: Vec<Frozen<'a>>,
     dropout: Option<Dropout>,
+    /// Sequences that are read at once; none: all of a step.
+    micro_batch: Option<usize>,
     losses: Vec<Tensor<1>>,
     /// 1 for every step that was taken, 0 where loss or gradient was not finite.
     taken: Vec<Tensor<1>>,
@@ -118,10 +135,17 @@ impl Progress {
     }
 }
 
-/// A forward pass with its gradient tape.
-pub(crate) struct Pass<'a> {
+/// A model with a gradient tape.
+struct Pass<'a> {
     decoder: Decoder<'a>,
     leaves: Vec<Tensor<2>>,
+}
+
+/// What was read of a batch, with the tape that leads back from it.
+pub(crate) struct Read<'a> {
+    pass: Pass<'a>,
+    /// Of the rows that predict an answer token, `[rows, vocab]`.
+    pub logits: Tensor<2>,
 }
 
 impl<'a> Learner<'a> {
@@ -154,6 +178,7 @@ impl<'a> Learner<'a> {
             correction: None,
             beside: Vec::new(),
             dropout: None,
+            micro_batch: None,
             losses: Vec::new(),
             taken: Vec::new(),
             tokens: 0,
@@ -174,6 +199,17 @@ impl<'a> Learner<'a> {
     pub fn with_dropout(mut self, rate: f64, seed: u64, path: &str) -> Self {
         self.dropout = (rate > 0.0).then(|| Dropout { rate, seed, path: path.to_string() });
         self
+    }
+
+    /// The same, but at most so many sequences of a step are read at once. Steps sum over their parts in order, so what
+    /// comes out does not depend on how many cores read them.
+    ///
+    /// # Panics
+    /// A part would have no sequence.
+    #[must_use]
+    pub fn with_micro_batch(self, sequences: Option<u32>) -> Self {
+        assert_ne!(sequences, Some(0), "a part has a sequence");
+        Self { micro_batch: sequences.map(|sequences| sequences as usize), ..self }
     }
 
     /// The same with a proximal term `(μ/2)‖θ − θ₀‖²` towards the values it starts from (FedProx, Li et al. 2020, arXiv
@@ -208,20 +244,64 @@ impl<'a> Learner<'a> {
         self.tune_in_parts(vec![batch], lr);
     }
 
+    /// Whether a step on so many sequences is read at once.
+    pub fn reads_at_once(&self, sequences: usize) -> bool {
+        self.micro_batch.is_none_or(|most| sequences <= most)
+    }
+
+    /// The sequences of a step, packed in the parts in which they are read.
+    pub fn parts(&self, sequences: &[&Sequence]) -> Vec<Batch> {
+        let most = self.micro_batch.unwrap_or(sequences.len()).max(1);
+        sequences.chunks(most).map(|part| Batch::pack(part, self.base.pad())).collect()
+    }
+
     /// One step of cross-entropy on the answers of a batch that is read in parts: their gradients are summed in
     /// order, each with its share of the mean; idle cores read some of them. Without any answer token there is no step.
     pub fn tune_in_parts(&mut self, parts: Vec<Batch>, lr: f64) {
         let all: usize = parts.iter().map(|part| part.rows.len()).sum();
         let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
-        let parts: Vec<Batch> = parts.into_iter().filter(|part| !part.rows.is_empty()).collect();
-        self.tokens += parts.iter().map(Batch::computed_tokens).sum::<u64>();
-        let learner = &*self;
-        let gradients = self.base.compute().cores().map(parts, |part| {
-            let pass = learner.pass();
-            let lesson = Lesson::share_of_answers(part, all);
-            let logits = answer_logits(&pass.decoder, &lesson.batch, learner.base.compute());
-            learner.gradient(pass, logits, &lesson, how)
+        let parts = parts.into_iter().filter(|part| !part.rows.is_empty());
+        self.learn_in_parts(parts.map(|part| Lesson::share_of_answers(part, all)).collect(), how, lr);
+    }
+
+    /// One step on the parts of a lesson, each read and forgotten before this thread reads the next; idle cores read some of
+    /// them. Without a part there is no step.
+    pub(crate) fn learn_in_parts(&mut self, lessons: Vec<Lesson>, how: Distillation, lr: f64) {
+        self.tokens += lessons.iter().map(|lesson| lesson.batch.computed_tokens()).sum::<u64>();
+        let (learner, several) = (&*self, lessons.len() > 1);
+        let lessons = lessons.into_iter().enumerate().collect();
+        let gradients = self.base.compute().cores().map(lessons, |(part, lesson): (usize, Lesson)| {
+            let read = learner.read_part(&lesson.batch, several.then_some(part));
+            learner.gradient(read, &lesson, how)
         });
+        self.step_by_sum(gradients, lr);
+    }
+
+    /// Reads parts of a batch, which are kept until they are [learned](Self::learn) from; idle cores read some of them.
+    pub(crate) fn read(&mut self, parts: &[Batch]) -> Vec<Read<'a>> {
+        self.tokens += parts.iter().map(Batch::computed_tokens).sum::<u64>();
+        let (learner, several) = (&*self, parts.len() > 1);
+        let parts = parts.iter().enumerate().collect();
+        self.base
+            .compute()
+            .cores()
+            .map(parts, |(part, batch): (usize, &Batch)| learner.read_part(batch, several.then_some(part)))
+    }
+
+    /// Takes the step that the parts of a lesson teach, given what was read of each.
+    pub(crate) fn learn(&mut self, read: Vec<Read<'a>>, lessons: Vec<Lesson>, how: Distillation, lr: f64) {
+        let learner = &*self;
+        let parts = read.into_iter().zip(lessons).collect();
+        let gradients = self
+            .base
+            .compute()
+            .cores()
+            .map(parts, |(read, lesson): (Read<'_>, Lesson)| learner.gradient(read, &lesson, how));
+        self.step_by_sum(gradients, lr);
+    }
+
+    /// A step by the sum of losses and gradients, in their order; none without any.
+    fn step_by_sum(&mut self, gradients: Vec<(Tensor<1>, Tensor<1>)>, lr: f64) {
         let sum =
             gradients.into_iter().reduce(|(losses, sum), (loss, gradient)| (losses + loss, sum + gradient));
         if let Some((loss, gradient)) = sum {
@@ -229,13 +309,24 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Assembles the model with the trained tensors as leaves of a new tape.
-    pub(crate) fn pass(&self) -> Pass<'a> {
-        let mut trained = Attached {
-            layout: self.layout,
-            tensors: views(self.layout, &self.flat.state.values),
-            dropout: self.dropout.as_ref().map(|dropout| dropout.at(&self.losses.len().to_string())),
-        };
+    /// Reads one batch, or the part of one with the given number, on a tape of its own.
+    fn read_part(&self, batch: &Batch, part: Option<usize>) -> Read<'a> {
+        let pass = self.pass(part);
+        let logits = answer_logits(&pass.decoder, batch, self.base.compute());
+        Read { pass, logits }
+    }
+
+    /// Assembles the model with the trained tensors as leaves of a new tape. Parts of one step drop values of their own.
+    fn pass(&self, part: Option<usize>) -> Pass<'a> {
+        let dropout = self.dropout.as_ref().map(|dropout| {
+            let step = dropout.at(&self.losses.len().to_string());
+            match part {
+                Some(part) => step.at(&part.to_string()),
+                None => step,
+            }
+        });
+        let mut trained =
+            Attached { layout: self.layout, tensors: views(self.layout, &self.flat.state.values), dropout };
         let mut leaves = Vec::with_capacity(self.layout.entries().len());
         for entry in self.layout.entries() {
             let tensor = trained.tensors.get_mut(&entry.name).expect("every entry has a view");
@@ -249,13 +340,8 @@ impl<'a> Learner<'a> {
         Pass { decoder, leaves }
     }
 
-    /// Logits of the rows that predict an answer token, `[rows, vocab]`.
-    pub(crate) fn logits(&mut self, pass: &Pass<'_>, batch: &Batch) -> Tensor<2> {
-        self.tokens += batch.computed_tokens();
-        answer_logits(&pass.decoder, batch, self.base.compute())
-    }
-
-    /// The same logits with one more adapter on the base, without a tape and without dropout.
+    /// Logits of the rows that predict an answer token, `[rows, vocab]`, with one more adapter on the base, without a tape
+    /// and without dropout.
     pub(crate) fn logits_beside(&self, batch: &Batch, more: AdapterRef<'_>) -> Tensor<2> {
         let device = self.base.compute().device();
         let values = Tensor::from_data(TensorData::new(more.1.to_vec(), [more.1.len()]), device);
@@ -267,24 +353,10 @@ impl<'a> Learner<'a> {
         answer_logits(&decoder, batch, self.base.compute())
     }
 
-    /// Takes the step that `lesson` teaches, given the logits of its batch.
-    pub(crate) fn learn(
-        &mut self,
-        pass: Pass<'_>,
-        logits: Tensor<2>,
-        lesson: &Lesson,
-        how: Distillation,
-        lr: f64,
-    ) {
-        let (loss, gradient) = self.gradient(pass, logits, lesson, how);
-        self.step(loss, gradient, lr);
-    }
-
     /// The loss of a lesson and its gradient in the order of the layout.
     fn gradient(
         &self,
-        pass: Pass<'_>,
-        logits: Tensor<2>,
+        Read { pass, logits }: Read<'_>,
         lesson: &Lesson,
         how: Distillation,
     ) -> (Tensor<1>, Tensor<1>) {

@@ -7,8 +7,7 @@ use crate::align::CachedAligner;
 use crate::base::Base;
 use crate::batch::{Batch, Sequence};
 use crate::kernels::head::SoftTargets;
-use crate::learner::{AdapterRef, Distillation, Learner, Lesson, Pass, answer_logits, host, reader};
-use burn::tensor::Tensor;
+use crate::learner::{AdapterRef, Distillation, Learner, Lesson, Read, answer_logits, host, reader};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -88,76 +87,80 @@ pub struct Extra<'s> {
     pub kl: f64,
 }
 
-/// One step of mutual learning.
+/// One step of mutual learning. A side whose learner has a micro-batch reads in parts, as when it tunes; here all parts are
+/// kept until both sides know what they learn.
+///
+/// A teacher is read once, on the tape from which it learns in the same step, so dropout of a low-rank adapter is in what it
+/// teaches as well; one that [teaches with another adapter](Side::teaches_with) is read apart and without dropout.
+///
+/// # Panics
+/// A side has no sequence.
 pub fn mutual_step(a: Side<'_, '_>, b: Side<'_, '_>, rule: &MutualRule) {
-    let (batch_a, batch_b) = (joint_batch(&a), joint_batch(&b));
-    // The two models have nothing in common but an idle core, if there is one.
+    let (text_a, text_b) = (Text::of(&a), Text::of(&b));
+    // The two models have nothing in common but idle cores, if there are any.
     let cores = a.learner.base().compute().cores().clone();
-    let ((pass_a, logits_a), (pass_b, logits_b)) =
-        cores.both(|| read(a.learner, &batch_a), || read(b.learner, &batch_b));
-    let soft_a = soft_from(&logits_b, &batch_b, &b, &batch_a, &a, rule);
+    let (read_a, read_b) = cores.both(|| a.learner.read(&text_a.parts), || b.learner.read(&text_b.parts));
+    let soft_a = soft_from(&read_b, (&b, &text_b), (&a, &text_a), rule);
     let soft_b_before = match rule.update {
-        Update::Simultaneous => Some(soft_from(&logits_a, &batch_a, &a, &batch_b, &b, rule)),
+        Update::Simultaneous => Some(soft_from(&read_a, (&a, &text_a), (&b, &text_b), rule)),
         Update::Alternating => None,
     };
-    let lesson_a = lesson(&a, batch_a.clone(), soft_a, rule.combine);
+    let (how, lesson_a) = (rule.distillation, lesson(&a, &text_a, soft_a, rule.combine));
     if let Some(soft_b) = soft_b_before {
-        let lesson_b = lesson(&b, batch_b, soft_b, rule.combine);
-        let how = rule.distillation;
+        let lesson_b = lesson(&b, &text_b, soft_b, rule.combine);
         cores.both(
-            || a.learner.learn(pass_a, logits_a, &lesson_a, how, a.lr),
-            || b.learner.learn(pass_b, logits_b, &lesson_b, how, b.lr),
+            || a.learner.learn(read_a, lesson_a, how, a.lr),
+            || b.learner.learn(read_b, lesson_b, how, b.lr),
         );
     } else {
-        a.learner.learn(pass_a, logits_a, &lesson_a, rule.distillation, a.lr);
-        let pass = a.learner.pass();
-        let logits = a.learner.logits(&pass, &batch_a);
-        let soft_b = soft_from(&logits, &batch_a, &a, &batch_b, &b, rule);
-        let lesson_b = lesson(&b, batch_b, soft_b, rule.combine);
-        b.learner.learn(pass_b, logits_b, &lesson_b, rule.distillation, b.lr);
+        a.learner.learn(read_a, lesson_a, how, a.lr);
+        let read_a = a.learner.read(&text_a.parts);
+        let soft_b = soft_from(&read_a, (&a, &text_a), (&b, &text_b), rule);
+        let lesson_b = lesson(&b, &text_b, soft_b, rule.combine);
+        b.learner.learn(read_b, lesson_b, how, b.lr);
     }
 }
 
-/// A pass of a learner and its logits.
-fn read<'a>(learner: &mut Learner<'a>, batch: &Batch) -> (Pass<'a>, Tensor<2>) {
-    let pass = learner.pass();
-    let logits = learner.logits(&pass, batch);
-    (pass, logits)
-}
-
 /// One step on groups of sequences, each with a mean and weights of its own, with no other model at hand. On
-/// `[labelled, extra]` it is what [`mutual_step`] does to a side whose weight is 0, at the cost of that side alone.
+/// `[labelled, extra]` it is what [`mutual_step`] does to a side whose weight is 0, at the cost of that side alone. With a
+/// micro-batch it reads in parts, as when it tunes.
 ///
 /// # Panics
 /// No group has a sequence.
 pub fn taught_step(learner: &mut Learner<'_>, groups: &[Extra<'_>], how: Distillation, lr: f64) {
     let all: Vec<&Sequence> = groups.iter().flat_map(|group| group.sequences.iter().copied()).collect();
     let batch = Batch::pack(&all, learner.base().pad());
-    let pass = learner.pass();
-    let logits = learner.logits(&pass, &batch);
     let mut lesson = Lesson { batch, ce_weights: Vec::new(), soft: SoftTargets::default() };
     let mut first = 0;
     for group in groups {
         append(&mut lesson, first, group);
         first += group.sequences.len();
     }
-    learner.learn(pass, logits, &lesson, how, lr);
+    let lessons = lesson.in_parts(learner.parts(&all));
+    learner.learn_in_parts(lessons, how, lr);
 }
 
-/// The side's sequences with the extra ones behind them, so that one pass reads all.
-fn joint_batch(side: &Side<'_, '_>) -> Batch {
-    let extra = side.extra.iter().flat_map(|extra| extra.sequences.iter().copied());
-    let all: Vec<&Sequence> = side.sequences.iter().copied().chain(extra).collect();
-    Batch::pack(&all, side.learner.base().pad())
+/// What a side reads in a step: its sequences, with the extra ones behind them.
+struct Text {
+    /// All of them.
+    batch: Batch,
+    /// The same in the parts in which they are read.
+    parts: Vec<Batch>,
 }
 
-/// What the teacher's logits say about the student's answer rows, on the sequences both share.
+impl Text {
+    fn of(side: &Side<'_, '_>) -> Self {
+        let extra = side.extra.iter().flat_map(|extra| extra.sequences.iter().copied());
+        let all: Vec<&Sequence> = side.sequences.iter().copied().chain(extra).collect();
+        Self { batch: Batch::pack(&all, side.learner.base().pad()), parts: side.learner.parts(&all) }
+    }
+}
+
+/// What a teacher, of whom `read` was read, says about the student's answer rows on the sequences both share.
 fn soft_from(
-    logits: &Tensor<2>,
-    teacher_batch: &Batch,
-    teacher: &Side<'_, '_>,
-    student_batch: &Batch,
-    student: &Side<'_, '_>,
+    read: &[Read<'_>],
+    (teacher, taught): (&Side<'_, '_>, &Text),
+    (student, learned): (&Side<'_, '_>, &Text),
     rule: &MutualRule,
 ) -> SoftTargets {
     let pulled = match rule.combine {
@@ -165,30 +168,38 @@ fn soft_from(
         Combine::Convex(lambda) => lambda < 1.0,
     };
     let mut soft = SoftTargets::default();
-    if pulled {
+    if !pulled {
+        return soft;
+    }
+    let vocab = teacher.learner.base().spec().vocab;
+    let mut students = learned.batch.spans[..student.sequences.len()].iter();
+    for (part, read) in taught.parts.iter().zip(read) {
+        // What a teacher reads beyond what both share comes last, and teaches nobody.
+        if students.len() == 0 {
+            break;
+        }
         let rows = host(match teacher.teaches_with {
-            Some(adapter) => teacher.learner.logits_beside(teacher_batch, adapter),
-            None => logits.clone().inner(),
+            Some(adapter) => teacher.learner.logits_beside(part, adapter),
+            None => read.logits.clone().inner(),
         });
-        let vocab = teacher.learner.base().spec().vocab;
-        for i in 0..student.sequences.len() {
-            let span = teacher_batch.spans[i].clone();
+        for (own, to) in part.spans.iter().zip(students.by_ref()) {
             let one = soften(
-                &rows[span.start * vocab..span.end * vocab],
+                &rows[own.start * vocab..own.end * vocab],
                 vocab,
-                &teacher_batch.targets[span],
-                &student_batch.targets[student_batch.spans[i].clone()],
+                &part.targets[own.clone()],
+                &learned.batch.targets[to.clone()],
                 student.from_other,
                 rule.pooling,
             );
-            soft.append(&one, student_batch.spans[i].start as u32, 1.0);
+            soft.append(&one, to.start as u32, 1.0);
         }
     }
     soft
 }
 
-/// The lesson of one side: means over the shared rows and over the extra rows, each with its weight.
-fn lesson(side: &Side<'_, '_>, batch: Batch, mut soft: SoftTargets, combine: Combine) -> Lesson {
+/// The lesson of one side in parts: means over the shared rows and over the extra rows, each with its weight.
+fn lesson(side: &Side<'_, '_>, text: &Text, mut soft: SoftTargets, combine: Combine) -> Vec<Lesson> {
+    let batch = text.batch.clone();
     let weights = match combine {
         Combine::Additive => (1.0, side.weight),
         Combine::Convex(lambda) => (lambda, 1.0 - lambda),
@@ -201,7 +212,7 @@ fn lesson(side: &Side<'_, '_>, batch: Batch, mut soft: SoftTargets, combine: Com
     if let Some(extra) = &side.extra {
         append(&mut lesson, side.sequences.len(), extra);
     }
-    lesson
+    lesson.in_parts(text.parts.clone())
 }
 
 /// Weights and soft targets of a group whose first sequence is the batch's sequence `first`.

@@ -208,8 +208,6 @@ fn host_weights(layout: &Layout, trained: &Trained) -> HostWeights {
 
 /// One step on every token of a batch, with or without a teacher.
 fn whole_step(learner: &mut Learner<'_>, batch: Batch, soft: Option<(SoftTargets, f64)>, lr: f64) {
-    let pass = learner.pass();
-    let logits = learner.logits(&pass, &batch);
     let mut lesson = Lesson::answers(batch);
     if let Some((mut soft, share)) = soft {
         lesson.ce_weights.iter_mut().for_each(|w| *w *= (1.0 - share) as f32);
@@ -217,5 +215,6 @@ fn whole_step(learner: &mut Learner<'_>, batch: Batch, soft: Option<(SoftTargets
         soft.weights.iter_mut().for_each(|w| *w = (share / n) as f32);
         lesson.soft = soft;
     }
-    learner.learn(pass, logits, &lesson, Distillation { kind: Divergence::Forward, temperature: 1.0 }, lr);
+    let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
+    learner.learn_in_parts(vec![lesson], how, lr);
 }

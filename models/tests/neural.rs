@@ -8,7 +8,7 @@ use cotune_models::batch::{Batch, Sequence};
 use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::{Divergence, SoftTargets};
-use cotune_models::learner::{Distillation, Learner, Trained};
+use cotune_models::learner::{Distillation, Learner, Progress, Trained};
 use cotune_models::low_rank::{Term, add_stacked};
 use cotune_models::mutual::{Combine, Extra, MutualRule, Pooling, Side, Update, mutual_step, taught_step};
 use cotune_models::optimizer::{AdamW, Sgd};
@@ -23,6 +23,10 @@ fn tokenizer() -> Tokenizer {
 
 /// A model whose every weight is random, gains and biases too.
 fn base(family: Family) -> Base {
+    base_on(family, &Compute::cpu())
+}
+
+fn base_on(family: Family, compute: &Compute) -> Base {
     let tokenizer = tokenizer();
     let mut spec = DecoderSpec::of(family, tokenizer.vocab_size(), 16, 2, 2, 24, 48);
     if family == Family::Llama {
@@ -38,7 +42,7 @@ fn base(family: Family) -> Base {
             (name, (0..n).map(|_| (offset + 0.2 * stream.normal()) as f32).collect())
         })
         .collect();
-    Base::new("test", spec, tokenizer, &host, &Compute::cpu())
+    Base::new("test", spec, tokenizer, &host, compute)
 }
 
 fn everything() -> LoraSpec {
@@ -478,4 +482,136 @@ fn a_taught_step_is_a_mutual_step_of_weight_zero() {
     let (alone, plain) = (taught(Extra::default()), plain.finish());
     assert_eq!(alone.1.tokens, plain.1.tokens);
     assert!((alone.1.loss.unwrap() - plain.1.loss.unwrap()).abs() < 1e-6);
+}
+
+/// Idle cores beside the thread of a job.
+const IDLE: [usize; 3] = [0, 1, 3];
+
+/// Plain descent: AdamW's first steps make a whole step of the sign of a tiny gradient.
+const DESCENT: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0, clip: f64::INFINITY };
+
+/// What `with` comes to on three questions that are read one by one, whatever the number of idle cores, and all at once.
+fn in_parts_and_at_once<R: PartialEq + std::fmt::Debug>(with: impl Fn(&Compute, Option<u32>) -> R) -> [R; 2] {
+    let parts = IDLE.map(|idle| with(&Compute::cpu().with_cores(idle), Some(1)));
+    assert!(parts.iter().all(|one| *one == parts[0]), "{IDLE:?} idle cores give {parts:?}");
+    let [parts, ..] = parts;
+    [parts, with(&Compute::cpu(), None)]
+}
+
+/// Two learners came to the same but for the rounding of another order of sums.
+fn assert_alike(what: &str, (a, of_a): &(Trained, Progress), (b, of_b): &(Trained, Progress)) {
+    assert_eq!((of_a.steps, of_a.skipped), (of_b.steps, of_b.skipped), "{what}");
+    assert!((of_a.loss.unwrap() - of_b.loss.unwrap()).abs() < 1e-5, "{what}: {of_a:?} {of_b:?}");
+    for (a, b) in a.values.iter().zip(&b.values) {
+        assert!((a - b).abs() < 1e-5, "{what}: {a} {b}");
+    }
+}
+
+#[test]
+fn parts_sum_to_the_same_bits_whatever_the_number_of_idle_cores() {
+    let [parts, whole] = in_parts_and_at_once(|compute, micro_batch| {
+        let base = base_on(Family::Qwen2, compute);
+        let layout = Layout::lora(base.spec(), &everything());
+        let state = Trained { values: random_values(&layout), ..Trained::default() };
+        let sequences = sequences(&base);
+        let all: Vec<&Sequence> = sequences.iter().collect();
+        let mut learner = Learner::new(&base, &layout, &state, DESCENT).with_micro_batch(micro_batch);
+        for _ in 0..3 {
+            let parts = learner.parts(&all);
+            assert_eq!(parts.len(), if micro_batch.is_some() { 3 } else { 1 });
+            learner.tune_in_parts(parts, 1e-2);
+        }
+        learner.finish()
+    });
+    assert_alike("tuning", &parts, &whole);
+}
+
+#[test]
+fn a_taught_step_in_parts_is_the_step_at_once() {
+    let soft = |row: u32| SoftTargets {
+        rows: vec![row],
+        ids: vec![3, 5],
+        probabilities: vec![0.75, 0.25],
+        rest: vec![0.0],
+        weights: vec![1.0],
+        k: 2,
+        with_rest: false,
+    };
+    let (first, second) = (soft(0), soft(1));
+    let [parts, whole] = in_parts_and_at_once(|compute, micro_batch| {
+        let base = base_on(Family::Llama, compute);
+        let layout = Layout::lora(base.spec(), &everything());
+        let state = Trained { values: random_values(&layout), ..Trained::default() };
+        let sequences = sequences(&base);
+        let mut learner = Learner::new(&base, &layout, &state, DESCENT).with_micro_batch(micro_batch);
+        let how = Distillation { kind: Divergence::Forward, temperature: 2.0 };
+        for _ in 0..2 {
+            let labelled = Extra { sequences: vec![&sequences[0]], soft: Vec::new(), ce: 1.0, kl: 0.0 };
+            let sequences = vec![&sequences[1], &sequences[2]];
+            let extra = Extra { sequences, soft: vec![&first, &second], ce: 0.5, kl: 0.75 };
+            taught_step(&mut learner, &[labelled, extra], how, 1e-2);
+        }
+        learner.finish()
+    });
+    assert_alike("a taught step", &parts, &whole);
+}
+
+#[test]
+fn a_mutual_step_in_parts_is_the_step_at_once() {
+    let aligner = CachedAligner::new(Aligner::new(&tokenizer(), &tokenizer(), AlignSpec::default()));
+    for (update, combine) in
+        [(Update::Simultaneous, Combine::Additive), (Update::Alternating, Combine::Convex(0.25))]
+    {
+        let rule = MutualRule {
+            pooling: Pooling { top_k: 4, rest: true, temperature: 2.0 },
+            distillation: Distillation { kind: Divergence::Forward, temperature: 2.0 },
+            combine,
+            update,
+        };
+        let [parts, whole] = in_parts_and_at_once(|compute, micro_batch| {
+            let bases = [Family::Llama, Family::Gpt2].map(|family| base_on(family, compute));
+            let layouts = bases.each_ref().map(|base| Layout::lora(base.spec(), &everything()));
+            let states = layouts
+                .each_ref()
+                .map(|layout| Trained { values: random_values(layout), ..Trained::default() });
+            let text = sequences(&bases[0]);
+            let start = |i: usize| {
+                Learner::new(&bases[i], &layouts[i], &states[i], DESCENT).with_micro_batch(micro_batch)
+            };
+            let (mut one, mut other) = (start(0), start(1));
+            for _ in 0..2 {
+                let side = |learner, weight, extra| Side {
+                    learner,
+                    sequences: text[..2].iter().collect(),
+                    from_other: &aligner,
+                    weight,
+                    extra,
+                    teaches_with: None,
+                    lr: 1e-2,
+                };
+                let extra = Extra { sequences: vec![&text[2]], soft: Vec::new(), ce: 0.5, kl: 0.0 };
+                mutual_step(side(&mut one, 1.0, Some(extra)), side(&mut other, 0.5, None), &rule);
+            }
+            [one.finish(), other.finish()]
+        });
+        for (parts, whole) in parts.iter().zip(&whole) {
+            assert_alike(&format!("{update:?}"), parts, whole);
+        }
+    }
+}
+
+/// Were the masks of all parts one, the mean over two parts that read the same would be that over three.
+#[test]
+fn parts_of_a_step_drop_values_of_their_own() {
+    let base = base(Family::Gpt2);
+    let layout = Layout::lora(base.spec(), &everything());
+    let state = Trained { values: random_values(&layout), ..Trained::default() };
+    let sequences = sequences(&base);
+    let loss = |rate: f64, parts: usize| {
+        let mut learner = Learner::new(&base, &layout, &state, DESCENT).with_dropout(rate, 1, "a");
+        learner.tune_in_parts(vec![Batch::pack(&[&sequences[0]], base.pad()); parts], 1e-2);
+        learner.finish().1.loss.unwrap()
+    };
+    assert!((loss(0.0, 2) - loss(0.0, 3)).abs() < 1e-5);
+    assert!((loss(0.3, 2) - loss(0.3, 3)).abs() > 1e-5, "two parts {}, three {}", loss(0.3, 2), loss(0.3, 3));
 }

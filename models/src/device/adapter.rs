@@ -30,6 +30,19 @@ impl Adapter {
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
+
+    /// One that no computer has, for tests: it computes where the CPU does.
+    #[cfg(test)]
+    pub(super) fn pretended() -> Self {
+        Self {
+            index: 0,
+            name: "a card that nobody has".to_owned(),
+            driver: "a driver 1.0".to_owned(),
+            backend: "Vulkan".to_owned(),
+            software: false,
+            device: Device::flex(),
+        }
+    }
 }
 
 /// `wgpu:0 (name, driver, backend)`.

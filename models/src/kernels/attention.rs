@@ -205,21 +205,20 @@ fn causal_bias(time: usize, tables: &PositionTables, device: &Device) -> Tensor<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::check::{agree, drawn};
+    use crate::kernels::check::{WIDE, agree, by_chance, drawn};
+    use crate::kernels::cpu::attention::turn;
+    use crate::learner::{host, int_tensor};
     use crate::spec::Family;
 
     /// A spec with the given heads and positions; only those matter here.
     fn spec([heads, kv_heads, head_width]: [usize; 3], position: Position) -> DecoderSpec {
-        let llama = DecoderSpec::of(Family::Llama, 8, heads * head_width, 1, heads, 8, 100);
+        let llama = DecoderSpec::of(Family::Llama, 8, heads * head_width, 1, heads, 8, WIDE);
         DecoderSpec { kv_heads, head_width, position, ..llama }
     }
 
     #[test]
     fn fused_attention_is_the_reference_forward_and_backward() {
-        let turned = |width, interleaved| {
-            Position::Rotary(Rotary { width, interleaved, ..Rotary::whole(width, 10_000.0) })
-        };
-        for time in [1, 5, 31, 32, 33, 70] {
+        for [batch, time] in [[2, 1], [2, 5], [2, 31], [2, 32], [2, 33], [2, 70], [1, WIDE], [3, WIDE]] {
             for (heads, position) in [
                 ([1, 1, 2], turned(2, false)),
                 ([3, 3, 7], Position::Alibi),
@@ -228,16 +227,64 @@ mod tests {
                 ([6, 2, 9], turned(4, false)),
                 ([2, 2, 16], Position::Learned { offset: 0 }),
             ] {
-                let spec = spec(heads, position);
-                let tables = |x: &Tensor<2>| PositionTables::new(&spec, &x.device().inner());
-                let [heads, kv_heads, head_width] = heads;
-                let shape = AttentionShape { batch: 2, time, heads, kv_heads, head_width };
-                let qkv = drawn("qkv", [2 * time, shape.qkv_width()], 1.5);
-                agree(
-                    &[qkv],
-                    |[qkv]| causal_attention(qkv.clone(), shape, &tables(&qkv)),
-                    |[qkv]| causal_reference(qkv.clone(), shape, &tables(&qkv)),
-                );
+                agrees([batch, time], heads, position);
+            }
+        }
+        for [batch, time, kv_heads, queries, pairs] in by_chance("attention", [4, 150, 3, 3, 12]) {
+            let head_width = 2 * pairs + 1;
+            let heads = [kv_heads * queries, kv_heads, head_width];
+            for position in [turned(2 * pairs, false), turned(2 * pairs, true), Position::Alibi] {
+                agrees([batch, time], heads, position);
+            }
+        }
+    }
+
+    /// So many of the first values of a head are turned.
+    fn turned(width: usize, interleaved: bool) -> Position {
+        Position::Rotary(Rotary { width, interleaved, ..Rotary::whole(width, 10_000.0) })
+    }
+
+    fn agrees([batch, time]: [usize; 2], heads: [usize; 3], position: Position) {
+        let spec = spec(heads, position);
+        let tables = |x: &Tensor<2>| PositionTables::new(&spec, &x.device().inner());
+        let [heads, kv_heads, head_width] = heads;
+        let shape = AttentionShape { batch, time, heads, kv_heads, head_width };
+        let qkv = drawn("qkv", [batch * time, shape.qkv_width()], 1.5);
+        agree(
+            &[qkv],
+            |[qkv]| causal_attention(qkv.clone(), shape, &tables(&qkv)),
+            |[qkv]| causal_reference(qkv.clone(), shape, &tables(&qkv)),
+        );
+    }
+
+    /// Queries and keys are turned as they are read, and their gradients turned back as they are written: of halves and of
+    /// neighbours, of whole heads and of their beginnings.
+    #[test]
+    fn turning_while_reading_is_the_rotation_and_turning_back_its_gradient() {
+        const TIME: usize = 11;
+        let device = Device::flex();
+        let positions = int_tensor(&(0..TIME as u32).collect::<Vec<_>>(), &device);
+        for (head_width, width) in [(2, 2), (20, 20), (24, 18), (9, 4), (33, 32)] {
+            for interleaved in [false, true] {
+                let tables =
+                    PositionTables::new(&spec([1, 1, head_width], turned(width, interleaved)), &device);
+                let [x, grad] = ["x", "grad"].map(|name| drawn(name, [1, 1, TIME, head_width], 1.0));
+                let leaf = x.clone().autodiff().require_grad();
+                let rotated = tables.rotate(leaf.clone(), &positions);
+                let gradients = (rotated.clone() * grad.clone()).sum().backward();
+                let back = host(leaf.grad(&gradients).expect("it was rotated"));
+                let angles = tables.host.angles.as_ref().expect("positions are rotary");
+                for (from, direction, expected) in [(x, 1.0, host(rotated.inner())), (grad, -1.0, back)] {
+                    let rows = host(from);
+                    let rows = rows.chunks_exact(head_width).zip(expected.chunks_exact(head_width));
+                    for (position, (row, expected)) in rows.enumerate() {
+                        let mut to = vec![0.0; head_width];
+                        turn(row, angles, position, direction, &mut to);
+                        let close = |(got, expected): (&f32, &f32)| (got - expected).abs() < 1e-6;
+                        let what = format!("{width} of {head_width}, position {position}, {direction}");
+                        assert!(to.iter().zip(expected).all(close), "{what}: {to:?} {expected:?}");
+                    }
+                }
             }
         }
     }

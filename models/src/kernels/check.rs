@@ -9,6 +9,21 @@ use std::sync::OnceLock;
 /// One, odd, a little less and a little more than whole registers.
 pub(crate) const SIZES: [usize; 6] = [1, 3, 15, 16, 33, 70];
 
+/// More than the threads of a workgroup on WebGPU, so that each of them has a second value of a row.
+pub(crate) const WIDE: usize = 300;
+
+/// Shapes of matrices whose rows an operation takes one by one: every pair of [`SIZES`], wide ones, and some by chance.
+pub(crate) fn matrices() -> Vec<[usize; 2]> {
+    let pairs = SIZES.into_iter().flat_map(|rows| SIZES.map(|width| [rows, width]));
+    pairs.chain([[1, WIDE], [33, WIDE]]).chain(by_chance("matrices", [80, 600])).collect()
+}
+
+/// A few shapes from a stream of their own, each size at least 1 and at most that of `most`.
+pub(crate) fn by_chance<const D: usize>(name: &str, most: [usize; D]) -> [[usize; D]; 3] {
+    let mut stream = Stream::keyed(1, name);
+    std::array::from_fn(|_| most.map(|most| 1 + stream.below(most as u64) as usize))
+}
+
 /// Where an operation is tested.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {

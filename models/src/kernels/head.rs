@@ -8,6 +8,7 @@ use burn::tensor::{Device, Int, TensorData, activation::log_softmax};
 #[cfg(feature = "wgpu")]
 pub(crate) use fused::{HeadGradient, HeadOps};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Which divergence pulls the student to the teacher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,22 @@ impl SoftTargets {
         self.probabilities.extend(&other.probabilities);
         self.rest.extend(&other.rest);
         self.weights.extend(other.weights.iter().map(|w| w * weight));
+    }
+
+    /// The targets of some of the rows, which are counted from the first of them.
+    pub(crate) fn of_rows(&self, rows: Range<usize>) -> Self {
+        let mut own = Self { k: self.k, with_rest: self.with_rest, ..Self::default() };
+        for (n, row) in self.rows.iter().enumerate() {
+            if rows.contains(&(*row as usize)) {
+                let entries = n * self.k..(n + 1) * self.k;
+                own.rows.push(row - rows.start as u32);
+                own.ids.extend(&self.ids[entries.clone()]);
+                own.probabilities.extend(&self.probabilities[entries]);
+                own.rest.push(self.rest[n]);
+                own.weights.push(self.weights[n]);
+            }
+        }
+        own
     }
 }
 
@@ -201,7 +218,7 @@ fn floats<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::check::{agree, drawn};
+    use crate::kernels::check::{agree, by_chance, drawn};
     use crate::learner::host;
     use cotune_kernel::Stream;
 
@@ -238,6 +255,52 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Vocabularies that the threads of a workgroup go through more than once, more rows than a block has, and rows that are
+    /// longer than a block.
+    #[test]
+    fn the_fused_loss_is_the_reference_on_long_rows_and_over_several_blocks() {
+        let kinds = [Divergence::Forward, Divergence::Reverse, Divergence::Jsd].into_iter().cycle();
+        let chance = by_chance("head", [80, 1000]).map(|[rows, more]| [rows, 200 + more]);
+        let shapes = [[1, 1000], [70, 1000], [3, 40_000]].into_iter().chain(chance);
+        for ([rows, vocab], kind) in shapes.zip(kinds) {
+            for (with_rest, temperature) in [(false, 1.0), (true, 2.5)] {
+                let lesson = Lesson { kind, temperature, ..lesson_on([rows, vocab], with_rest) };
+                agree(
+                    &[drawn("logits", [rows, vocab], 2.0)],
+                    |[z]| loss(z, lesson.clone()),
+                    |[z]| reference(z, &lesson, &Device::flex()),
+                );
+            }
+        }
+    }
+
+    /// Answers anywhere in the vocabulary, and soft targets on some rows, in no order, the last row among them.
+    fn lesson_on([rows, vocab]: [usize; 2], with_rest: bool) -> Lesson {
+        let mut stream = Stream::keyed(1, &format!("lesson/{rows}/{vocab}"));
+        let mut below = |n: usize| stream.below(n as u64) as u32;
+        let targets = (0..rows).map(|_| below(vocab)).collect();
+        let soft_rows: Vec<u32> =
+            [rows as u32 - 1].into_iter().chain((1..rows).map(|_| below(rows))).collect();
+        let n = soft_rows.len();
+        let SoftTargets { probabilities, rest, .. } = soft(with_rest);
+        // Three different tokens each, over the whole vocabulary.
+        let ids = (0..n).flat_map(|_| {
+            let first = below(vocab / 3);
+            [0, 1, 2].map(|third| first + third * (vocab / 3) as u32)
+        });
+        let soft = SoftTargets {
+            rows: soft_rows,
+            ids: ids.collect(),
+            probabilities: probabilities[..K].repeat(n),
+            rest: vec![rest[0]; n],
+            weights: vec![0.5 / n as f32; n],
+            k: K,
+            with_rest,
+        };
+        let weights = vec![1.0 / rows as f32; rows];
+        Lesson { targets, weights, soft, kind: Divergence::Forward, temperature: 1.0 }
     }
 
     /// The second of two lessons on one matrix has soft targets; each loss and its gradient are those of the lesson alone,

@@ -187,7 +187,10 @@ impl Experiment {
         let tables = tabulate(&events).map_err(|error| Failure::bug(error.to_string()))?;
         let mut digest = EventDigest::new();
         events.iter().for_each(|event| digest.push(event));
-        let wall = Wall::measured(&tables, begun.elapsed().as_secs_f64());
+        let wall = Wall {
+            warnings: compute.warning().map(str::to_owned).into_iter().collect(),
+            ..Wall::measured(&tables, begun.elapsed().as_secs_f64())
+        };
         let (name, expected) = (&loaded.scenario.name, results::expectations(&loaded.scenario));
         let summary = summarize(name, Status::Complete, &tables, &digest, &expected, wall);
         Ok(Run { events, tables, fleet, summary })

@@ -107,7 +107,7 @@ const EIGHT: usize = 8;
 
 /// Turns the pairs of a row by the angles of `position`, forward or backward; what lies behind them stays.
 #[inline(always)]
-pub(super) fn turn(row: &[f32], angles: &Angles, position: usize, direction: f32, to: &mut [f32]) {
+pub(crate) fn turn(row: &[f32], angles: &Angles, position: usize, direction: f32, to: &mut [f32]) {
     let half = angles.half;
     let cos = &angles.cos[position * half..][..half];
     let sin = &angles.sin[position * half..][..half];

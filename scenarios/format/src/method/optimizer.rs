@@ -41,8 +41,9 @@ pub struct AdamW {
     /// The first steps, over which the rate rises in a line to what the schedule says. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
-    /// Examples whose gradient is computed at once in a step on cross-entropy alone: a step sums over its micro-batches,
-    /// in their order, each with its share of the mean. Default: all of a step.
+    /// Examples whose gradient is computed at once: a step sums over its micro-batches, in their order, each with its
+    /// share of the mean; idle cores take some of them. A mutual step keeps all of them until both models know what they
+    /// learn. Default: all of a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u32>,
 }
@@ -67,8 +68,7 @@ pub struct Sgd {
     /// The first steps, over which the rate rises in a line to what the schedule says. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
-    /// Examples whose gradient is computed at once in a step on cross-entropy alone, as with AdamW. Default: all of a
-    /// step.
+    /// Examples whose gradient is computed at once, as with AdamW. Default: all of a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u32>,
 }

@@ -127,7 +127,7 @@ impl CoPlms {
     }
 
     fn tune(&self, here: &Here<'_>, learner: &mut Learner<'_>, text: &[Sequence], path: &str) {
-        let pace = Pace::new(&self.table.optimizer, self.table.batch, here.rate);
+        let pace = Pace { batch: self.table.batch, rate: here.rate };
         let mut batches = Batches::new(here.training, here.lab.scenario().seed, path);
         tune(learner, text, &mut batches, self.table.device_steps.tune, pace);
     }

@@ -243,7 +243,7 @@ impl Method for FedMkt {
             &text,
             &mut batches,
             tuning,
-            Pace::new(&table.optimizer, table.batch, rate.after(mutual)),
+            Pace { batch: table.batch, rate: rate.after(mutual) },
         );
         let (alpha, trained) = learner.finish();
 

@@ -130,8 +130,8 @@ impl Method for ProxyRelay {
         let (table, path) = (&self.table, task.path());
         let (own, proxy) = (lab.model(&task.model), lab.model(&table.proxy));
         let steps = table.device_steps.tune;
-        let pace =
-            Pace::new(&table.optimizer, table.batch, Rate::of_device(lab, &table.optimizer, task, steps));
+        let rate = Rate::of_device(lab, &table.optimizer, task, steps);
+        let pace = Pace { batch: table.batch, rate };
         let (theta, alpha) = (self.travelling().received(received), &state[&task.model]);
 
         // E steps of CE on D_i, training θ_i
@@ -172,8 +172,8 @@ impl Method for ProxyRelay {
         let (table, path) = (&self.table, task.path());
         let (llm, proxy) = (lab.model(&table.cloud), lab.model(&table.proxy));
         let steps = table.cloud_steps.tune;
-        let pace =
-            Pace::new(&table.optimizer, table.batch, Rate::of_cloud(lab, &table.optimizer, task, steps));
+        let rate = Rate::of_cloud(lab, &table.optimizer, task, steps);
+        let pace = Pace { batch: table.batch, rate };
         let ask = RelayAsk {
             party: Party::Cloud,
             round: task.round,

@@ -127,7 +127,7 @@ impl Rate {
     }
 }
 
-/// A learner on a model of the lab; `path` is that of its dropout, if it has any.
+/// A learner on a model of the lab, with the optimizer's micro-batch; `path` is that of its dropout, if it has any.
 pub fn learner<'l>(
     lab: &Lab,
     model: &'l LabModel,
@@ -136,11 +136,9 @@ pub fn learner<'l>(
     path: &str,
 ) -> Learner<'l> {
     let path = format!("{path}/dropout/{}", model.name);
-    Learner::new(&model.base, &model.layout, state, rule(optimizer)).with_dropout(
-        model.dropout,
-        lab.scenario().seed,
-        &path,
-    )
+    Learner::new(&model.base, &model.layout, state, rule(optimizer))
+        .with_dropout(model.dropout, lab.scenario().seed, &path)
+        .with_micro_batch(optimizer.course().micro_batch)
 }
 
 /// `steps` steps of cross-entropy on the answers of `text`.
@@ -149,16 +147,14 @@ pub fn tune(
     text: &[Sequence],
     batches: &mut Batches,
     steps: u32,
-    Pace { batch, micro_batch, rate }: Pace,
+    Pace { batch, rate }: Pace,
 ) {
-    let pad = learner.base().tokenizer().pad();
     for step in 0..steps {
         let batch = batches.next(batch);
         if batch.is_empty() {
             return;
         }
-        let parts = batch.chunks(micro_batch.map_or(batch.len(), |size| size as usize));
-        let parts = parts.map(|part| Batch::pack(&pick(text, part), pad)).collect();
+        let parts = learner.parts(&pick(text, &batch));
         learner.tune_in_parts(parts, rate.at(step));
     }
 }
@@ -168,17 +164,8 @@ pub fn tune(
 pub struct Pace {
     /// Examples a step.
     pub batch: u32,
-    /// Examples whose gradient is computed at once; none: all of a step.
-    pub micro_batch: Option<u32>,
     /// The learning rate.
     pub rate: Rate,
-}
-
-impl Pace {
-    /// The pace of steps of `batch` examples.
-    pub fn new(optimizer: &Optimizer, batch: u32, rate: Rate) -> Self {
-        Self { batch, micro_batch: optimizer.course().micro_batch, rate }
-    }
 }
 
 /// Tunes one model of the lab on some of its text and returns what became of it.
@@ -217,7 +204,7 @@ impl<'l> Tuning<'l> {
             batches: Batches::new(&all(&text), lab.scenario().seed, &plan.path),
             text,
             steps: plan.steps,
-            pace: Pace::new(plan.optimizer, plan.batch, plan.rate),
+            pace: Pace { batch: plan.batch, rate: plan.rate },
         }
     }
 
@@ -237,7 +224,7 @@ impl<'l> Tuning<'l> {
     /// What becomes of several, each as if it were alone: every step of all of them is one batch, where they can take it
     /// together. One that has taken its last step leaves the others.
     pub fn together(mut tunings: Vec<Self>) -> Vec<(Trained, Progress)> {
-        let whole = |tuning: &Self| tuning.pace.micro_batch.is_none_or(|size| size >= tuning.pace.batch);
+        let whole = |tuning: &Self| tuning.learner.reads_at_once(tuning.pace.batch as usize);
         let stack = tunings.first().is_some_and(|first| {
             let alike =
                 |one: &Self| one.learner.stacks_with(&first.learner) && one.pace.batch == first.pace.batch;

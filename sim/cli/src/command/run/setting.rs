@@ -109,8 +109,6 @@ impl Setting {
 
     /// The manifest of a run that begins now; the scenario's paths lead to places of `site`.
     pub fn manifest(&self, scenario: &Scenario, site: &Site, command: String) -> Manifest {
-        let inexact = "learning on WebGPU repeats within a tolerance only; the schedule repeats exactly";
-        let warnings = if self.compute.is_cpu() { Vec::new() } else { vec![inexact.to_owned()] };
         Manifest {
             format: FORMAT,
             status: Status::Running,
@@ -131,7 +129,7 @@ impl Setting {
             command,
             started_unix_ms: machine::unix_ms(),
             doubts: Vec::new(),
-            warnings,
+            warnings: warnings(&self.compute),
         }
     }
 
@@ -157,7 +155,27 @@ impl Setting {
     }
 }
 
+/// What a person should know of results that come from `compute`.
+fn warnings(compute: &Compute) -> Vec<String> {
+    let inexact = "learning on WebGPU repeats within a tolerance only; the schedule repeats exactly";
+    let inexact = (!compute.is_cpu()).then_some(inexact);
+    compute.warning().into_iter().chain(inexact).map(str::to_owned).collect()
+}
+
 /// A path that means the same wherever it is read.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_on_the_cpu_instead_of_a_card_keeps_why() {
+        assert_eq!(warnings(&Compute::cpu()), [""; 0]);
+        let why = "a card differs from the CPU: computing on the CPU instead";
+        let instead = Compute::cpu().with_warning(why.to_owned()).with_cores(2);
+        assert_eq!(warnings(&instead), [why]);
+    }
 }
