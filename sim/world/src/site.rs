@@ -54,7 +54,7 @@ impl Site {
     }
 
     /// The place a path leads to when it is written in a file of `folder`.
-    pub(crate) fn resolve_from(&self, folder: &Path, path: &str) -> PathBuf {
+    pub fn resolve_from(&self, folder: &Path, path: &str) -> PathBuf {
         match path.strip_prefix("data:") {
             Some(rest) => self.data_dir.join(rest),
             None => folder.join(path),
