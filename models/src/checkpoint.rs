@@ -5,6 +5,7 @@
 //! |----------------|---------------|
 //! | `config.rs`    | `config.json` of every family, in the spellings of transformers 4 and 5 |
 //! | `names.rs`     | what each family calls its tensors and how they lie |
+//! | `parts.rs`     | which files a folder is made of, and their digest |
 //! | `store.rs`     | safetensors files, read tensor by tensor |
 //! | `values.rs`    | tensors in f32, f16 or bf16 on their way between file and device |
 //! | `llama2c.rs`   | the format of llama2.c |
@@ -14,6 +15,7 @@ mod config;
 mod convert;
 mod llama2c;
 pub(crate) mod names;
+mod parts;
 pub(crate) mod store;
 pub(crate) mod values;
 
@@ -27,6 +29,7 @@ use values::Values;
 
 pub use config::Config;
 pub use convert::{Converted, Source, convert};
+pub use parts::{Parts, file_digest};
 pub use values::Precision;
 
 /// Why a checkpoint cannot be read or written.

@@ -1,6 +1,7 @@
 //! Recipes of bases, as their files say them.
 
 use super::{PretrainError, Resolve};
+use crate::checkpoint::{Parts, file_digest};
 use crate::corpus::{self, Half, SourceKind, SourceSpec};
 use crate::spec::{DecoderSpec, Family};
 use cotune_kernel::bounded;
@@ -230,13 +231,32 @@ impl Recipe {
         let mut hasher = blake3::Hasher::new();
         hasher.update(FORMAT.as_bytes());
         hasher.update(self.digest().as_bytes());
-        for (path, _) in self.corpus.source.iter().filter_map(SourceRecipe::spec) {
+        for path in self.sources() {
             let wrong = |problem| PretrainError::Recipe { path: PathBuf::from(path), problem };
             let place = resolve(path).map_err(wrong)?;
             let bytes = bounded::bytes(&place, corpus::LONGEST);
             hasher.update(&bytes.map_err(|e| wrong(format!("{}: {e}", place.display())))?);
         }
+        if let Some(folder) = self.teacher() {
+            let wrong = |problem| PretrainError::Recipe { path: PathBuf::from(folder), problem };
+            let parts = resolve(folder).and_then(|place| Parts::of(&place).map_err(|e| e.to_string()));
+            let digest = |name: &str| {
+                let place = resolve(&format!("{folder}/{name}"))?;
+                file_digest(&place, u64::MAX).map_err(|e| format!("{}: {e}", place.display()))
+            };
+            hasher.update(parts.and_then(|parts| parts.digest(digest)).map_err(wrong)?.as_bytes());
+        }
         Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// The files of its corpus, as written.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.corpus.source.iter().filter_map(SourceRecipe::spec).map(|(path, _)| path)
+    }
+
+    /// The folder of the checkpoint that it learns from, as written; none where that is of the zoo, or there is none.
+    pub fn teacher(&self) -> Option<&str> {
+        self.distill.as_ref()?.teacher.strip_prefix("dir:")
     }
 
     pub(super) fn spec(&self, vocab: usize) -> DecoderSpec {

@@ -45,6 +45,8 @@ mod diagnostic;
 mod document;
 mod files;
 mod json;
+mod limits;
+mod lock;
 mod merge;
 mod node;
 mod overrides;

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::limits;
 use crate::node::{Node, Place, Table, Value};
 use crate::units::{self, Dimension};
 use crate::words::{self, Choices};
@@ -17,7 +18,7 @@ mod value;
 pub(crate) use survey::Shape;
 use survey::Survey;
 pub(crate) use value::{MOST_EXACT, number, quantity, quoted, text, whole, word, wrong_type};
-use value::{choose, choose_one, out_of_range};
+use value::{choose, choose_one, out_of_range, whole_within};
 
 /// The list that mistakes are put on.
 #[derive(Default)]
@@ -144,7 +145,8 @@ impl Bound {
         }
     }
 
-    fn broken(self, number: f64) -> Option<&'static str> {
+    /// What a number has to be that is not within it.
+    pub fn broken(self, number: f64) -> Option<&'static str> {
         let (holds, wanted) = match self {
             Self::Positive => (number > 0.0, "has to be above 0"),
             Self::NonNegative => (number >= 0.0, "has to be 0 or above"),
@@ -281,11 +283,11 @@ impl<'a> View<'a> {
         })
     }
 
-    /// A whole number of at least `least`.
+    /// A whole number of at least `least`, and within the limit of its place.
     pub fn count<N: TryFrom<i64>>(&self, key: &'static str, least: i64) -> Field<N> {
         self.note(key, || Shape::Whole { least });
         let example = least.max(1).to_string();
-        self.field(key, &example, |node, path| whole(node, path, least))
+        self.field(key, &example, |node, path| whole_within(node, path, least, limits::most(path)))
     }
 
     pub fn number(&self, key: &'static str, bound: Bound) -> Field<f64> {

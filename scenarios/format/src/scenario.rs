@@ -1,4 +1,4 @@
-//! The valid scenario: SI units, every default resolved. Its JSON is the lock file.
+//! The valid scenario: SI units, every default resolved. Its JSON is the lock file, which `lock.rs` reads back.
 
 use std::collections::BTreeMap;
 
@@ -81,14 +81,6 @@ impl Scenario {
             serde_json::to_string_pretty(self).expect("a scenario has only finite numbers and string keys");
         json.push('\n');
         json
-    }
-
-    /// Reads a lock file back, bit for bit.
-    ///
-    /// # Errors
-    /// The text is not a lock file of this version.
-    pub fn from_lock_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
     }
 }
 

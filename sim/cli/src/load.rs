@@ -1,10 +1,11 @@
 //! From a file and what was typed beside it to a valid scenario whose files are all there.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cotune_models::checkpoint::{Parts, file_digest};
 use cotune_models::corpus::task_files;
+use cotune_models::pretrain::Recipe;
 use cotune_record::{Manifest, RunDirectory};
 use cotune_scenario::data::{Corpus, Data};
 use cotune_scenario::{
@@ -220,69 +221,73 @@ fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagno
     scenario.files().iter().filter_map(bad).collect()
 }
 
-/// BLAKE3 of a file, or over the digests of a checkpoint's files or of a folder's tasks.
+/// BLAKE3 of a file, or over the digests of all that a checkpoint, a recipe or a folder of tasks is made of.
 fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
     site.knows(&file.path).map_err(|error| (PathBuf::from(&file.path), error.to_string()))?;
-    let path = site.resolve(&file.path);
-    let permitted = |path: PathBuf| match site.permit(&path) {
-        Ok(()) => Ok(path),
-        Err(error) => Err((path, error.to_string())),
-    };
-    let path = permitted(path)?;
-    let parts: Vec<PathBuf> = match (file.kind, &data.corpus) {
-        (FileKind::Checkpoint, _) => {
-            let weights = weights(&path).map_err(|error| (path.clone(), error.to_string()))?;
-            let parts = [vec!["config.json".to_owned()], weights, vec!["tokenizer.json".to_owned()]];
-            parts.concat().into_iter().map(|part| path.join(part)).collect()
-        }
+    let path = permitted(site.resolve(&file.path), site)?;
+    match (file.kind, &data.corpus) {
+        (FileKind::Checkpoint, _) => digest_checkpoint(&path, site),
+        (FileKind::Recipe, _) => digest_recipe(&path, site),
         (FileKind::Tasks, Corpus::Sni(tasks)) => {
             let files = task_files(&path, &tasks.tasks).map_err(|error| (path, error.to_string()))?;
-            files.into_iter().map(|file| file.path).collect()
+            let mut whole = blake3::Hasher::new();
+            for file in files {
+                whole.update(digest_file(file.path, site, LONGEST)?.as_bytes());
+            }
+            Ok(whole.finalize())
         }
-        _ => return digest_file(path, LONGEST),
-    };
-    // Weights are never in memory as a whole.
-    let longest = if file.kind == FileKind::Checkpoint { u64::MAX } else { LONGEST };
+        _ => digest_file(path, site, LONGEST),
+    }
+}
+
+/// Every file of a checkpoint's folder that is read. Weights are never in memory as a whole, so they may be of any size.
+fn digest_checkpoint(folder: &Path, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
+    let parts = Parts::of(folder).map_err(|error| (folder.to_owned(), error.to_string()))?;
+    parts.digest(|name| digest_file(folder.join(name), site, u64::MAX))
+}
+
+/// The recipe's text, and where it names files, all of them as well. One that cannot be understood is its text: what is wrong
+/// with it is told where it is followed.
+fn digest_recipe(path: &Path, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
+    let text = digest_file(path.to_owned(), site, LONGEST)?;
+    let Ok(recipe) = Recipe::read(path) else { return Ok(text) };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut named = Vec::new();
+    for source in recipe.sources() {
+        named.push(digest_file(site.resolve_from(folder, source), site, LONGEST)?);
+    }
+    if let Some(teacher) = recipe.teacher() {
+        let teacher = permitted(site.resolve_from(folder, teacher), site)?;
+        named.push(digest_checkpoint(&teacher, site)?);
+    }
+    if named.is_empty() {
+        return Ok(text);
+    }
     let mut whole = blake3::Hasher::new();
-    for part in parts {
-        whole.update(digest_file(permitted(part)?, longest)?.as_bytes());
+    whole.update(text.as_bytes());
+    for digest in named {
+        whole.update(digest.as_bytes());
     }
     Ok(whole.finalize())
 }
 
-/// The weight files of a checkpoint: one, or an index and what it is about.
-fn weights(folder: &Path) -> io::Result<Vec<String>> {
-    const WHOLE: &str = "model.safetensors";
-    const INDEX: &str = "model.safetensors.index.json";
-    if folder.join(WHOLE).exists() || !folder.join(INDEX).exists() {
-        return Ok(vec![WHOLE.to_owned()]);
-    }
-    let mut shards = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".safetensors") {
-            shards.push(name);
-        }
-    }
-    shards.sort();
-    shards.push(INDEX.to_owned());
-    Ok(shards)
+fn digest_file(path: PathBuf, site: &Site, longest: u64) -> Result<blake3::Hash, (PathBuf, String)> {
+    let path = permitted(path, site)?;
+    file_digest(&path, longest).map_err(|error| (path, error.to_string()))
 }
 
-/// BLAKE3 of a file of at most so many bytes: one that would not be read later is not hashed either.
-fn digest_file(path: PathBuf, longest: u64) -> Result<blake3::Hash, (PathBuf, String)> {
-    let read = || {
-        let file = cotune_kernel::bounded::open(&path, longest)?;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file)?;
-        Ok(hasher.finalize())
-    };
-    read().map_err(|error: io::Error| (path.clone(), error.to_string()))
+/// The place, if the scenario may read what lies there.
+fn permitted(path: PathBuf, site: &Site) -> Result<PathBuf, (PathBuf, String)> {
+    match site.permit(&path) {
+        Ok(()) => Ok(path),
+        Err(error) => Err((path, error.to_string())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn changes_apply_in_the_order_set_seed_name() {
@@ -299,16 +304,35 @@ mod tests {
     }
 
     #[test]
-    fn weights_in_several_files_are_all_of_them() {
-        let folder = std::env::temp_dir().join(format!("cotune-weights-{}", std::process::id()));
+    fn a_recipe_is_the_files_that_it_names() {
+        let folder = std::env::temp_dir().join(format!("cotune-recipe-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let write = |name: &str| fs::write(folder.join(name), "").unwrap();
-        assert_eq!(weights(&folder).unwrap(), ["model.safetensors"], "what is missing");
-        let parts = ["model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"];
-        parts.into_iter().rev().for_each(write);
-        assert_eq!(weights(&folder).unwrap(), parts);
-        write("model.safetensors");
-        assert_eq!(weights(&folder).unwrap(), ["model.safetensors"]);
+        let site = place::site(&folder.join("scenario.toml"), None);
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        let digest = || digest_recipe(&folder.join("made.toml"), &site);
+        write("made.toml", "no recipe");
+        assert_eq!(digest().unwrap(), blake3::hash(b"no recipe"));
+        let recipe = |corpus: &str, teacher: &str| {
+            format!(
+                "name = \"made\"\n[model]\nfamily = \"gpt2\"\nwidth = 8\nlayers = 1\nheads = 2\nmlp = 32\nmax_positions = 32\n\
+                 [tokenizer]\nkind = \"byte-level\"\nvocab = 300\n{corpus}\n[training]\nsteps = 1\nlr = 1e-3\n{teacher}"
+            )
+        };
+        let builtin = recipe("[corpus.builtin]\nname = \"domains\"", "");
+        write("made.toml", &builtin);
+        assert!(Recipe::read(&folder.join("made.toml")).is_ok());
+        assert_eq!(digest().unwrap(), blake3::hash(builtin.as_bytes()), "no files but its own");
+
+        let teacher = "[distill]\nteacher = \"dir:teacher\"";
+        write("made.toml", &recipe("[corpus.builtin]\nname = \"domains\"", teacher));
+        assert!(digest().is_err(), "there is no teacher");
+        fs::create_dir_all(folder.join("teacher")).unwrap();
+        for part in ["config.json", "model.safetensors", "tokenizer.json"] {
+            write(&format!("teacher/{part}"), "{}");
+        }
+        let before = digest().unwrap();
+        write("teacher/generation_config.json", "{}");
+        assert_ne!(digest().unwrap(), before);
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -11,11 +11,9 @@ const LONGEST_STATUS: u64 = 1 << 20;
 /// The version of cotune.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit this build was made from, if whoever built it set `COTUNE_COMMIT`.
-pub const COMMIT: &str = match option_env!("COTUNE_COMMIT") {
-    Some(commit) => commit,
-    None => "",
-};
+/// The commit this build was made from, with `-dirty` where the sources were not those of the commit; empty where nobody could
+/// tell (`build.rs`).
+pub const COMMIT: &str = env!("COTUNE_COMMIT");
 
 /// Operating system and architecture, `linux-x86_64`.
 pub fn platform() -> String {

@@ -135,6 +135,14 @@ pub enum LabError {
         /// The domains.
         unseen: String,
     },
+    /// Low-rank maps of a rank that their matrices cannot have.
+    #[error("[models.{model}]: a rank above the model's width adds nothing: write at most {width}")]
+    Rank {
+        /// The model.
+        model: String,
+        /// Its width.
+        width: usize,
+    },
     /// The corpus cannot be made.
     #[error("[data]: {0}")]
     Corpus(#[from] cotune_models::corpus::CorpusError),
@@ -392,6 +400,10 @@ impl LabModel {
             None => (Layout::none(), None, 0.0),
             Some(written::Adapter::Lora(lora)) => {
                 let spec = lora_spec(lora);
+                let width = base.spec().width;
+                if spec.rank > width {
+                    return Err(LabError::Rank { model: name.to_owned(), width });
+                }
                 let layout = Layout::lora(base.spec(), &spec);
                 let layout = match lora.freeze {
                     None => layout,

@@ -59,7 +59,7 @@ impl Site {
     }
 
     /// The place a path leads to when it is written in a file of `folder`.
-    pub(crate) fn resolve_from(&self, folder: &Path, path: &str) -> PathBuf {
+    pub fn resolve_from(&self, folder: &Path, path: &str) -> PathBuf {
         match path.strip_prefix("data:") {
             Some(rest) if self.knows(path).is_ok() => self.data_dir.join(rest),
             _ => folder.join(path),

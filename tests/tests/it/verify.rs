@@ -5,15 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use cotune_record::{Event, EventKind, EventReader, EventWriter, RunDirectory};
-use cotune_tests::{cotune, fedavg, tiny_text};
+use cotune_scenario::Scenario;
+use cotune_scenario::models::Init;
+use cotune_tests::{co_plms_distilled, cotune, fedavg, tiny_text};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A small run that learned, in a folder of runs.
 fn recorded(folder: &Path) -> RunDirectory {
+    recorded_of(folder, &fedavg("on = \"proxy\""), &[])
+}
+
+/// The same of a method, with more arguments.
+fn recorded_of(folder: &Path, tables: &str, more: &[&str]) -> RunDirectory {
     let (file, runs) = (folder.join("tiny.toml"), folder.join("runs"));
-    fs::write(&file, tiny_text(&fedavg("on = \"proxy\""))).unwrap();
-    let output = cotune().arg("run").arg(&file).args(["-q", "--runs"]).arg(&runs).output().unwrap();
+    fs::write(&file, tiny_text(tables)).unwrap();
+    let mut command = cotune();
+    let output = command.arg("run").arg(&file).args(["-q", "--runs"]).arg(&runs).args(more).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     RunDirectory::at(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()))
 }
@@ -99,4 +107,49 @@ fn a_run_that_was_cut_repeats_as_far_as_it_came() {
     let output = verify(&run, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("20 events in 0 rounds are the same so far"), "{}", said(&output));
+}
+
+/// Changes a run's scenario, and its digest in the manifest with it.
+fn forge(run: &RunDirectory, change: impl Fn(&mut Scenario)) {
+    let lock = fs::read_to_string(run.lock_path()).unwrap();
+    // Not by the reader that is to refuse it.
+    let mut scenario: Scenario = serde_json::from_str(&lock).unwrap();
+    let before = scenario.digest();
+    change(&mut scenario);
+    fs::write(run.lock_path(), scenario.to_lock_json()).unwrap();
+    let manifest = fs::read_to_string(run.manifest_path()).unwrap();
+    assert!(manifest.contains(&before), "{manifest}");
+    let manifest = manifest.replace(&before, &scenario.digest()).replace("\"complete\"", "\"running\"");
+    fs::write(run.manifest_path(), manifest).unwrap();
+}
+
+#[test]
+fn a_scenario_from_elsewhere_that_names_nobody_is_damaged() {
+    let folder = TempDir::new().unwrap();
+    let run = recorded_of(folder.path(), &co_plms_distilled(), &["--no-train"]);
+    let lock = fs::read(run.lock_path()).unwrap();
+    let manifest = fs::read(run.manifest_path()).unwrap();
+    let teacher = |scenario: &mut Scenario| {
+        let made = scenario.models.get_mut("made").expect("the proxy is made");
+        let Init::Distill(distill) = &mut made.init else { panic!("it is distilled") };
+        distill.from = "nobody".to_owned();
+    };
+    let model = |scenario: &mut Scenario| {
+        let phone = scenario.fleet.classes.get_mut("phone").expect("there are phones");
+        phone.model = "nobody".to_owned();
+    };
+    let nobody_there = |scenario: &mut Scenario| scenario.fleet.devices = 0;
+    let changes: [(&dyn Fn(&mut Scenario), &str); 3] =
+        [(&teacher, "nobody"), (&model, "nobody"), (&nobody_there, "fleet.devices")];
+    for (change, named) in changes {
+        fs::write(run.lock_path(), &lock).unwrap();
+        fs::write(run.manifest_path(), &manifest).unwrap();
+        forge(&run, change);
+        let resumed = cotune().args(["run", "--resume"]).arg(run.path()).output().unwrap();
+        for output in [verify(&run, &[]), resumed] {
+            let told = said(&output);
+            assert_eq!(output.status.code(), Some(2), "{named}: {told}");
+            assert!(told.contains("scenario.lock.json is damaged") && told.contains(named), "{told}");
+        }
+    }
 }

@@ -96,6 +96,22 @@ pub(crate) fn whole<N: TryFrom<i64>>(node: &Node, path: &str, least: i64) -> Res
         .ok_or_else(|| out_of_range(node, path, "is too large", codes::OUT_OF_RANGE))
 }
 
+/// The same, and at most `most`.
+pub(crate) fn whole_within<N: TryFrom<i64>>(
+    node: &Node,
+    path: &str,
+    least: i64,
+    most: Option<u64>,
+) -> Result<N, Diagnostic> {
+    match (&node.value, most) {
+        (Value::Integer(integer), Some(most)) if u64::try_from(*integer).is_ok_and(|count| count > most) => {
+            let error = out_of_range(node, path, "is too large", codes::OUT_OF_RANGE);
+            Err(error.help(format!("write at most {most}")))
+        }
+        _ => whole(node, path, least),
+    }
+}
+
 pub(crate) fn number(node: &Node, path: &str, bound: Bound) -> Result<f64, Diagnostic> {
     let number = match node.value {
         Value::Integer(integer) => integer as f64,

@@ -25,6 +25,24 @@ fn a_lock_file_comes_back_bit_for_bit() {
 }
 
 #[test]
+fn a_lock_file_is_held_to_the_rules_of_a_scenario() {
+    let lock = good("city-clinics.toml").to_lock_json();
+    let refused = |from: &str, to: &str, told: &str| {
+        let changed = lock.replacen(from, to, 1);
+        assert_ne!(changed, lock, "{from}");
+        let error = Scenario::from_lock_json(&changed).expect_err(to).to_string();
+        assert!(error.contains(told), "{to}: {error}");
+    };
+    refused("\"format\": 1", "\"format\": 2", "format 2");
+    refused("\"devices\": 100,", "\"devices\": 0,", "`fleet.devices` has to be above 0");
+    refused("\"devices\": 100,", "\"devices\": 4000000000,", "`fleet.devices` has to be at most 100000000");
+    refused("\"rank\": 16", "\"rank\": 2000000000", "has to be at most 65536");
+    refused("\"batch\": ", "\"batch\": -", "batch");
+    refused("\"share\": 0.", "\"share\": 7.", "share` has to be between 0 and 1");
+    refused("\"share\": 0.", "\"share\": 0.0", "add up to");
+}
+
+#[test]
 fn only_what_changes_results_changes_the_digest() {
     let digest = |changes: &[(&str, &str)]| changed("city-clinics.toml", changes).digest();
     let plain = digest(&[]);

@@ -46,6 +46,7 @@ fn make(
 ) -> Result<Card, Failure> {
     let site = place::site(file, data);
     let resolve = |path: &str| -> Result<PathBuf, String> {
+        site.knows(path).map_err(|error| error.to_string())?;
         let place = site.resolve(path);
         site.permit(&place).map_err(|error| error.to_string())?;
         Ok(place)

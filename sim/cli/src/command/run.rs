@@ -11,6 +11,7 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
+use cotune_kernel::panics;
 use cotune_models::device::Compute;
 use cotune_record::checkpoint::{CHECKPOINT_FORMAT, Header};
 use cotune_record::{Checkpoints, Claim, Digest, Manifest, RunDirectory, Status, Summary, Wall, summarize};
@@ -260,7 +261,8 @@ fn header(scenario_digest: &Digest) -> Header {
     }
 }
 
-/// Loads what a scenario needs, and draws its plan. A mistake is told where the document has it, if there is one.
+/// Loads what a scenario needs, and draws its plan. A mistake is told where the document has it. Where there is none, the
+/// scenario is that of a run's folder, which may come from anyone: what breaks over it is damaged.
 pub fn plan(
     scenario: &Scenario,
     site: &Site,
@@ -269,11 +271,18 @@ pub fn plan(
     talk: Talk,
 ) -> Result<Arc<Plan>, Failure> {
     let begun = machine::now();
-    let lab = Lab::open(scenario, site, compute, &mut |words| talk.say(words))?;
-    let plan = Plan::draw(Arc::new(lab)).map_err(|error| match document {
-        Some(document) => Failure::Scenario(Diagnostics(vec![load::unplannable(document, &error)])),
-        None => error.into(),
-    })?;
+    let drawn = || -> Result<Plan, Failure> {
+        let lab = Lab::open(scenario, site, compute, &mut |words| talk.say(words))?;
+        Plan::draw(Arc::new(lab)).map_err(|error| match document {
+            Some(document) => Failure::Scenario(Diagnostics(vec![load::unplannable(document, &error)])),
+            None => error.into(),
+        })
+    };
+    let plan = match document {
+        Some(_) => drawn(),
+        None => panics::undamaged(drawn)
+            .unwrap_or_else(|damage| Err(Failure::wrong(format!("the run's scenario.lock.json: {damage}")))),
+    }?;
     talk.detail(format_args!("planned in {:.2} s", begun.elapsed().as_secs_f64()));
     Ok(Arc::new(plan))
 }

@@ -211,8 +211,7 @@ impl Method for FedAvg {
         let model = self.tuned_model(&task.model);
         let mut update = Payload::adapter(model, &trained.values);
         if self.control.is_some() {
-            let plan = plan_of(lab, &self.table, task);
-            let descended = plan.rate.sum(plan.steps);
+            let descended = plan_of(lab, &self.table, task).rate.descended(&progress);
             update.parts.push(scaffold::changed(&mut state, received, model, &trained.values, descended));
         }
         DeviceOutcome { state, update, trained: progress, relay: None }

@@ -116,9 +116,11 @@ impl Rate {
         if reached < self.warm_up { self.scheduled * (reached / self.warm_up) } else { self.scheduled }
     }
 
-    /// The sum of the rates of the job's first `steps` steps.
-    pub(crate) fn sum(&self, steps: u32) -> f64 {
-        (0..steps).map(|step| self.at(step)).sum()
+    /// The sum of the rates of the steps that were taken, Kη. One whose loss or gradient is not finite is not, and who has
+    /// no examples takes none. Where some were skipped the rates are those of as many first ones.
+    pub(crate) fn descended(&self, progress: &Progress) -> f64 {
+        let taken = (progress.steps - progress.skipped) as u32;
+        (0..taken).map(|step| self.at(step)).sum()
     }
 
     /// The same for what follows `steps` steps of the job.
@@ -308,6 +310,13 @@ mod tests {
         }
         assert_eq!(rates(Some(WarmUp::Fraction(0.5))), rates(Some(WarmUp::Steps(6))));
         assert_eq!(rates(Some(WarmUp::Steps(1))), plain);
+    }
+
+    #[test]
+    fn steps_that_were_not_taken_are_no_descent() {
+        let rate = Rate::new(&course(None), 0.5, (1, 0.0), 4, Some(3));
+        let of = |steps, skipped| rate.descended(&Progress { steps, skipped, ..Progress::default() });
+        assert_eq!([of(4, 0), of(4, 1), of(4, 4), of(0, 0)], [2.0, 1.5, 0.0, 0.0]);
     }
 
     #[test]

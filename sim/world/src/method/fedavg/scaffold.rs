@@ -163,5 +163,8 @@ mod tests {
         assert_eq!(correction(&device, &received, "m"), [-0.75]);
         assert_eq!(changed(&mut device, &received, "m", &[theta], 1.0), part("m", vec![1.0]));
         assert_eq!(device[&key("m")].values, [2.0]);
+        // Without a step there is no gradient, and nothing changes.
+        assert_eq!(changed(&mut device, &received, "m", &[2.0], 0.0), part("m", vec![0.0]));
+        assert_eq!(device[&key("m")].values, [2.0]);
     }
 }
