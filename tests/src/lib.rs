@@ -134,6 +134,8 @@ fn built_in() -> Vec<(&'static str, String)> {
         ("fedavg on the devices' models", fedavg("on = \"edge\"\naggregate = \"uniform\"")),
         ("fedavg by the median", fedavg("on = \"proxy\"\naggregate = \"median\"")),
         ("fedavg by krum", fedavg("on = \"proxy\"\naggregate.krum = { keep = 1 }")),
+        // Longer than any change here: what it shortens has tests of its own.
+        ("fedavg by norm clipping", fedavg("on = \"proxy\"\naggregate.norm-clip = { norm = 1000.0 }")),
         ("fedprox", fedavg("on = \"proxy\"\nlocal.prox = { mu = 0.1 }")),
         ("scaffold", fedavg("on = \"proxy\"\nlocal = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }")),
         (
@@ -142,6 +144,7 @@ fn built_in() -> Vec<(&'static str, String)> {
         ),
         ("fedavg by descent with momentum", fedavg("on = \"edge\"\noptimizer.sgd = { momentum = 0.9 }")),
         ("fednova over passes", fednova()),
+        ("fedavg at a rate of the server", fedavg("on = \"proxy\"\nserver.sgd = { lr = 0.5 }")),
         ("fedavg with server momentum", fedavg("on = \"proxy\"\nserver.momentum = { lr = 0.5 }")),
         ("fedadam", fedavg("on = \"proxy\"\nserver = \"adam\"")),
         ("fedyogi", fedavg("on = \"edge\"\nserver = \"yogi\"")),
@@ -171,6 +174,7 @@ fn built_in() -> Vec<(&'static str, String)> {
         ("co-plms with a private domain adapter", co_plms("dst = \"domain-adapter\"")),
         ("co-plms, one after the other", co_plms("saml = { update = \"alternating\" }")),
         ("co-plms, convex", co_plms("saml = { combine = { convex = 0.9 } }")),
+        ("co-plms, one way", co_plms("saml = { weight = { edge_to_proxy = 0.0, cloud_to_proxy = 0.0 } }")),
         ("co-plms, dtw", co_plms("saml = { align = \"dtw\", fallback = \"target\" }")),
         ("co-plms without tuning", co_plms_without_tuning("")),
         ("co-plms that tunes the devices' models alone", co_plms("dst = \"slm\"")),

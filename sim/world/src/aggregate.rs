@@ -7,12 +7,14 @@
 //! | `median.rs`       | median of every coordinate | Yin et al. 2018 |
 //! | `trimmed_mean.rs` | mean of every coordinate without its extremes | Yin et al. 2018 |
 //! | `krum.rs`         | the updates that are closest to others | Blanchard et al. 2017 |
+//! | `huge.rs`         | what no plain mean takes | Sun et al. 2019 |
 //! | `nova.rs`         | changes per local step, before they are aggregated | Wang et al. 2020 |
 //! | `server.rs`       | a step of the cloud along the aggregate's change | Reddi et al. 2021 |
 //! | `stale.rs`        | what an update counts for that is based on an older model | Nguyen et al. 2022 |
 //!
 //! Updates come in ascending order of devices, and sums are taken in f64 in that order.
 
+mod huge;
 mod krum;
 mod mean;
 mod median;
@@ -21,6 +23,8 @@ pub(crate) mod nova;
 pub(crate) mod server;
 pub(crate) mod stale;
 mod trimmed_mean;
+
+pub(crate) use huge::huge;
 
 use crate::method::Update;
 use cotune_scenario::method::Aggregate;

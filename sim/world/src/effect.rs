@@ -205,6 +205,14 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The warning that a device's accepted update is left out of the mean. It is to follow the event that the cloud began.
+    pub(crate) fn left_out(device: u32, round: u32, times: f64) -> Self {
+        let text = format!(
+            "the update of device {device} is left out of the mean of round {round}: its change is {times:.1e} times as long as is usual there"
+        );
+        Self::Record(EventKind::Warning { text, learned: true, skipped: 0 })
+    }
+
     /// The warning that `party` skipped steps of its work in a round, if it did. It is to follow the event of the work.
     pub(crate) fn skipped_steps(party: &str, round: u32, trained: &Progress) -> Option<Self> {
         let Progress { steps, skipped, .. } = *trained;

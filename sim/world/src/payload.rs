@@ -199,6 +199,14 @@ impl Payload {
         })
     }
 
+    /// The models whose adapters it carries.
+    pub fn adapters(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Adapter { model, .. } => Some(model.as_str()),
+            _ => None,
+        })
+    }
+
     /// The control variate sent for `model`, if there is one.
     pub fn control(&self, model: &str) -> Option<&[f32]> {
         self.parts.iter().find_map(|part| match part {

@@ -162,6 +162,10 @@ impl Table for CoPlms {
         self.relay.as_ref()
     }
 
+    fn aggregate(&self) -> Option<&Aggregate> {
+        Some(&self.aggregate)
+    }
+
     fn optimizer(&self) -> Option<&Optimizer> {
         Some(&self.optimizer)
     }

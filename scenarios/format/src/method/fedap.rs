@@ -1,7 +1,7 @@
 //! `[method.fedap]`: every key of `[method.fedavg]`.
 
 use super::read::Models;
-use super::{FedAvg, Optimizer, Seen, Steps, Table, fedavg};
+use super::{Aggregate, FedAvg, Optimizer, Seen, Steps, Table, fedavg};
 use crate::reader::View;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,10 @@ impl Table for FedAp {
 
     fn needs_bottlenecks(&self) -> bool {
         true
+    }
+
+    fn aggregate(&self) -> Option<&Aggregate> {
+        Some(&self.0.aggregate)
     }
 
     fn optimizer(&self) -> Option<&Optimizer> {

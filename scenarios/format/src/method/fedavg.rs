@@ -67,6 +67,10 @@ impl Table for FedAvg {
         }
     }
 
+    fn aggregate(&self) -> Option<&Aggregate> {
+        Some(&self.aggregate)
+    }
+
     fn optimizer(&self) -> Option<&Optimizer> {
         Some(&self.optimizer)
     }

@@ -63,6 +63,10 @@ impl Table for FedCoLlm {
         self.relay.as_ref()
     }
 
+    fn aggregate(&self) -> Option<&Aggregate> {
+        Some(&self.aggregate)
+    }
+
     fn optimizer(&self) -> Option<&Optimizer> {
         Some(&self.optimizer)
     }

@@ -52,6 +52,10 @@ impl Table for ProxyRelay {
         Some(&self.relay)
     }
 
+    fn aggregate(&self) -> Option<&Aggregate> {
+        Some(&self.aggregate)
+    }
+
     fn optimizer(&self) -> Option<&Optimizer> {
         Some(&self.optimizer)
     }

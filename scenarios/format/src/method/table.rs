@@ -1,6 +1,6 @@
 //! What the rest of the language asks of a method's table.
 
-use super::{Alignment, Optimizer, Relay, Steps};
+use super::{Aggregate, Alignment, Optimizer, Relay, Steps};
 
 /// Which examples a party trains on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,11 @@ pub trait Table {
 
     /// The optimizer.
     fn optimizer(&self) -> Option<&Optimizer> {
+        None
+    }
+
+    /// How updates become one, where updates are averaged.
+    fn aggregate(&self) -> Option<&Aggregate> {
         None
     }
 

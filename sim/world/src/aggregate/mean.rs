@@ -1,4 +1,4 @@
-//! The weighted mean `Σ w_k θ_k / Σ w_k`. One update of any size moves it anywhere.
+//! The weighted mean `Σ w_k θ_k / Σ w_k`. One large update moves it far; a huge one does not come here (`huge.rs`).
 //!
 //! McMahan et al. 2017, "Communication-Efficient Learning of Deep Networks from Decentralized Data", arXiv 1602.05629,
 //! algorithm 1.

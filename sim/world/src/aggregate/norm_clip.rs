@@ -25,13 +25,13 @@ pub(super) fn of(votes: &[Vote<'_>], current: &[f32], norm: Option<f64>) -> Vec<
 }
 
 /// ‖θ_k − θ‖₂
-fn length(values: &[f32], current: &[f32]) -> f64 {
+pub(super) fn length(values: &[f32], current: &[f32]) -> f64 {
     let squares = values.iter().zip(current).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
     squares.sum::<f64>().sqrt()
 }
 
 /// The median; of an even number the lower one, which bounds more.
-fn middle(norms: &[f64]) -> f64 {
+pub(super) fn middle(norms: &[f64]) -> f64 {
     let mut sorted = norms.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[(sorted.len() - 1) / 2]

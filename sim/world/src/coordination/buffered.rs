@@ -138,7 +138,7 @@ impl BufferedUpdates {
         }
         let effects = server.work(&mut open, view);
         self.open = Some(open);
-        effects.into()
+        effects
     }
 
     /// Invites devices to free places; where there are too few, tries again later.

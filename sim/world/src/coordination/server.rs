@@ -1,6 +1,7 @@
 //! What every way of coordinating needs of the cloud: invitations, judging and refusing updates, the work on an
 //! aggregate, scores, budgets and the end of the run.
 
+use crate::aggregate::huge;
 use crate::effect::{Effect, Label, Message, Transfer, View};
 use crate::energy::Spent;
 use crate::fault::Strike;
@@ -11,6 +12,7 @@ use crate::payload::Payload;
 use crate::select::select;
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EndReason, EventKind, FaultKind, Loss, Reason};
+use cotune_scenario::method::Aggregate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -282,17 +284,39 @@ impl Server {
     }
 
     /// Goes to work on what a round has: folds it in the order of devices, then does what the method's cloud does.
-    pub(super) fn work(&self, open: &mut OpenRound, view: &View<'_>) -> [Effect; 2] {
+    pub(super) fn work(&self, open: &mut OpenRound, view: &View<'_>) -> Vec<Effect> {
         let (plan, round) = (view.plan, open.round);
         open.working = Some(view.now);
         let mut updates = std::mem::take(&mut open.updates);
         updates.sort_by_key(|update| update.device); // stable: two of one device stay in the order they were made in
         let cost = plan.cloud_cost(round);
         let began = EventKind::CloudTraining { round, seconds: cost.seconds, flops: cost.flops };
+        let mut effects = vec![Effect::Record(began)];
+        effects.extend(self.leave_out_huge(&mut updates, round, view));
         let task = CloudTask { round, progress: plan.progress(round, view.now.as_secs_f64()) };
         let job = Job::Cloud { task, state: Arc::clone(&self.state), updates };
         let after = VirtualDuration::from_secs_f64(cost.seconds);
-        [Effect::Record(began), Effect::Train { job, label: Label::Work { round }, after }]
+        effects.push(Effect::Train { job, label: Label::Work { round }, after });
+        effects
+    }
+
+    /// Takes out the updates that no plain mean takes, with a warning for each; the robust rules bear them.
+    fn leave_out_huge(&self, updates: &mut Vec<Update>, round: u32, view: &View<'_>) -> Vec<Effect> {
+        let rule = view.plan.scenario().method.table().aggregate();
+        let is_plain = matches!(rule, Some(Aggregate::Weighted | Aggregate::Uniform));
+        // Without learning everybody sends the same values.
+        let shape = |update: &Update| view.plan.update_shape(update.device, round);
+        if !is_plain || updates.iter().all(|update| Arc::ptr_eq(&update.payload, shape(update))) {
+            return Vec::new();
+        }
+        let mut found = huge(updates, &self.state).into_iter();
+        let mut warnings = Vec::new();
+        updates.retain(|update| {
+            let Some(times) = found.next().flatten() else { return true };
+            warnings.push(Effect::left_out(update.device, round, times));
+            false
+        });
+        warnings
     }
 
     /// The cloud's work of a round is done: there is a new state.

@@ -54,7 +54,7 @@ impl Rounds {
         }
         let effects = server.work(&mut open, view);
         self.open = Some(open);
-        effects.into()
+        effects
     }
 }
 
