@@ -94,7 +94,7 @@ pub struct Changes {
     /// Shrink to 10 devices, 2 rounds, 4 steps, after --set.
     #[arg(long)]
     pub smoke: bool,
-    /// What `data:` stands for [default: $COTUNE_DATA; without it scenarios in cotune's own workspace have ../shared/data, and others none].
+    /// What `data:` stands for [default: $COTUNE_DATA].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

@@ -263,13 +263,16 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     }
 }
 
-/// A file that its disk does not give: every attempt to open it fails, root's as well. Takes it back when told.
+/// A file that cannot be opened, by root either: a folder stands in its place. Gives it back when told.
 #[cfg(unix)]
 fn kept_away(path: &Path) -> impl FnOnce() + use<> {
     let (path, aside) = (path.to_owned(), path.with_extension("given-back"));
     fs::rename(&path, &aside).unwrap();
-    std::os::unix::fs::symlink(&path, &path).unwrap();
-    move || fs::rename(aside, path).unwrap()
+    fs::create_dir(&path).unwrap();
+    move || {
+        fs::remove_dir(&path).unwrap();
+        fs::rename(aside, path).unwrap();
+    }
 }
 
 #[cfg(unix)]
