@@ -30,6 +30,11 @@ impl Cores {
         Self { idle: Arc::new(AtomicIsize::new(idle as isize)) }
     }
 
+    /// None, whoever lends some: for a device that computes by itself.
+    pub fn none() -> Self {
+        Self { idle: Arc::new(AtomicIsize::new(isize::MIN / 2)) }
+    }
+
     /// Says that this thread computes now.
     pub fn occupy(&self) -> InUse {
         self.idle.fetch_sub(1, Relaxed);
@@ -119,6 +124,10 @@ mod tests {
         assert_eq!(cores.borrow(5).count, 0);
         drop(own);
         assert_eq!(cores.borrow(5).count, 1);
+
+        let none = Cores::none();
+        let _lent = none.lend();
+        assert_eq!(none.borrow(5).count, 0);
     }
 
     #[test]

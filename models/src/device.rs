@@ -141,8 +141,8 @@ impl Compute {
     /// The same with cores that a job may borrow while they are idle; a WebGPU queue has no use for them.
     #[must_use]
     pub fn with_cores(self, count: usize) -> Self {
-        let count = if self.is_cpu() { count } else { 0 };
-        Self { cores: Cores::new(count), ..self }
+        let cores = if self.is_cpu() { Cores::new(count) } else { Cores::none() };
+        Self { cores, ..self }
     }
 
     /// The cores that may be borrowed.

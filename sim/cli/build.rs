@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What cotune is built from, seen from this package.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "Cargo.toml",
     "build.rs",
     "src",
@@ -15,7 +15,8 @@ const SOURCES: [&str; 10] = [
     "../report",
     "../world",
     "../../models",
-    "../../scenarios/format",
+    "../../scenarios",
+    "../../Cargo.toml",
     "../../Cargo.lock",
 ];
 

@@ -1,7 +1,7 @@
 //! Which files make a checkpoint's folder what it is, and their digest.
 
+use super::store;
 use cotune_kernel::bounded;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -45,23 +45,17 @@ impl Parts {
     }
 }
 
-/// The weight files: one, or an index and what it is about.
+/// The weight files: one, or an index and those that it names.
 fn weights(folder: &Path) -> io::Result<Vec<String>> {
     const WHOLE: &str = "model.safetensors";
     const INDEX: &str = "model.safetensors.index.json";
     if folder.join(WHOLE).exists() || !folder.join(INDEX).exists() {
         return Ok(vec![WHOLE.to_owned()]);
     }
-    let mut shards = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".safetensors") {
-            shards.push(name);
-        }
-    }
-    shards.sort();
-    shards.push(INDEX.to_owned());
-    Ok(shards)
+    let shards = store::shards(folder, &folder.join(INDEX)).map_err(io::Error::other)?;
+    let names =
+        shards.iter().filter_map(|shard| shard.file_name()).map(|name| name.to_string_lossy().into_owned());
+    Ok(names.chain([INDEX.to_owned()]).collect())
 }
 
 /// The tokenizer's file, or GPT-2's older pair where that alone is there.
@@ -86,15 +80,17 @@ pub fn file_digest(path: &Path, longest: u64) -> io::Result<blake3::Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn weights_in_several_files_are_all_of_them() {
         let folder = tempfile::TempDir::new().unwrap();
-        let write = |name: &str| fs::write(folder.path().join(name), "").unwrap();
+        let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+        let write = |name: &str| fs::write(folder.path().join(name), index).unwrap();
         let weights = || weights(folder.path()).unwrap();
         assert_eq!(weights(), ["model.safetensors"], "what is missing");
         let parts = ["model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"];
-        parts.into_iter().rev().for_each(write);
+        parts.into_iter().chain(["of-no-account.safetensors"]).rev().for_each(write);
         assert_eq!(weights(), parts);
         write("model.safetensors");
         assert_eq!(weights(), ["model.safetensors"]);

@@ -88,7 +88,7 @@ impl TensorStore<'static> {
 }
 
 /// The files an index names; they lie beside it.
-fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+pub(crate) fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let malformed = |problem| CheckpointError::Malformed { path: index.to_path_buf(), problem };
     let text = bounded::bytes(index, LONGEST_INDEX)
         .map_err(|source| CheckpointError::Io { path: index.to_path_buf(), source })?;

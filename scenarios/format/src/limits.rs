@@ -11,10 +11,12 @@ const LIMITS: &[(&str, u64)] = &[
     ("batch", 65_536),
     ("builtin.examples", 10_000_000),
     ("relay.prompts", 1_000_000),
-    ("privacy.canaries", 100_000),
+    ("max_tokens", 65_536),
+    ("top_k", 1_000_000),
+    ("privacy.canaries", 1_000),
     ("privacy.repeats", 100_000),
     ("privacy.words", 1_000),
-    ("privacy.candidates", 1_000_000),
+    ("privacy.candidates", 100_000),
 ];
 
 /// The largest number that may stand at a dotted path, where there is one.

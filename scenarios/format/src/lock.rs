@@ -33,6 +33,7 @@ const BOUNDS: &[(Bound, &[&str])] = &[
             "devices",
             "down_bytes_per_second",
             "epochs",
+            "eps",
             "examples",
             "keep",
             "kv_width",
@@ -41,18 +42,26 @@ const BOUNDS: &[(Bound, &[&str])] = &[
             "max_tokens",
             "mean_off_seconds",
             "mean_on_seconds",
+            "members",
             "memory_bandwidth_bytes_per_second",
             "memory_bytes",
             "micro_batch",
+            "min_updates",
+            "mu",
+            "norm",
             "offline_seconds",
             "online_seconds",
+            "panel",
             "params",
             "per_device",
+            "prompts",
             "rank",
             "rounds",
             "session_seconds",
             "size",
+            "tau",
             "temperature",
+            "top_k",
             "up_bytes_per_second",
             "virtual_seconds",
             "width",
@@ -178,7 +187,7 @@ fn check_numbers(value: &Value, path: &str, bound: Bound, named: bool) -> Result
         Value::Number(number) => check_number(number.as_f64().unwrap_or(f64::NAN), path, bound),
         Value::Array(items) => items.iter().try_for_each(|item| check_numbers(item, path, bound, false)),
         Value::Object(entries) => {
-            entries.iter().filter(|(key, _)| *key != FREE).try_for_each(|(key, item)| {
+            entries.iter().filter(|(key, _)| named || *key != FREE).try_for_each(|(key, item)| {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 let own = if named { None } else { bound_of(key) };
                 check_numbers(item, &path, own.unwrap_or(bound), !named && NAMED.contains(&key.as_str()))

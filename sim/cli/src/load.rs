@@ -71,7 +71,7 @@ pub fn load_changed(
     smoke: bool,
     data: Option<&Path>,
 ) -> Result<Loaded, Diagnostics> {
-    let text = bounded::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let text = bounded::read_typed(file).map_err(|error| unreadable(file, &error))?;
     let mut site = place::site(file, data);
     let base = |name: &str| {
         site.knows(name).map_err(|error| error.to_string())?;
@@ -223,7 +223,7 @@ fn bad_rows(scenario: &Scenario, document: &Document, site: &Site) -> Vec<Diagno
 
 /// BLAKE3 of a file, or over the digests of all that a checkpoint, a recipe or a folder of tasks is made of.
 fn digest(file: &FileReference, data: &Data, site: &Site) -> Result<blake3::Hash, (PathBuf, String)> {
-    site.knows(&file.path).map_err(|error| (PathBuf::from(&file.path), error.to_string()))?;
+    known(&file.path, site)?;
     let path = permitted(site.resolve(&file.path), site)?;
     match (file.kind, &data.corpus) {
         (FileKind::Checkpoint, _) => digest_checkpoint(&path, site),
@@ -254,9 +254,11 @@ fn digest_recipe(path: &Path, site: &Site) -> Result<blake3::Hash, (PathBuf, Str
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut named = Vec::new();
     for source in recipe.sources() {
+        known(source, site)?;
         named.push(digest_file(site.resolve_from(folder, source), site, LONGEST)?);
     }
     if let Some(teacher) = recipe.teacher() {
+        known(teacher, site)?;
         let teacher = permitted(site.resolve_from(folder, teacher), site)?;
         named.push(digest_checkpoint(&teacher, site)?);
     }
@@ -274,6 +276,11 @@ fn digest_recipe(path: &Path, site: &Site) -> Result<blake3::Hash, (PathBuf, Str
 fn digest_file(path: PathBuf, site: &Site, longest: u64) -> Result<blake3::Hash, (PathBuf, String)> {
     let path = permitted(path, site)?;
     file_digest(&path, longest).map_err(|error| (path, error.to_string()))
+}
+
+/// Sees that somebody said where the folder of a path lies, if it names one.
+fn known(path: &str, site: &Site) -> Result<(), (PathBuf, String)> {
+    site.knows(path).map_err(|error| (PathBuf::from(path), error.to_string()))
 }
 
 /// The place, if the scenario may read what lies there.

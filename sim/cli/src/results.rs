@@ -13,6 +13,7 @@ use cotune_scenario::Scenario;
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
+use crate::command::run::resuming;
 use crate::failure::Failure;
 
 /// Everything a run's files are made of.
@@ -69,6 +70,7 @@ impl Results {
     /// A file is missing or damaged.
     pub fn read(directory: &RunDirectory) -> Result<Self, Failure> {
         let manifest = directory.manifest()?;
+        has_begun(directory, &manifest)?;
         let scenario = read(&directory.scenario_path())?;
         let fleet = Fleet::read_parquet(&directory.tables())?;
         let models = read_models(directory)?;
@@ -87,6 +89,20 @@ impl Results {
         };
         Ok(Self { manifest, summary, tables, fleet, models, scenario, sees })
     }
+}
+
+/// Sees that something of a run has happened: while it is planned, it has a manifest and no log.
+///
+/// # Errors
+/// It has not begun.
+pub fn has_begun(directory: &RunDirectory, manifest: &Manifest) -> Result<(), Failure> {
+    let may_begin = matches!(manifest.status, Status::Running | Status::Interrupted);
+    if !may_begin || directory.events_path().exists() {
+        return Ok(());
+    }
+    let message =
+        format!("the run {} has not begun yet: it is being planned, or was cut while it was", directory.id());
+    Err(Failure::wrong(message).help(format!("if nobody is at it, go on with `{}`", resuming(directory))))
 }
 
 /// The summary that a run had once a round was closed and scored, or at its end if that came before; none if it has not come

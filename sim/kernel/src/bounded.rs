@@ -22,13 +22,24 @@ pub fn open(path: &Path, limit: u64) -> io::Result<File> {
 /// # Errors
 /// Those of [`open`], and it does not fit in memory.
 pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = open(path, limit)?;
+    whole(open(path, limit)?, limit)
+}
+
+fn whole(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(length).map_err(io::Error::other)?)?;
     // A file may grow, and those of the system say that they have no bytes.
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if read as u64 > limit { Err(too_long(limit)) } else { Ok(bytes) }
+}
+
+/// The text of what somebody typed the path of: a file, or a pipe, which is waited for.
+///
+/// # Errors
+/// It cannot be read, is longer than `limit` bytes, does not fit in memory, or is not UTF-8.
+pub fn typed_text(path: &Path, limit: u64) -> io::Result<String> {
+    utf8(whole(File::open(path)?, limit)?)
 }
 
 fn too_long(limit: u64) -> io::Error {
@@ -40,7 +51,11 @@ fn too_long(limit: u64) -> io::Error {
 /// # Errors
 /// Those of [`bytes`], and it is not UTF-8.
 pub fn text(path: &Path, limit: u64) -> io::Result<String> {
-    String::from_utf8(bytes(path, limit)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    utf8(bytes(path, limit)?)
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
 /// A limit in the largest unit that it is a multiple of.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::log::LogPosition;
-use crate::run_directory::{RunDirectory, replace};
+use crate::run_directory::{RunDirectory, replace, sync_folder};
 
 /// Version of a checkpoint's content. It goes up whenever anything in a simulation's state changes its form.
 pub const CHECKPOINT_FORMAT: u32 = 2;
@@ -164,10 +164,7 @@ impl Checkpoints {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
-        match self.folder.parent() {
-            Some(run) if cfg!(unix) => fs::File::open(run)?.sync_all(),
-            _ => Ok(()),
-        }
+        self.folder.parent().map_or(Ok(()), sync_folder)
     }
 
     /// The files, the newest first; none if there is no folder.

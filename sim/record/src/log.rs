@@ -15,9 +15,9 @@ use zstd::stream::{read, write};
 use crate::digest::EventDigest;
 use crate::event::Event;
 
-/// The longest line that is read \[B\] (chosen: an invitation of seven million devices, the longest event there is; their rows in
-/// the tables take more than a gigabyte). A few bytes of a compressed log can stand for a line without an end.
-const LONGEST_LINE: u64 = 64 << 20;
+/// The longest line that is written or read \[B\] (chosen: an invitation of some thirty million devices, the longest event there
+/// is). A few bytes of a compressed log can stand for a line without an end.
+const LONGEST_LINE: u64 = 256 << 20;
 
 /// How much of a log a byte of its file can stand for (chosen: ten times and more what events come to).
 const BYTES_PER_BYTE: u64 = 1_000;
@@ -150,6 +150,12 @@ impl EventWriter {
         event.encode_into(&mut self.line);
         self.digest.push_encoded(event, &self.line);
         self.line.push(b'\n');
+        if self.line.len() as u64 >= LONGEST_LINE {
+            // Nobody could read the log behind it.
+            let source =
+                io::Error::new(io::ErrorKind::FileTooLarge, "it invites more devices than one line can name");
+            return Err(self.write_error(source));
+        }
         let written = match self.encoder() {
             Ok(mut encoder) => {
                 let written = encoder.write_all(&self.line);

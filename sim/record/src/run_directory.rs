@@ -274,7 +274,8 @@ impl RunDirectory {
     /// # Errors
     /// The file system refuses.
     pub fn tidy(&self) -> Result<(), RunDirectoryError> {
-        for folder in [self.path.clone(), self.tables(), self.path.join("checkpoints")] {
+        let below = ["checkpoints", "rungs"].map(|name| self.path.join(name));
+        for folder in [self.path.clone(), self.tables()].into_iter().chain(below) {
             let failed = |source| RunDirectoryError::new("tidy", &folder, source);
             let entries = match fs::read_dir(&folder) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -379,10 +380,13 @@ impl RunDirectory {
         self.path.join("rungs").join(format!("{round:05}.json"))
     }
 
-    /// Writes the summary of a run that was paused, and waits for the disk.
+    /// Writes the summary of a run that was paused, and waits for the disk. It may be written by who has no claim, which would
+    /// have refused links.
     pub fn write_rung(&self, round: u32, summary: &Summary) -> Result<(), RunDirectoryError> {
         let path = self.rung_path(round);
         let folder = path.parent().unwrap_or(&self.path);
+        refuse_link(&self.path)?;
+        refuse_link(folder)?;
         fs::create_dir_all(folder).map_err(|error| RunDirectoryError::new("create", folder, error))?;
         self.write_json(&path, summary)
     }
@@ -390,6 +394,7 @@ impl RunDirectory {
     /// Reads the summary after a round; none if the run was never paused there.
     pub fn rung(&self, round: u32) -> Result<Option<Summary>, RunDirectoryError> {
         let path = self.rung_path(round);
+        refuse_link(path.parent().unwrap_or(&self.path))?;
         if path.is_file() { read_json(&path).map(Some) } else { Ok(None) }
     }
 
@@ -439,9 +444,14 @@ pub(crate) fn replace_with<E: From<io::Error>>(
         let _ = fs::remove_file(&part);
     })?;
     match path.parent() {
-        Some(folder) if durable && cfg!(unix) => Ok(File::open(folder)?.sync_all()?),
+        Some(folder) if durable => Ok(sync_folder(folder)?),
         _ => Ok(()),
     }
+}
+
+/// Waits until the names in a folder are on the disk, where a folder can be waited for.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Waits until every file in a folder and below it is on the disk, names included. Links are not followed: what they lead to is
@@ -454,7 +464,7 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
             other => other?,
         }
     }
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    sync_folder(folder)
 }
 
 fn sync_entry(entry: &fs::DirEntry) -> io::Result<()> {
@@ -551,6 +561,16 @@ mod tests {
         assert!(!owner.exists());
         claim().unwrap();
         assert_eq!(directory.claim().unwrap().doubt(), None, "a temporary folder has locks");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_rung_is_looked_for_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::create_named(folder.path().join("run")).unwrap();
+        assert!(directory.rung(1).unwrap().is_none());
+        std::os::unix::fs::symlink(folder.path(), directory.path.join("rungs")).unwrap();
+        assert!(matches!(directory.rung(1), Err(RunDirectoryError::Link { .. })));
     }
 
     #[cfg(unix)]

@@ -5,11 +5,12 @@
 //! every outcome would have to travel to every rank, where here each travels once. What order outcomes come in changes nothing,
 //! so the digest is that of one process.
 //!
-//! A message is a head (a ticket and a length) and the frame of a job or an outcome in parts that MPI's 32-bit counts can take.
-//! Rank 0 sends a job when a worker has a free thread, and blocks until it is taken; a worker takes what comes while it sends, so
-//! the two never wait for each other. A job that rank 0 can take itself is not sent, and while ranks of the same computer have
-//! nothing to do, it borrows their cores: the cloud's job, which everybody waits for, is computed as fast as in one process. If a rank dies, `mpirun` and `srun` end the others, and the run goes on from its last
-//! checkpoint with `--resume`.
+//! A message is a head (a ticket and a length) and the frame of a job or an outcome in parts that MPI's 32-bit counts can
+//! take. Rank 0 sends a job when a worker has a free thread, and blocks until it is taken; a worker takes what comes while
+//! it sends, so the two never wait for each other. A job that rank 0 can take itself is not sent, and while ranks of the
+//! same computer have nothing to do, it borrows their cores: the cloud's job, which everybody waits for, is computed as fast
+//! as in one process. If a rank dies, `mpirun` and `srun` end the others, and the run goes on from its last checkpoint with
+//! `--resume`.
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
@@ -39,7 +40,7 @@ const OVER: u64 = u64::MAX;
 /// Bytes of a part (chosen: half of what a count can say).
 const PART: usize = 1 << 30;
 
-/// How long nobody looks for messages when there was none (chosen: a thousandth of a short job).
+/// How long nobody looks for messages (chosen: a thousandth of a short job).
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// Frame kinds.
@@ -225,26 +226,35 @@ impl Workers {
     pub fn threads(&self) -> usize {
         self.slots.values().sum()
     }
+
+    /// What a rank with so many idle threads gives.
+    fn idle(&self, rank: Rank, threads: usize, cores: &Cores) -> Free {
+        let lends = self.beside.contains(&rank) && threads == self.slots[&rank];
+        Free { threads, lent: (0..if lends { threads } else { 0 }).map(|_| cores.lend()).collect() }
+    }
+}
+
+/// The threads of a rank that have nothing to do, and the cores that it lends: all, while it has no job itself that could use
+/// them.
+#[derive(Debug, Default)]
+struct Free {
+    threads: usize,
+    lent: Vec<InUse>,
 }
 
 impl Remote for Workers {
     /// Gives jobs to whoever has a free thread and takes outcomes, until there are no more jobs.
     fn compute(&self, jobs: &Receiver<(Ticket, Job)>, report: &Sender<(Ticket, Outcome)>, cores: &Cores) {
         let world = SimpleCommunicator::world();
-        let lend = |rank: &Rank| self.beside.contains(rank).then(|| cores.lend());
-        // The threads of every rank that have nothing to do, as what they lend.
-        let mut free: BTreeMap<Rank, Vec<Option<InUse>>> = self
-            .slots
-            .iter()
-            .map(|(rank, threads)| (*rank, (0..*threads).map(|_| lend(rank)).collect()))
-            .collect();
+        let idle = |(rank, threads): (&Rank, &usize)| (*rank, self.idle(*rank, *threads, cores));
+        let mut free: BTreeMap<Rank, Free> = self.slots.iter().map(idle).collect();
         let mut away = 0;
         let mut is_over = false;
         // Jobs that were there a pause ago: no thread of this process was free to take them.
         let mut left = 0_usize;
         while !is_over || away > 0 {
             thread::sleep(PAUSE);
-            while let Some((rank, threads)) = free.iter_mut().find(|(_, threads)| !threads.is_empty()) {
+            while let Some((rank, free)) = free.iter_mut().find(|(_, free)| free.threads > 0) {
                 if left == 0 && !jobs.is_empty() {
                     break;
                 }
@@ -252,7 +262,8 @@ impl Remote for Workers {
                     Ok((ticket, job)) => {
                         let bytes =
                             written_once(|| codec::encode(JOB_KIND, &job)).expect("a job can be written");
-                        threads.pop();
+                        free.threads -= 1;
+                        free.lent.clear();
                         send(&world.process_at_rank(*rank), HEAD, ticket.number(), &bytes);
                         away += 1;
                         left = left.saturating_sub(1);
@@ -269,7 +280,8 @@ impl Remote for Workers {
                 let outcome = codec::decode_limited(OUTCOME_KIND, &bytes, u64::MAX);
                 let outcome =
                     outcome.unwrap_or_else(|error| Outcome::Panicked(format!("rank {rank}: {error}")));
-                free.get_mut(rank).expect("it is a worker").push(lend(rank));
+                let threads = free[rank].threads + 1;
+                free.insert(*rank, self.idle(*rank, threads, cores));
                 away -= 1;
                 // Nobody waits any more: the run was stopped.
                 let _ = report.send((Ticket::numbered(ticket), outcome));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use cotune_scenario::data::Corpus;
-use cotune_tests::{cotune, json, workspace};
+use cotune_tests::{cotune, json, said, workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -163,6 +163,34 @@ fn a_run_is_found_again_shown_and_reported() {
     let said = succeed(cotune().args(["report", &id[..id.len() - 1], "--runs"]).arg(runs.path()));
     assert_eq!(said.trim_end(), report.display().to_string());
     assert!(fs::read(&report).unwrap() == before, "a report is a function of the run's files");
+}
+
+/// Its manifest is written before it is planned, its log after that.
+#[test]
+fn a_run_that_has_not_begun_says_so() {
+    let runs = TempDir::new().expect("a temporary folder");
+    let run = ["run", "--smoke", "--no-train", "-q", "--runs"];
+    let folder = PathBuf::from(succeed(cotune().args(run).arg(runs.path()).arg(quickstart())).trim_end());
+    let manifest = fs::read_to_string(folder.join("run.json")).unwrap();
+    fs::write(folder.join("run.json"), manifest.replace("\"complete\"", "\"running\"")).unwrap();
+    fs::remove_file(folder.join("events.jsonl.zst")).unwrap();
+    for command in [&["report", "latest"][..], &["runs", "show", "latest"], &["verify", "latest"]] {
+        let output = output(cotune().args(command).arg("--runs").arg(runs.path()));
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("has not begun yet"), "{told}");
+    }
+}
+
+#[test]
+fn a_run_that_has_nothing_to_learn_from_leaves_no_folder() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let runs = folder.path().join("runs");
+    let million = workspace().join("scenarios/million.toml");
+    let output = output(cotune().arg("run").arg(million).arg("--runs").arg(&runs));
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("add --no-train") && !runs.exists(), "{told}");
 }
 
 /// What somebody did to the quickstart, and a piece of what has to be said about it.

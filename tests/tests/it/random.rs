@@ -20,7 +20,7 @@ const SCHEDULES: Range<u64> = 0..3_000;
 /// Seeds whose devices learn.
 const LEARNING: Range<u64> = 0..16;
 /// So many seeds have to be mostly playable; fewer may happen not to be.
-const MANY: usize = 10;
+const MANY: usize = 16;
 /// Every so many seeds a run is also cut and resumed, and played with every device alive.
 const CUT_EVERY: u64 = 4;
 

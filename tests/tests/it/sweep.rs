@@ -253,6 +253,7 @@ fn a_point_that_fails_keeps_its_checkpoints_and_goes_on_from_them() {
     assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
     assert_eq!(told()["status"], "complete");
     assert_eq!(told()["started_unix_ms"], before["started_unix_ms"], "it begins anew");
+    assert!(!told()["warnings"].to_string().contains("cotune 9.9.9"), "it is over: {}", told());
 }
 
 #[test]

@@ -35,7 +35,7 @@ use crate::{machine, talk};
 
 pub use points::Point;
 use points::points;
-pub use resume::go_on;
+pub use resume::{FAILED, go_on, has_changed_nothing};
 pub use setting::Setting;
 
 /// What one run came to.
@@ -74,13 +74,14 @@ fn run_as(typed: &Run, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
     let points = points(typed)?;
     let asked = points.len();
     let setting = Setting { ranks, ..Setting::new(typed)? };
+    points.iter().try_for_each(|point| refuse_sizes(&point.loaded.scenario, &setting))?;
     let (mut summaries, mut directories) = (Vec::new(), Vec::new());
     let mut trouble = None;
     for point in points {
         // The folder comes first: one that cannot be written to is known before anything is computed.
         let scenario = &point.loaded.scenario;
         let directory = RunDirectory::create(&setting.runs, &scenario.name, digest(scenario))?;
-        let claim = directory.claim()?;
+        let claim = directory.claim().inspect_err(|_| disclaim(&directory))?;
         let played = play(point, &setting, directory, claim)?;
         directories.push(played.directory);
         summaries.extend(played.summary);
@@ -92,7 +93,18 @@ fn run_as(typed: &Run, ranks: Option<Arc<Ranks>>) -> Result<Exit, Failure> {
             break;
         }
     }
-    let exit = conclude(typed, &summaries, trouble)?;
+    ending(typed, &setting, asked, &summaries, trouble)
+}
+
+/// The same as [`conclude`] for runs that somebody may have wished to stop.
+fn ending(
+    typed: &Run,
+    setting: &Setting,
+    asked: usize,
+    summaries: &[Summary],
+    trouble: Option<Failure>,
+) -> Result<Exit, Failure> {
+    let exit = conclude(typed, summaries, trouble)?;
     let ends: Vec<Status> = summaries.iter().map(|summary| summary.status).collect();
     Ok(if setting.stop.is_wished() && is_cut(asked, &ends) { Exit::Interrupted } else { exit })
 }
@@ -114,6 +126,14 @@ fn conclude(typed: &Run, summaries: &[Summary], trouble: Option<Failure>) -> Res
     }
 }
 
+/// Sees that there is something to learn from where something is to be learned.
+fn refuse_sizes(scenario: &Scenario, setting: &Setting) -> Result<(), Failure> {
+    if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
+        return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
+    }
+    Ok(())
+}
+
 /// Plan, simulate, tabulate, render: one run from its scenario to its report, in a folder that is this process's.
 pub fn play(
     point: Point,
@@ -123,14 +143,14 @@ pub fn play(
 ) -> Result<Played, Failure> {
     let Point { loaded, command } = point;
     let Loaded { scenario, warnings, site, text, document } = loaded;
-    if setting.train && matches!(scenario.data.corpus, Corpus::Sizes(_)) {
-        return Err(Failure::wrong("`data.corpus.sizes` has no texts to learn from: add --no-train"));
-    }
+    refuse_sizes(&scenario, setting)?;
     let mut manifest = setting.manifest(&scenario, &site, command);
     manifest.doubts = warnings.0.iter().map(in_a_line).collect();
     // Before the plan, which may have to pretrain for minutes: a run that is killed meanwhile can be resumed.
-    directory.write_scenario(text.as_bytes(), scenario.to_lock_json().as_bytes())?;
-    directory.write_manifest(&manifest)?;
+    directory
+        .write_scenario(text.as_bytes(), scenario.to_lock_json().as_bytes())
+        .and_then(|()| directory.write_manifest(&manifest))
+        .inspect_err(|_| disclaim(&directory))?;
     let plan = plan(&scenario, &site, Some(&document), &setting.compute, setting.talk)
         .inspect_err(|_| disclaim(&directory))?;
     manifest.matched = matched(&plan);
@@ -245,7 +265,7 @@ fn fail(directory: &RunDirectory, manifest: Manifest, failure: Failure) -> Failu
 }
 
 /// The command that goes on with a run.
-fn resuming(directory: &RunDirectory) -> String {
+pub fn resuming(directory: &RunDirectory) -> String {
     format!("cotune run --resume {}", quoted(&directory.path().to_string_lossy()))
 }
 

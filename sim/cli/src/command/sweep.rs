@@ -59,14 +59,8 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
         typed.shard.is_none_or(|shard| shard.has(point.number))
             && typed.point.is_none_or(|number| number == point.number)
     };
-    let missing: Vec<&Planned> = planned
-        .iter()
-        .filter(chosen)
-        // Of points that are the same scenario the first is run, unless another is asked for by its number.
-        .filter(|point| {
-            (point.is_first || typed.point.is_some()) && point.state().is_to_run(typed.retry_failed)
-        })
-        .collect();
+    let missing: Vec<&Planned> =
+        planned.iter().filter(chosen).filter(|point| point.is_to_run(typed)).collect();
     match &climb {
         Some(climb) => talk.say(format_args!("{}: {}", written.name, climb.words())),
         None => talk.say(format_args!("{}: {} runs, {} to do", written.name, planned.len(), missing.len())),
@@ -92,13 +86,14 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     write(&folder.join("sweep.toml"), text.as_bytes())?;
     let mut lock = Lock::new(typed, &written, &planned);
     let mut crew = Crew::new(typed, &written, talk);
-    match &climb {
+    let has_climbed = match &climb {
         Some(climb) => climb.climb(&mut crew, &mut lock, &folder)?,
         None => {
             lock.write(&folder)?;
             crew.play(&missing, None)?;
+            true
         }
-    }
+    };
 
     let results = table::collect(&written, &planned, &lock.rungs)?;
     let csv = table::csv(&written, &planned, &lock.rungs)?;
@@ -115,9 +110,12 @@ pub fn sweep(typed: &Sweep) -> Result<Exit, Failure> {
     let own = || planned.iter().filter(chosen);
     let summaries: Vec<Summary> =
         own().filter_map(|point| point.summary().transpose()).collect::<Result<_, _>>()?;
+    // A wish to stop that came too late has cut nothing. What stays below the last rung is not to be run to its end.
+    let is_cut = !has_climbed || (climb.is_none() && own().any(|point| point.is_to_run(typed)));
+    let is_missed = |point: &Planned| point.state().has_failed() || crew.has_left(point);
     Ok(match () {
-        () if crew.is_stopped() => Exit::Interrupted,
-        () if own().any(|point| point.state().has_failed()) => Exit::PointsFailed,
+        () if crew.is_stopped() && is_cut => Exit::Interrupted,
+        () if own().any(is_missed) => Exit::PointsFailed,
         () if summaries.iter().any(misses_an_expectation) => Exit::Missed,
         () => Exit::Done,
     })
@@ -128,7 +126,7 @@ fn read(file: &Path) -> Result<(Written, String), Failure> {
         let message = format!("the sweep {} cannot be read: {error}", file.display());
         Diagnostics(vec![Diagnostic::new(codes::FILE, message)])
     };
-    let text = bounded::read_to_string(file).map_err(unreadable)?;
+    let text = bounded::read_typed(file).map_err(unreadable)?;
     let stem = file.file_stem().map_or("sweep".into(), |stem| stem.to_string_lossy());
     Ok((Written::parse(&file.display().to_string(), &stem, &text)?, text))
 }

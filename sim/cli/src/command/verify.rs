@@ -20,6 +20,7 @@ use crate::exit::{Exit, latest_panic};
 use crate::failure::Failure;
 use crate::load;
 use crate::machine;
+use crate::results;
 use crate::talk::{self, Talk};
 
 /// Events that the second run may be ahead of the comparison.
@@ -30,6 +31,7 @@ pub fn verify(typed: &Verify) -> Result<Exit, Failure> {
     let talk = Talk::from(typed.talk);
     let directory = run_id::resolve(&typed.which.runs, &typed.which.run)?;
     let manifest = directory.manifest()?;
+    results::has_begun(&directory, &manifest)?;
     let (mut scenario, site, _) = load::reload(&directory, &manifest, typed.data.as_deref())?;
     scenario.simulation.actors = typed.actors.map_or(scenario.simulation.actors, Into::into);
     let compute = match typed.device {

@@ -3,7 +3,8 @@
 //!
 //! Thresholds on norms are those of Sun et al. 2019, "Can You Really Backdoor Federated Learning?", arXiv 1911.07963, §3. The
 //! usual length is the median of the round's, and the factor is chosen: devices that learn differ by their examples and
-//! steps, which is far from it. What is merely large reaches the mean; the robust rules are for that.
+//! steps, and seldom by more. Where most have learned what there is and one begins, it could still be so; therefore a change that
+//! is not longer than what it changes is never too long. What is merely large reaches the mean; the robust rules are for that.
 
 use super::norm_clip::{length, middle};
 use crate::method::{State, Update};
@@ -26,17 +27,20 @@ pub(crate) fn huge(updates: &[Update], cloud: &State) -> Vec<Option<f64>> {
             let sent = update.base.as_deref().and_then(|base| base.values(model));
             let start = sent.or_else(|| cloud.get(model).map(|trained| trained.values.as_slice()))?;
             let values = update.payload.values(model)?;
-            (values.len() == start.len()).then(|| length(values, start))
+            (values.len() == start.len())
+                .then(|| (length(values, start), length(start, &vec![0.0; start.len()])))
         };
-        let lengths: Vec<f64> = updates.iter().map(|update| change(update).unwrap_or(0.0)).collect();
-        let changed: Vec<f64> = lengths.iter().copied().filter(|length| *length > 0.0).collect();
+        let changes: Vec<(f64, f64)> =
+            updates.iter().map(|update| change(update).unwrap_or_default()).collect();
+        let changed: Vec<f64> =
+            changes.iter().map(|(length, _)| *length).filter(|length| *length > 0.0).collect();
         if changed.len() < LEAST {
             continue;
         }
         let usual = middle(&changed);
-        for (length, found) in lengths.iter().zip(&mut found) {
+        for ((length, before), found) in changes.iter().zip(&mut found) {
             let times = length / usual;
-            if times > MOST {
+            if times > MOST && length > before {
                 *found = Some(found.unwrap_or(0.0_f64).max(times));
             }
         }
@@ -84,6 +88,20 @@ mod tests {
                 assert_eq!(found.is_some(), index == bad, "seed {seed}, device {index}");
             }
         }
+    }
+
+    #[test]
+    fn more_than_a_thousand_times_the_usual_is_too_much() {
+        let moved = |device: u32, by: f32| {
+            let values: Vec<f32> = (0..8).map(|i| 1.0 + if i == 3 { by } else { 0.0 }).collect();
+            update(device, &values)
+        };
+        for (by, is_huge) in [(9.0, false), (11.0, true)] {
+            let updates = [moved(0, 0.01), moved(1, 0.01), moved(2, 0.01), moved(3, by)];
+            assert_eq!(huge(&updates, &cloud())[3].is_some(), is_huge, "{by}");
+        }
+        let small = [moved(0, 0.001), moved(1, 0.001), moved(2, 0.001), moved(3, 2.0)];
+        assert_eq!(huge(&small, &cloud())[3], None, "the model is longer than that change");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use cotune_record::{
 };
 use cotune_world::{Plan, Snapshot};
 
-use super::{Played, Prepared, Setting, carry_on, conclude, header, is_cut, matched, plan, tell_folder};
+use super::{Played, Prepared, Setting, carry_on, conclude, ending, header, matched, plan, tell_folder};
 use crate::arguments::Run;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,7 +27,7 @@ pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit
     let directory = run_id::resolve(&typed.runs, text)?;
     let manifest = directory.manifest()?;
     if manifest.status == Status::Complete {
-        return nothing_left(typed, &directory);
+        return nothing_left(typed, &directory, directory.claim().ok().as_ref());
     }
     let compute = match typed.device {
         DeviceChoice::Auto => Compute::again(&manifest.device)?,
@@ -39,19 +39,21 @@ pub fn resume(typed: &Run, text: &str, ranks: Option<Arc<Ranks>>) -> Result<Exit
     // Whoever had the claim before may have gone on.
     let manifest = directory.manifest()?;
     if manifest.status == Status::Complete {
-        return nothing_left(typed, &directory);
+        return nothing_left(typed, &directory, Some(&claim));
     }
     let played = go_on(claim, directory.clone(), manifest, &setting, typed.changes.data.as_deref())?;
     if !typed.json {
         tell_folder(&directory)?;
     }
-    let exit = conclude(typed, played.summary.as_slice(), played.trouble)?;
-    let ends: Vec<Status> = played.summary.iter().map(|summary| summary.status).collect();
-    Ok(if setting.stop.is_wished() && is_cut(1, &ends) { Exit::Interrupted } else { exit })
+    ending(typed, &setting, 1, played.summary.as_slice(), played.trouble)
 }
 
-/// The run is complete: its folder, or its summary.
-fn nothing_left(typed: &Run, directory: &RunDirectory) -> Result<Exit, Failure> {
+/// The run is complete: its folder, or its summary. Its checkpoints are still there if it was killed before it could remove
+/// them; only who has the claim may.
+fn nothing_left(typed: &Run, directory: &RunDirectory, claim: Option<&Claim>) -> Result<Exit, Failure> {
+    if claim.is_some() {
+        Checkpoints::of(directory).clear()?;
+    }
     if !typed.json {
         tell_folder(directory)?;
     }
@@ -78,7 +80,8 @@ pub fn go_on(
             directory.id(),
             manifest.device,
             setting.compute.describe()
-        )));
+        ))
+        .help(anew(&directory)));
     }
     let (scenario, site, text) = load::reload(&directory, &manifest, data)?;
     let mut doubts = differences(&manifest, setting);
@@ -109,6 +112,7 @@ pub fn go_on(
     }
     // A run that was cut while it was planned does not know yet how it was matched.
     let mut manifest = Manifest { status: Status::Running, matched: matched(&plan), ..manifest };
+    manifest.warnings.retain(|warning| !warning.starts_with(FAILED));
     manifest.warnings.extend(doubts);
     let prepared = Prepared { scenario, text, manifest, plan, recording, snapshot };
     let mut played = carry_on(prepared, setting, directory, claim)?;
@@ -142,7 +146,7 @@ fn latest(
                 unread.get_or_insert(error);
                 why
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Failure::from(error).help(anew(directory))),
             Ok(checkpoint) => match checkpoint.state.fits(plan, train) {
                 Err(why) => format!("the checkpoint {} is damaged: {why}", path.display()),
                 Ok(()) => match Recording::resume(directory, header.clone(), progress(), &checkpoint) {
@@ -168,6 +172,19 @@ fn latest(
 /// What to do where the system keeps away what a run would go on from.
 const UNCHANGED: &str =
     "nothing of the run was changed: once the file can be read and written, the same command goes on";
+
+/// Whether that is why a run did not go on: it stands as it stood.
+pub fn has_changed_nothing(failure: &Failure) -> bool {
+    failure.advice().as_deref() == Some(UNCHANGED)
+}
+
+/// How a warning begins that says why a run failed. It is dropped once the run goes on.
+pub const FAILED: &str = "the run failed: ";
+
+/// What is left to do where nothing else makes a run go on.
+fn anew(directory: &RunDirectory) -> String {
+    format!("or run it anew: a sweep does so once {} is removed", directory.path().display())
+}
 
 /// Passed over from now on, and kept for whoever wants to know what is wrong with it.
 fn put_aside(checkpoint: &Path) -> Result<(), Failure> {

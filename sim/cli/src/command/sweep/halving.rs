@@ -91,7 +91,12 @@ impl<'a> Climb<'a> {
         for (index, rung) in self.rungs.iter().enumerate() {
             let mut done = 0;
             for point in self.points() {
-                done += usize::from(self.summary(point, index)?.is_some());
+                // Whoever only looks writes nothing.
+                let summary = match self.rungs.get(index + 1) {
+                    Some(_) => point.summary_after(rung.rounds)?,
+                    None => point.summary()?,
+                };
+                done += usize::from(summary.is_some());
             }
             let runs = self.runs_of(rung);
             let cells = [index + 1, rung.rounds as usize, rung.combinations, runs, done];
@@ -100,12 +105,12 @@ impl<'a> Climb<'a> {
         Ok(columns("rrrrr", &lines))
     }
 
-    /// Plays what is missing, rung by rung, and writes down how each stands. It ends early where somebody stops it, or where
-    /// points are in the hands of another process.
+    /// Plays what is missing, rung by rung, and writes down how each stands; says whether it came to the last rung. It ends early
+    /// where somebody stops it, or where points are left or in the hands of another process.
     ///
     /// # Errors
     /// The disk refuses, or no run has the goal's metric.
-    pub fn climb(&self, crew: &mut Crew, lock: &mut Lock, folder: &Path) -> Result<(), Failure> {
+    pub fn climb(&self, crew: &mut Crew, lock: &mut Lock, folder: &Path) -> Result<bool, Failure> {
         let talk = crew.talk();
         let rung = |rung: &Rung| LockedRung {
             round: rung.rounds,
@@ -127,15 +132,15 @@ impl<'a> Climb<'a> {
             ));
             let is_last = index + 1 == self.rungs.len();
             crew.play(&missing, (!is_last).then_some(rung.rounds))?;
-            if crew.is_stopped() {
-                return Ok(());
-            }
             let waiting = self.missing(&climbing, index, false)?.len();
+            if waiting > 0 && crew.is_stopped() {
+                return Ok(false);
+            }
             if waiting > 0 {
                 talk.say(format_args!(
-                    "{waiting} runs of this rung are in the hands of other processes: repeat the command once they are done"
+                    "{waiting} runs of this rung are left, or in the hands of other processes: repeat the command once that is over"
                 ));
-                return Ok(());
+                return Ok(false);
             }
             let next = self.rungs.get(index + 1).map_or(0, |next| next.combinations);
             let judged = self.judge(&climbing, index, next)?;
@@ -148,7 +153,7 @@ impl<'a> Climb<'a> {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How combinations stand on a rung, the best first; the first `next` go on, as far as all their runs came here.
@@ -219,7 +224,7 @@ impl<'a> Climb<'a> {
     /// What a run had come to on a rung; none if it is not there yet.
     fn summary(&self, point: &Planned, rung: usize) -> Result<Option<Summary>, Failure> {
         match self.rungs.get(rung + 1) {
-            Some(_) => point.summary_after(self.rungs[rung].rounds),
+            Some(_) => point.kept_after(self.rungs[rung].rounds),
             None => point.summary(),
         }
     }

@@ -10,7 +10,7 @@ use cotune_scenario::{Diagnostic, Diagnostics, Scenario, Sweep as Written, codes
 use cotune_world::{OutOfReach, Site};
 
 use crate::arguments::Sweep;
-use crate::command::run::Setting;
+use crate::command::run::{self, Setting};
 use crate::failure::Failure;
 use crate::load::{Loaded, load_changed};
 use crate::place;
@@ -90,6 +90,12 @@ impl Planned {
         }
     }
 
+    /// Whether the command that was typed is to run it: of points that are the same scenario the first is run, unless another
+    /// is asked for by its number.
+    pub fn is_to_run(&self, typed: &Sweep) -> bool {
+        (self.is_first || typed.point.is_some()) && self.state().is_to_run(typed.retry_failed)
+    }
+
     /// Whether there is something to go on from.
     pub fn has_checkpoints(&self) -> bool {
         Checkpoints::of(&self.directory).newest_first().map_or(true, |found| !found.is_empty())
@@ -108,18 +114,35 @@ impl Planned {
         }
     }
 
+    /// What was written down when the run was paused after a round; one of another scenario is passed over.
+    pub fn rung(&self, round: u32) -> Result<Option<Summary>, Failure> {
+        let digest = run::digest(&self.scenario);
+        Ok(self.directory.rung(round)?.filter(|summary| summary.scenario_digest == digest))
+    }
+
     /// What the run had come to after a round, or at its end if that came before; none if it has not come so far. A run
     /// that went past the round without a pause is read back.
     pub fn summary_after(&self, round: u32) -> Result<Option<Summary>, Failure> {
         if self.state() == State::Unreadable {
             return Ok(None);
         }
-        if let Some(summary) = self.directory.rung(round)? {
-            return Ok(Some(summary));
+        match self.rung(round)? {
+            Some(summary) => Ok(Some(summary)),
+            None => results::after_round(&self.directory, round),
         }
-        let summary = results::after_round(&self.directory, round)?;
-        if let Some(summary) = &summary {
-            self.directory.write_rung(round, summary)?;
+    }
+
+    /// The same, and what had to be read back is written down, so that it is read back once.
+    pub fn kept_after(&self, round: u32) -> Result<Option<Summary>, Failure> {
+        let summary = self.summary_after(round)?;
+        if let Some(summary) = &summary
+            && self.rung(round)?.is_none()
+        {
+            match self.directory.write_rung(round, summary) {
+                // Whoever has the point's claim tidied the folder meanwhile: the next to ask reads it back once more.
+                Err(RunDirectoryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                written => written?,
+            }
         }
         Ok(summary)
     }
@@ -165,7 +188,7 @@ impl Planned {
             Ok(Some(manifest)) => manifest,
             Ok(None) => setting.manifest(&self.scenario, &self.site, self.command.clone()),
         };
-        let why = why.to_string();
+        let why = format!("{}{why}", run::FAILED);
         if !manifest.warnings.contains(&why) {
             manifest.warnings.push(why);
         }

@@ -41,7 +41,7 @@ pub fn collect(written: &Written, planned: &[Planned], rungs: &[LockedRung]) -> 
         let stopped = stopped_after(rungs, &points[0].labels());
         let mut summaries = Vec::new();
         for point in points {
-            summaries.extend(stopped.map_or_else(|| point.summary(), |round| point.summary_after(round))?);
+            summaries.extend(stopped.map_or_else(|| point.summary(), |round| point.kept_after(round))?);
         }
         let names: BTreeSet<&String> = summaries.iter().flat_map(|summary| summary.metrics.keys()).collect();
         let mean = |name: &&String| {
@@ -120,7 +120,7 @@ pub fn csv(written: &Written, planned: &[Planned], rungs: &[LockedRung]) -> Resu
     let mut runs = Vec::new();
     for point in planned {
         let stopped = stopped_after(rungs, &point.labels());
-        let summary = stopped.map_or_else(|| point.summary(), |round| point.summary_after(round))?;
+        let summary = stopped.map_or_else(|| point.summary(), |round| point.kept_after(round))?;
         runs.push((point, stopped, summary));
     }
     let of = |summary: &Option<Summary>| {
