@@ -51,8 +51,7 @@ impl Knowledge {
             let row = row * k..(row + 1) * k;
             self.ids[row.clone()].iter().copied().zip(self.logits[row].iter().copied()).collect()
         };
-        // More than were kept there are not, however many are asked for.
-        let pooling = Pooling { top_k: top_k.min(k), rest: false, temperature };
+        let pooling = Pooling { top_k, rest: false, temperature };
         soft_targets(teacher_answer, student_answer, aligner, pooling, entries, |_| &[])
     }
 }

@@ -12,7 +12,7 @@ const LIMITS: &[(&str, u64)] = &[
     ("builtin.examples", 10_000_000),
     ("relay.prompts", 1_000_000),
     ("max_tokens", 65_536),
-    ("top_k", 1_000_000),
+    ("top_k", 262_144),
     ("privacy.canaries", 1_000),
     ("privacy.repeats", 100_000),
     ("privacy.words", 1_000),
