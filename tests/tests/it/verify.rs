@@ -139,7 +139,8 @@ fn a_scenario_from_elsewhere_that_names_nobody_is_damaged() {
         phone.model = "nobody".to_owned();
     };
     let nobody_there = |scenario: &mut Scenario| scenario.fleet.devices = 0;
-    let changes: [(&dyn Fn(&mut Scenario), &str); 3] =
+    type Change<'a> = &'a dyn Fn(&mut Scenario);
+    let changes: [(Change<'_>, &str); 3] =
         [(&teacher, "nobody"), (&model, "nobody"), (&nobody_there, "fleet.devices")];
     for (change, named) in changes {
         fs::write(run.lock_path(), &lock).unwrap();
