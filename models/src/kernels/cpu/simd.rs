@@ -204,35 +204,24 @@ pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) ->
 /// The largest value; `f32::MIN` without any, and what is not a number never is the largest.
 #[inline(always)]
 pub(crate) fn largest(x: &[f32]) -> f32 {
-    // Four registers side by side, where there is enough for them: one would wait for itself.
-    let (wide, rest) = x.as_chunks::<{ 4 * LANES }>();
-    let mut of_wide = [f32::MIN; 4 * LANES];
-    for block in wide {
-        keep_larger(&mut of_wide, block);
-    }
+    let (blocks, rest) = x.as_chunks::<LANES>();
     let mut most = [f32::MIN; LANES];
-    if !wide.is_empty() {
-        of_wide.as_chunks::<LANES>().0.iter().for_each(|four| keep_larger(&mut most, four));
-    }
-    let (blocks, rest) = rest.as_chunks::<LANES>();
     for block in blocks {
-        keep_larger(&mut most, block);
+        for lane in 0..LANES {
+            most[lane] = if block[lane] > most[lane] { block[lane] } else { most[lane] };
+        }
     }
-    keep_larger(&mut most, rest);
+    for (most, x) in most.iter_mut().zip(rest) {
+        *most = if *x > *most { *x } else { *most };
+    }
     let mut width = LANES / 2;
     while width > 0 {
-        let (low, high) = most.split_at_mut(width);
-        keep_larger(low, &high[..width]);
+        for i in 0..width {
+            most[i] = if most[i + width] > most[i] { most[i + width] } else { most[i] };
+        }
         width /= 2;
     }
     most[0]
-}
-
-#[inline(always)]
-fn keep_larger(most: &mut [f32], x: &[f32]) {
-    for (most, x) in most.iter_mut().zip(x) {
-        *most = if *x > *most { *x } else { *most };
-    }
 }
 
 #[cfg(test)]
