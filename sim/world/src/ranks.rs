@@ -8,9 +8,8 @@
 //! A message is a head (a ticket and a length) and the frame of a job or an outcome in parts that MPI's 32-bit counts can
 //! take. Rank 0 sends a job when a worker has a free thread, and blocks until it is taken; a worker takes what comes while
 //! it sends, so the two never wait for each other. A job that rank 0 can take itself is not sent, and while ranks of the
-//! same computer have nothing to do, it borrows their cores: the cloud's job, which everybody waits for, is computed as fast
-//! as in one process. If a rank dies, `mpirun` and `srun` end the others, and the run goes on from its last checkpoint with
-//! `--resume`.
+//! same computer have nothing to do, its jobs may borrow their cores. If a rank dies, `mpirun` and `srun` end the others,
+//! and the run goes on from its last checkpoint with `--resume`.
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
