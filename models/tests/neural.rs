@@ -432,21 +432,26 @@ fn a_batch_without_answers_is_no_step_and_a_loss_that_is_not_finite_changes_noth
     assert!(after.moments.first.iter().all(|m| *m == 0.0));
 }
 
-#[test]
-fn a_taught_step_is_a_mutual_step_of_weight_zero() {
-    let base = base(Family::Llama);
-    let layout = Layout::lora(base.spec(), &everything());
-    let state = Trained { values: random_values(&layout), ..Trained::default() };
-    let sequences = sequences(&base);
-    let soft = SoftTargets {
-        rows: vec![0],
+/// What a teacher says of one row: two entries.
+fn soft_target(row: u32) -> SoftTargets {
+    SoftTargets {
+        rows: vec![row],
         ids: vec![3, 5],
         probabilities: vec![0.75, 0.25],
         rest: vec![0.0],
         weights: vec![1.0],
         k: 2,
         with_rest: false,
-    };
+    }
+}
+
+#[test]
+fn a_taught_step_is_a_mutual_step_of_weight_zero() {
+    let base = base(Family::Llama);
+    let layout = Layout::lora(base.spec(), &everything());
+    let state = Trained { values: random_values(&layout), ..Trained::default() };
+    let sequences = sequences(&base);
+    let soft = soft_target(0);
     let shared: Vec<&Sequence> = sequences[..2].iter().collect();
     let extra = |kl| Extra { sequences: vec![&sequences[2]], soft: vec![&soft], ce: 0.5, kl };
     let how = Distillation { kind: Divergence::Forward, temperature: 1.0 };
@@ -528,16 +533,7 @@ fn parts_sum_to_the_same_bits_whatever_the_number_of_idle_cores() {
 
 #[test]
 fn a_taught_step_in_parts_is_the_step_at_once() {
-    let soft = |row: u32| SoftTargets {
-        rows: vec![row],
-        ids: vec![3, 5],
-        probabilities: vec![0.75, 0.25],
-        rest: vec![0.0],
-        weights: vec![1.0],
-        k: 2,
-        with_rest: false,
-    };
-    let (first, second) = (soft(0), soft(1));
+    let (first, second) = (soft_target(0), soft_target(1));
     let [parts, whole] = in_parts_and_at_once(|compute, micro_batch| {
         let base = base_on(Family::Llama, compute);
         let layout = Layout::lora(base.spec(), &everything());

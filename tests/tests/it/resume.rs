@@ -412,7 +412,7 @@ fn mixed_scenario(folder: &Path) -> PathBuf {
 
 /// Kills at random moments of the wall clock, hundreds of them.
 #[test]
-#[ignore = "takes half an hour: COTUNE_KILLS says how many kills, 200 if it does not"]
+#[ignore = "takes minutes: COTUNE_KILLS says how many kills, 200 if it does not"]
 fn hundreds_of_kills_lose_nothing() {
     let wanted: u32 =
         std::env::var("COTUNE_KILLS").map_or(200, |text| text.parse().expect("a number of kills"));

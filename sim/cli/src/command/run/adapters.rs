@@ -61,7 +61,7 @@ mod tests {
         for name in ["edge", "edge-a", "my model", ".edge"] {
             assert_eq!(plain(name).unwrap(), name);
         }
-        for name in ["", ".", "..", "/tmp/x", "../x", "a/b", "a/", "./a"] {
+        for name in ["", ".", "..", "/x", "../x", "a/b", "a/", "./a"] {
             assert!(plain(name).is_err(), "{name}");
         }
     }
