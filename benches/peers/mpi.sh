@@ -33,7 +33,7 @@ median() { sort -n "$1" | awk '{ s[NR] = $1 } END { print (NR % 2) ? s[(NR + 1) 
 {
   echo "# Two MPI ranks and two threads"
   echo
-  echo "\`$scenario ${ARGS:-}\`, wall clock from start to end, medians of $repeats runs a side that took turns. $(mpirun --version | head -n 1);"
+  echo "\`$scenario${ARGS:+ $ARGS}\`, wall clock from start to end, medians of $repeats runs a side that took turns. $(mpirun --version | head -n 1);"
   echo "$(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1). All runs have the digest $(digests threads | cut -c 1-12)…"
   echo
   echo "| way | seconds | throughput |"

@@ -24,9 +24,10 @@ use mpi::point_to_point::{Destination, Source};
 use mpi::topology::{Communicator, Process, Rank, SimpleCommunicator};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tags of the messages.
 const GREETING: i32 = 1;
@@ -39,8 +40,11 @@ const OVER: u64 = u64::MAX;
 /// Bytes of a part (chosen: half of what a count can say).
 const PART: usize = 1 << 30;
 
-/// How long nobody looks for messages (chosen: a thousandth of a short job).
-const PAUSE: Duration = Duration::from_micros(200);
+/// The part of the time since there was a message for which nobody looks for another: a job waits that much longer at most.
+const PAUSE_PART: u32 = 16;
+
+/// Bounds of such a pause (measured: looking five thousand times a second slows what two cores compute by a fifth).
+const PAUSES: RangeInclusive<Duration> = Duration::from_micros(100)..=Duration::from_millis(5);
 
 /// Frame kinds.
 const JOB_KIND: u16 = 4;
@@ -180,13 +184,13 @@ impl Ranks {
         let mut mine: BTreeMap<Ticket, u64> = BTreeMap::new();
         let mut arrived: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
         let mut is_over = false;
+        let mut pauses = Pauses::default();
         loop {
-            let mut is_idle = true;
             while let Some(message) = take(&first) {
                 arrived.push_back(message);
             }
             for (ticket, bytes) in arrived.drain(..) {
-                is_idle = false;
+                pauses.restart();
                 if ticket == OVER {
                     is_over = true;
                     continue;
@@ -196,7 +200,7 @@ impl Ranks {
                 mine.insert(pool.submit(job), ticket);
             }
             for (ticket, outcome) in pool.done() {
-                is_idle = false;
+                pauses.restart();
                 let bytes = codec::encode(OUTCOME_KIND, &outcome).expect("an outcome can be written");
                 let ticket = mine.remove(&ticket).expect("only jobs of rank 0 are computed here");
                 send_and_take(&first, ticket, &bytes, &mut arrived);
@@ -204,9 +208,7 @@ impl Ranks {
             if is_over && mine.is_empty() && arrived.is_empty() {
                 return Ok(());
             }
-            if is_idle {
-                thread::sleep(PAUSE);
-            }
+            pauses.wait();
         }
     }
 }
@@ -251,8 +253,9 @@ impl Remote for Workers {
         let mut is_over = false;
         // Jobs that were there a pause ago: no thread of this process was free to take them.
         let mut left = 0_usize;
+        let mut pauses = Pauses::default();
         while !is_over || away > 0 {
-            thread::sleep(PAUSE);
+            pauses.wait();
             while let Some((rank, free)) = free.iter_mut().find(|(_, free)| free.threads > 0) {
                 if left == 0 && !jobs.is_empty() {
                     break;
@@ -282,14 +285,42 @@ impl Remote for Workers {
                 let threads = free[rank].threads + 1;
                 free.insert(*rank, self.idle(*rank, threads, cores));
                 away -= 1;
+                pauses.restart();
                 // Nobody waits any more: the run was stopped.
                 let _ = report.send((Ticket::numbered(ticket), outcome));
             }
             left = jobs.len();
+            if left > 0 && free.values().any(|free| free.threads > 0) {
+                pauses.restart();
+            }
         }
         for rank in self.slots.keys() {
             send(&world.process_at_rank(*rank), HEAD, OVER, &[]);
         }
+    }
+}
+
+/// When to look for messages again.
+#[derive(Debug)]
+struct Pauses {
+    since: Instant,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { since: Instant::now() }
+    }
+}
+
+impl Pauses {
+    /// Says that something happened.
+    fn restart(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Waits; the longer, the longer ago anything happened.
+    fn wait(&self) {
+        thread::sleep((self.since.elapsed() / PAUSE_PART).clamp(*PAUSES.start(), *PAUSES.end()));
     }
 }
 
