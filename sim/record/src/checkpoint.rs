@@ -19,7 +19,7 @@ use crate::log::LogPosition;
 use crate::run_directory::{RunDirectory, replace, sync_folder};
 
 /// Version of a checkpoint's content. It goes up whenever anything in a simulation's state changes its form.
-pub const CHECKPOINT_FORMAT: u32 = 2;
+pub const CHECKPOINT_FORMAT: u32 = 3;
 
 /// Checkpoints that are kept.
 const KEPT: usize = 2;

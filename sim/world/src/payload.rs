@@ -9,6 +9,9 @@ use crate::packing::Packed;
 /// The frame kind of a payload on the wire.
 const PAYLOAD_KIND: u16 = 1;
 
+/// No logit of a language model is larger (chosen: beyond a hundred or so a softmax of f32 is 0 or 1).
+const LARGEST_LOGIT: f32 = 1e4;
+
 /// One message between cloud and device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Payload {
@@ -199,11 +202,17 @@ impl Payload {
         })
     }
 
-    /// The models whose adapters it carries.
-    pub fn adapters(&self) -> impl Iterator<Item = &str> {
+    /// What is averaged or added up over devices: what each part is, of which model, and its values.
+    pub fn changes(&self) -> impl Iterator<Item = (Content, &str, &[f32])> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Adapter { model, .. } => Some(model.as_str()),
-            _ => None,
+            Part::Adapter { model, values }
+            | Part::Control { model, values }
+            | Part::Merged { model, values } => Some((part.content(), model.as_str(), values.as_slice())),
+            Part::Prompts { .. }
+            | Part::Packed { .. }
+            | Part::Losses { .. }
+            | Part::Logits { .. }
+            | Part::Indices { .. } => None,
         })
     }
 
@@ -269,6 +278,20 @@ impl Payload {
             | Part::Logits { values, .. } => values.iter().all(|v| v.is_finite()),
             Part::Packed { packed, .. } => packed.is_finite(),
             Part::Prompts { .. } | Part::Indices { .. } => true,
+        })
+    }
+
+    /// Whether losses and logits are such as a language model has: no loss below zero, no logit beyond 10,000 either way.
+    pub fn is_plausible(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Losses { values, .. } => values.iter().all(|loss| *loss >= 0.0),
+            Part::Logits { values, .. } => values.iter().all(|logit| logit.abs() <= LARGEST_LOGIT),
+            Part::Adapter { .. }
+            | Part::Control { .. }
+            | Part::Merged { .. }
+            | Part::Prompts { .. }
+            | Part::Packed { .. }
+            | Part::Indices { .. } => true,
         })
     }
 

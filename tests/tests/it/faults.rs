@@ -7,9 +7,10 @@ use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{
     Event, EventDigest, EventKind, FaultKind, Outcome, Reason, Status, Tables, Wall, summarize, tabulate,
 };
-use cotune_tests::{co_plms, fedavg, plan, play, tiny};
+use cotune_tests::{co_plms, fedavg, fedmkt, plan, play, relay, tiny};
 use cotune_world::Plan;
 use cotune_world::effect::{Effect, Message};
+use cotune_world::method::Update;
 use cotune_world::payload::{Part, Payload};
 
 use crate::told::{Told, folded, opens_after, outcomes, sent, void};
@@ -248,10 +249,29 @@ fn corrupted_with(how: &str, aggregate: &str, keys: &str) -> Vec<Event> {
     play(&plan(&tiny(&format!("{method}\n{fault}"), &sizes)), 2, true).events
 }
 
-/// Warnings that an update was left out of the mean.
-fn left_out(events: &[Event]) -> usize {
-    let is_left_out = |event: &&Event| matches!(&event.kind, EventKind::Warning { text, learned: true, .. } if text.contains("left out of the mean"));
-    events.iter().filter(is_left_out).count()
+/// Devices whose updates were left out of a round's work, by the warnings that say so.
+fn left_out<'e>(kinds: impl IntoIterator<Item = &'e EventKind>) -> Vec<u32> {
+    let device = |kind: &EventKind| match kind {
+        EventKind::Warning { text, learned: true, .. } => {
+            let (device, _) = text.strip_prefix("the update of device ")?.split_once(" is left out of ")?;
+            device.parse().ok()
+        }
+        _ => None,
+    };
+    kinds.into_iter().filter_map(device).collect()
+}
+
+/// The same of a run.
+fn left_out_of(events: &[Event]) -> Vec<u32> {
+    left_out(events.iter().map(|event| &event.kind))
+}
+
+/// The same of what a cloud answers.
+fn left_out_by(effects: &[Effect]) -> Vec<u32> {
+    left_out(effects.iter().filter_map(|effect| match effect {
+        Effect::Record(kind) => Some(kind),
+        _ => None,
+    }))
 }
 
 /// The proxy's loss after the last round.
@@ -294,7 +314,7 @@ fn robust_rules_hold_where_the_mean_does_not() {
     );
     for rule in ["norm-clip", "median", "trimmed-mean", "krum"] {
         let events = of("-50", rule);
-        assert_eq!((struck(&events, FaultKind::Corrupt).len(), left_out(&events)), (3, 0));
+        assert_eq!((struck(&events, FaultKind::Corrupt).len(), left_out_of(&events).len()), (3, 0));
         let loss = loss(&events);
         assert!(loss < 1.1 * honest, "{rule} comes to {loss}, the mean without corruption to {honest}");
     }
@@ -304,10 +324,10 @@ fn robust_rules_hold_where_the_mean_does_not() {
 #[test]
 fn a_huge_update_is_left_out_of_the_mean() {
     let honest = corrupted("how = \"scale\", factor = 1.0", "mean");
-    assert_eq!(left_out(&honest), 0, "nobody is without a reason");
+    assert!(left_out_of(&honest).is_empty(), "nobody is without a reason");
     for rule in ["mean", "uniform"] {
         let events = corrupted("how = \"scale\", factor = -100000", rule);
-        assert_eq!(left_out(&events), 3, "{rule}: one of six devices, in three rounds");
+        assert_eq!(left_out_of(&events).len(), 3, "{rule}: one of six devices, in three rounds");
         let (loss, honest) = (loss(&events), loss(&honest));
         assert!(loss < 1.1 * honest, "{rule} comes to {loss}, without corruption to {honest}");
     }
@@ -388,6 +408,159 @@ fn spoil(payload: &mut Payload, how: &str) {
         "of another model" => *model = "cloud".to_owned(),
         "without parts" => payload.parts.clear(),
         _ => values.iter_mut().for_each(|value| *value = 1e30 * (*value + 1.0)),
+    }
+}
+
+/// Updates that are huge or no numbers from one of three devices, whatever the coordination and the method: where a round has
+/// one update, where every architecture has its own mean, where a robust rule sees no control variates, where losses and
+/// logits travel. What happens when is the same without learning.
+#[test]
+fn one_bad_device_spoils_nothing_whatever_the_coordination_and_the_method() {
+    const NAN: &str = "how = \"nan\"";
+    const HUGE: &str = "how = \"scale\", factor = 1e20";
+    const TURNED: &str = "how = \"scale\", factor = -1e20";
+    let scaffold = "local = \"scaffold\"\noptimizer.sgd = { lr = 0.1 }";
+    let methods: [(String, &[&str]); 6] = [
+        (fedavg("on = \"edge\""), &[NAN, HUGE, TURNED]),
+        (fedavg(&format!("on = \"edge\"\n{scaffold}")), &[NAN, HUGE, TURNED]),
+        (fedavg(&format!("on = \"proxy\"\naggregate = \"median\"\n{scaffold}")), &[TURNED]),
+        (fedmkt(""), &[NAN, HUGE, TURNED]),
+        (fedmkt(&relay("")), &[TURNED]),
+        (co_plms(""), &[TURNED]),
+    ];
+    let coordinations = [
+        ("[coordination.sync]", "2"),
+        ("[coordination.buffered]\nbuffer = 2", "4"),
+        ("[coordination.async]", "6"),
+    ];
+    for (method, hows) in &methods {
+        for (coordination, rounds) in coordinations {
+            for how in *hows {
+                let fault = format!("[[fault]]\ncorrupt = {{ fraction = 0.3, {how} }}");
+                let tables = format!("{method}\n{coordination}\n{fault}");
+                let alike = [
+                    ("fleet.class.gateway.compute", "\"1GFLOP/s\""),
+                    ("fleet.class.gateway.link", "{ down = \"20Mbit/s\", up = \"5Mbit/s\", rtt = \"40ms\" }"),
+                    ("budget.rounds", rounds),
+                    ("evaluation.every.rounds", rounds),
+                ];
+                let plan = plan(&tiny(&tables, &alike));
+                let played = play(&plan, 2, true);
+                let events = &played.events;
+                assert_eq!(play(&plan, 1, false).schedule_digest, played.schedule_digest, "{tables}");
+
+                let bad = struck(events, FaultKind::Corrupt)[0].1.expect("a device sends it");
+                let counted = |kind: fn(&EventKind) -> Option<u32>| {
+                    events.iter().filter(|event| kind(&event.kind) == Some(bad)).count()
+                };
+                let accepted = counted(|kind| match kind {
+                    EventKind::UpdateAccepted { device, .. } => Some(*device),
+                    _ => None,
+                });
+                let rejected = counted(|kind| match kind {
+                    EventKind::NotContributed { device, reason: Reason::Rejected, .. } => Some(*device),
+                    _ => None,
+                });
+                let left_out = left_out_of(events);
+                if *how == NAN {
+                    assert!(accepted == 0 && rejected > 0 && left_out.is_empty(), "{tables}: {left_out:?}");
+                } else {
+                    assert!(accepted > 0 && rejected == 0, "{tables}: {accepted} and {rejected}");
+                    assert_eq!(left_out, vec![bad; accepted], "{tables}");
+                }
+
+                let mut scores = 0;
+                for event in events {
+                    match &event.kind {
+                        EventKind::Evaluated { metric, value: Some(value), .. } => {
+                            assert!(value.is_finite(), "{tables}: {metric} is {value}");
+                            scores += 1;
+                        }
+                        EventKind::Fault { kind: FaultKind::Panic, detail, .. } => {
+                            panic!("{tables}: {detail}")
+                        }
+                        EventKind::Warning { text, skipped, .. } => {
+                            assert_eq!(*skipped, 0, "{tables}: {text}")
+                        }
+                        _ => {}
+                    }
+                }
+                assert!(scores > 0, "{tables}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_huge_update_that_is_alone_in_its_round_is_left_out_from_the_first_round_on() {
+    let tables = format!("{}\n[coordination.async]", fedavg("on = \"proxy\""));
+    let (mut told, _) = Told::open(&tables, &[("budget.rounds", "9")]);
+    for (device, is_bad) in [(0, true), (1, false), (2, true)] {
+        let round = device + 1;
+        let mut payload = told.update(device, 0.5);
+        if is_bad {
+            spoil(&mut payload, "huge");
+        }
+        // All three were sent the first model.
+        let effects = told.receive_payload(1, device, payload);
+        assert_eq!(outcomes(&effects), [(device, None)]);
+        assert_eq!(folded(&effects).map(<[Update]>::len), Some(usize::from(!is_bad)));
+        assert_eq!(left_out_by(&effects), if is_bad { vec![device] } else { Vec::new() });
+        told.worked(round);
+        told.tell(Message::Open);
+    }
+}
+
+/// Devices whose updates a cloud works on, of three that all are accepted: `spoil` is done to that of device 1.
+fn taken(plan: &Arc<Plan>, spoil: impl Fn(&mut Part)) -> Vec<u32> {
+    let (mut told, _) = Told::of(Arc::clone(plan));
+    let mut came = Vec::new();
+    for device in 0..3 {
+        let mut payload = told.update(device, 0.5);
+        if device == 1 {
+            payload.parts.iter_mut().for_each(&spoil);
+        }
+        came.extend(told.receive_payload(1, device, payload));
+    }
+    assert_eq!(outcomes(&came), [(0, None), (1, None), (2, None)]);
+    let devices: Vec<u32> =
+        folded(&came).expect("the cloud goes to work").iter().map(|update| update.device).collect();
+    let missing: Vec<u32> = (0..3).filter(|device| !devices.contains(device)).collect();
+    assert_eq!(left_out_by(&came), missing, "whatever is left out is said");
+    devices
+}
+
+#[test]
+fn losses_and_logits_that_no_model_has_are_left_out() {
+    let plan = plan(&tiny(&fedmkt(""), &[]));
+    for (loss, logit, is_taken) in
+        [(0.0, 9e3, true), (70.0, -9e3, true), (-0.5, 0.0, false), (0.0, 2e4, false), (0.0, -2e4, false)]
+    {
+        let devices = taken(&plan, |part| match part {
+            Part::Losses { values, .. } => values[0] = loss,
+            Part::Logits { values, .. } => values[0] = logit,
+            _ => {}
+        });
+        assert_eq!(devices.contains(&1), is_taken, "a loss of {loss}, a logit of {logit}");
+        assert!(devices.contains(&0) && devices.contains(&2));
+    }
+}
+
+#[test]
+fn a_huge_control_variate_is_left_out_whatever_the_rule() {
+    for rule in ["mean", "uniform", "norm-clip", "median", "trimmed-mean", "krum"] {
+        let method = fedavg(&format!(
+            "on = \"proxy\"\naggregate = \"{rule}\"\nlocal = \"scaffold\"\noptimizer.sgd = {{ lr = 0.1 }}"
+        ));
+        let plan = plan(&tiny(&method, &[]));
+        for (size, expected) in [(1.0, vec![0, 1, 2]), (1e20, vec![0, 2]), (-1e20, vec![0, 2])] {
+            let devices = taken(&plan, |part| {
+                if let Part::Control { values, .. } = part {
+                    values.fill(size);
+                }
+            });
+            assert_eq!(devices, expected, "{rule}, {size}");
+        }
     }
 }
 

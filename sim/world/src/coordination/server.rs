@@ -8,13 +8,13 @@ use crate::fault::Strike;
 use crate::gate;
 use crate::job::{Job, Outcome};
 use crate::method::{CloudTask, State, Update};
-use crate::payload::Payload;
+use crate::payload::{Content, Payload};
 use crate::select::select;
 use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_record::{Digest, EndReason, EventKind, FaultKind, Loss, Reason};
 use cotune_scenario::method::Aggregate;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// How long the cloud waits when nobody can be invited (chosen).
@@ -31,6 +31,8 @@ pub(super) struct Server {
     /// What is sent of this state, by model of the device; made on first use.
     #[serde(skip)]
     broadcasts: BTreeMap<Arc<str>, Arc<Payload>>,
+    /// Lengths of the last changes that went into an aggregate, by part: what is usual.
+    last_changes: BTreeMap<String, VecDeque<f64>>,
     /// Rounds opened so far; a void round that is tried again is a new one.
     round: u32,
     /// Devices that were invited and whose outcome is not known yet.
@@ -78,6 +80,7 @@ impl Server {
         Self {
             state: Arc::new(state),
             broadcasts: BTreeMap::new(),
+            last_changes: BTreeMap::new(),
             round: 0,
             busy: BTreeSet::new(),
             began: false,
@@ -284,7 +287,7 @@ impl Server {
     }
 
     /// Goes to work on what a round has: folds it in the order of devices, then does what the method's cloud does.
-    pub(super) fn work(&self, open: &mut OpenRound, view: &View<'_>) -> Vec<Effect> {
+    pub(super) fn work(&mut self, open: &mut OpenRound, view: &View<'_>) -> Vec<Effect> {
         let (plan, round) = (view.plan, open.round);
         open.working = Some(view.now);
         let mut updates = std::mem::take(&mut open.updates);
@@ -292,7 +295,7 @@ impl Server {
         let cost = plan.cloud_cost(round);
         let began = EventKind::CloudTraining { round, seconds: cost.seconds, flops: cost.flops };
         let mut effects = vec![Effect::Record(began)];
-        effects.extend(self.leave_out_huge(&mut updates, round, view));
+        effects.extend(self.leave_out(&mut updates, round, view));
         let task = CloudTask { round, progress: plan.progress(round, view.now.as_secs_f64()) };
         let job = Job::Cloud { task, state: Arc::clone(&self.state), updates };
         let after = VirtualDuration::from_secs_f64(cost.seconds);
@@ -300,20 +303,40 @@ impl Server {
         effects
     }
 
-    /// Takes out the updates that no plain mean takes, with a warning for each; the robust rules bear them.
-    fn leave_out_huge(&self, updates: &mut Vec<Update>, round: u32, view: &View<'_>) -> Vec<Effect> {
-        let rule = view.plan.scenario().method.table().aggregate();
-        let is_plain = matches!(rule, Some(Aggregate::Weighted | Aggregate::Uniform));
+    /// Takes out the updates that must not reach the aggregate, with a warning for each. They stay accepted: that they are
+    /// what they are is learned, and the schedule is the same without learning.
+    fn leave_out(&mut self, updates: &mut Vec<Update>, round: u32, view: &View<'_>) -> Vec<Effect> {
         // Without learning everybody sends the same values.
         let shape = |update: &Update| view.plan.update_shape(update.device, round);
-        if !is_plain || updates.iter().all(|update| Arc::ptr_eq(&update.payload, shape(update))) {
+        if updates.iter().all(|update| Arc::ptr_eq(&update.payload, shape(update))) {
             return Vec::new();
         }
-        let mut found = huge(updates, &self.state).into_iter();
         let mut warnings = Vec::new();
         updates.retain(|update| {
-            let Some(times) = found.next().flatten() else { return true };
-            warnings.push(Effect::left_out(update.device, round, times));
+            let is_plausible = update.payload.is_plausible();
+            if !is_plausible {
+                let why = "it has losses below zero or logits beyond 10,000, as no model has them";
+                warnings.push(left_out(update.device, round, why));
+            }
+            is_plausible
+        });
+        let rule = view.plan.scenario().method.table().aggregate();
+        // The robust rules bear changes of any size, and see no control variates.
+        let is_plain = matches!(rule, None | Some(Aggregate::Weighted | Aggregate::Uniform));
+        let is_judged = |content: Content| is_plain || content == Content::Control;
+        let mut found = huge(updates, &self.state, &mut self.last_changes, is_judged).into_iter();
+        updates.retain(|update| {
+            let Some(found) = found.next().flatten() else { return true };
+            let (device, what, times) = (update.device, found.content.name(), found.times);
+            warnings.push(match found.content {
+                Content::Adapter if found.is_usual_known => Effect::left_out(device, round, times),
+                _ => {
+                    let than =
+                        if found.is_usual_known { "a usual one there" } else { "the model's own values" };
+                    let why = format!("the change of its {what} is {times:.1e} times as long as {than}");
+                    left_out(device, round, &why)
+                }
+            });
             false
         });
         warnings
@@ -470,6 +493,13 @@ pub(super) struct Age {
 impl Age {
     /// Of an update that is based on the cloud's model.
     pub(super) const FRESH: Self = Self { staleness: 0, discount: 1.0, base: None };
+}
+
+/// The warning that a device's accepted update is left out of the work of a round, and why. It is to follow the event that
+/// the cloud began.
+fn left_out(device: u32, round: u32, why: &str) -> Effect {
+    let text = format!("the update of device {device} is left out of round {round}: {why}");
+    Effect::Record(EventKind::Warning { text, learned: true, skipped: 0 })
 }
 
 fn closed(open: &OpenRound, void: bool, view: &View<'_>) -> Effect {

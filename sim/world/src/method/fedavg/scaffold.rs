@@ -3,8 +3,8 @@
 //! Karimireddy et al. 2020, "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", arXiv 1910.06378, algorithm 1
 //! with option II: `θ ← θ − η(g + c − c_k)`, `c_k⁺ = c_k − c + (θ^t − θ_k)/(Kη)`, `c ← c + (1/N) Σ (c_k⁺ − c_k)`. Kη is the sum of
 //! the rates where these differ. All start at zero, so c is the mean of the c_k of all N devices as long as no update is
-//! lost; one that is lost, late or refused leaves c behind by its change over N, as in the paper's algorithm with a
-//! failed message.
+//! lost; one that is lost, late, refused or left out (`aggregate/huge.rs`) leaves c behind by its change over N, as in the
+//! paper's algorithm with a failed message.
 
 use crate::fleet::classes_of_devices;
 use crate::lab::Lab;

@@ -62,9 +62,25 @@ pub(super) fn heard(
     let one = |(n, loss): (usize, &f32)| {
         let span = at..at + n * k;
         at = span.end;
-        Knowledge { loss: *loss, ids: ids[span.clone()].to_vec(), logits: logits[span].to_vec() }
+        falling(Knowledge { loss: *loss, ids: ids[span.clone()].to_vec(), logits: logits[span].to_vec() }, k)
     };
     Some(tokens.zip(losses).map(one).collect())
+}
+
+/// The same with the k logits of every token in falling order, as models tell them and as soft targets are made of them: out
+/// of it they would be none, whoever sent them.
+fn falling(mut known: Knowledge, k: usize) -> Knowledge {
+    for (ids, logits) in known.ids.chunks_mut(k.max(1)).zip(known.logits.chunks_mut(k.max(1))) {
+        if logits.is_sorted_by(|a, b| a >= b) {
+            continue;
+        }
+        let mut row: Vec<(u32, f32)> = ids.iter().copied().zip(logits.iter().copied()).collect();
+        row.sort_by(|a, b| b.1.total_cmp(&a.1)); // stable: equal ones stay in the order they came in
+        for ((id, logit), (sent_id, sent_logit)) in ids.iter_mut().zip(logits).zip(row) {
+            (*id, *logit) = (sent_id, sent_logit);
+        }
+    }
+    known
 }
 
 /// What one party says of the public examples.
@@ -126,4 +142,20 @@ impl Listening<'_> {
 /// Tokens of every public answer.
 pub(super) fn public_tokens(model: &LabModel) -> impl Iterator<Item = usize> + '_ {
     model.text.public.iter().map(|sequence| sequence.answer.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_are_heard_in_falling_order_and_those_that_fall_as_they_are() {
+        let told =
+            |ids: &[u32], logits: &[f32]| Knowledge { loss: 1.0, ids: ids.to_vec(), logits: logits.to_vec() };
+        let sorted = told(&[4, 2, 9, 1, 3, 5], &[7.0, 7.0, -1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(falling(sorted.clone(), 3), sorted);
+        let turned = told(&[4, 2, 9, 1, 3, 5], &[-7.0, 2.0, 9000.0, 0.0, 0.0, 1.0]);
+        assert_eq!(falling(turned, 3), told(&[9, 2, 4, 5, 1, 3], &[9000.0, 2.0, -7.0, 1.0, 0.0, 0.0]));
+        assert_eq!(falling(told(&[], &[]), 0), told(&[], &[]));
+    }
 }

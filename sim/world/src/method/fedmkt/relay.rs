@@ -149,6 +149,10 @@ pub(super) fn received(payload: &Payload, model: &LabModel, terms: RelayTerms<'_
     let one = |((prompt, answer), mut known): ((&String, &String), Knowledge)| {
         let (prompt, answer) = (prompt.trim_end_matches(' '), answer.trim_end_matches(' '));
         let tokens = encode(model, prompt, answer).filter(|_| !answer.is_empty())?.answer.len();
+        // Of a longer one its sender cannot have told what it knows.
+        if tokens > longest(relay) {
+            return None;
+        }
         known.ids.truncate(tokens * k);
         known.logits.truncate(tokens * k);
         Some(Answered { prompt: prompt.to_owned(), answer: answer.to_owned(), known })
