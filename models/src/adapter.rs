@@ -239,6 +239,11 @@ impl Layout {
         &self.fixed
     }
 
+    /// Whether it is low-rank maps and nothing else.
+    pub fn is_low_rank(&self) -> bool {
+        2 * self.maps().count() == self.entries.len() && self.fixed.is_empty()
+    }
+
     /// The layout of bottleneck adapters of width `size` on `spec`: block by block, attention before MLP.
     pub fn bottleneck(spec: &DecoderSpec, size: usize) -> Self {
         let mut layout = Self::none();

@@ -80,7 +80,7 @@ impl Compute {
     }
 
     /// Opens what was chosen. An adapter first carries out every operation of a decoder; if one of them is not what the CPU
-    /// makes of it, the CPU is opened instead, with a warning.
+    /// makes of it, or a panic, as that of an adapter that cannot be opened, the CPU is opened instead, with a warning.
     ///
     /// # Errors
     /// The build lacks WebGPU, or the machine lacks the adapter.
@@ -118,11 +118,12 @@ impl Compute {
     /// The adapter, or the CPU instead of it where one of the operations is not what it should be.
     fn judged(adapter: &Adapter, found: Vec<Disagreement>) -> Self {
         let wrong = found.into_iter().find(|one| one.difference > TOLERANCE);
-        if let Some(Disagreement { operation, difference }) = wrong {
-            return Self::cpu().with_warning(format!(
-                "{adapter} differs from the CPU by {difference:.1e} in the operation `{operation}`: computing on the CPU \
-                 instead"
-            ));
+        if let Some(Disagreement { operation, difference, panic }) = wrong {
+            let fault = match panic {
+                Some(words) => format!("does not work, it panics in the operation `{operation}` ({words})"),
+                None => format!("differs from the CPU by {difference:.1e} in the operation `{operation}`"),
+            };
+            return Self::cpu().with_warning(format!("{adapter} {fault}: computing on the CPU instead"));
         }
         Self { adapter: Some(adapter.clone()), device: adapter.device().clone(), ..Self::cpu() }
     }
@@ -178,7 +179,8 @@ impl Compute {
 pub use crate::kernels::self_test::TOLERANCE;
 
 impl Adapter {
-    /// How far it and the CPU are apart in each operation of a decoder; [`TOLERANCE`] is fine.
+    /// How far it and the CPU are apart in each operation of a decoder, up to the first over which it panics; [`TOLERANCE`]
+    /// is fine.
     pub fn self_test(&self) -> Vec<Disagreement> {
         self_test::compare(self.device())
     }
@@ -215,8 +217,8 @@ mod tests {
     fn an_adapter_that_computes_something_else_is_not_taken_and_the_warning_says_why() {
         let adapter = Adapter::pretended();
         let judged = |difference| {
-            let fine = Disagreement { operation: "RMSNorm", difference: 0.0 };
-            Compute::judged(&adapter, vec![fine, Disagreement { operation: "SwiGLU", difference }])
+            let one = |operation, difference| Disagreement { operation, difference, panic: None };
+            Compute::judged(&adapter, vec![one("RMSNorm", 0.0), one("SwiGLU", difference)])
         };
         let taken = judged(TOLERANCE);
         assert_eq!((taken.is_cpu(), taken.warning()), (false, None));
@@ -228,6 +230,19 @@ mod tests {
             assert!(warning.starts_with(&adapter.to_string()), "{warning}");
             assert!(warning.contains("`SwiGLU`") && warning.contains("on the CPU instead"), "{warning}");
         }
+    }
+
+    #[test]
+    fn an_adapter_that_cannot_be_opened_is_not_taken_and_the_warning_has_its_words() {
+        let words = "Unable to acquire wgpu device: the driver has lost it";
+        let panic = Some(words.to_owned());
+        let found = Disagreement { operation: "matrix product", difference: f32::INFINITY, panic };
+        let adapter = Adapter::pretended();
+        let instead = Compute::judged(&adapter, vec![found]);
+        assert!(instead.is_cpu());
+        let warning = instead.warning().expect("it is not what was asked for");
+        assert!(warning.starts_with(&adapter.to_string()) && warning.contains(words), "{warning}");
+        assert!(warning.contains("`matrix product`") && warning.contains("on the CPU instead"), "{warning}");
     }
 
     #[test]

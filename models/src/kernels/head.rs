@@ -266,7 +266,7 @@ mod tests {
         let shapes = [[1, 1000], [70, 1000], [3, 40_000]].into_iter().chain(chance);
         for ([rows, vocab], kind) in shapes.zip(kinds) {
             for (with_rest, temperature) in [(false, 1.0), (true, 2.5)] {
-                let lesson = Lesson { kind, temperature, ..lesson_on([rows, vocab], with_rest) };
+                let lesson = Lesson { kind, temperature, ..lesson_on([rows, vocab], K, with_rest) };
                 agree(
                     &[drawn("logits", [rows, vocab], 2.0)],
                     |[z]| loss(z, lesson.clone()),
@@ -276,27 +276,52 @@ mod tests {
         }
     }
 
-    /// Answers anywhere in the vocabulary, and soft targets on some rows, in no order, the last row among them.
-    fn lesson_on([rows, vocab]: [usize; 2], with_rest: bool) -> Lesson {
+    /// One entry, as many as a register holds, and more than a workgroup has threads, each also as the whole vocabulary:
+    /// there the rest is no bucket, since 1 less the sum of the probabilities is little but rounding.
+    #[test]
+    fn the_fused_loss_is_the_reference_for_one_entry_and_for_many() {
+        for (k, shape) in
+            [(1, [3, 1]), (1, [3, 33]), (16, [2, 16]), (16, [3, 70]), (300, [2, 300]), (300, [3, 1000])]
+        {
+            for kind in [Divergence::Forward, Divergence::Reverse, Divergence::Jsd] {
+                for (with_rest, temperature) in [(false, 1.0), (k < shape[1], 2.5)] {
+                    let lesson = Lesson { kind, temperature, ..lesson_on(shape, k, with_rest) };
+                    agree(
+                        &[drawn("logits", shape, 2.0)],
+                        |[z]| loss(z, lesson.clone()),
+                        |[z]| reference(z, &lesson, &Device::flex()),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Answers anywhere in the vocabulary, and soft targets of `k` entries on some rows, in no order, the last row among
+    /// them.
+    fn lesson_on([rows, vocab]: [usize; 2], k: usize, with_rest: bool) -> Lesson {
         let mut stream = Stream::keyed(1, &format!("lesson/{rows}/{vocab}"));
         let mut below = |n: usize| stream.below(n as u64) as u32;
         let targets = (0..rows).map(|_| below(vocab)).collect();
         let soft_rows: Vec<u32> =
             [rows as u32 - 1].into_iter().chain((1..rows).map(|_| below(rows))).collect();
         let n = soft_rows.len();
-        let SoftTargets { probabilities, rest, .. } = soft(with_rest);
-        // Three different tokens each, over the whole vocabulary.
+        // Different tokens, over the whole vocabulary; of several entries the last is not used.
         let ids = (0..n).flat_map(|_| {
-            let first = below(vocab / 3);
-            [0, 1, 2].map(|third| first + third * (vocab / 3) as u32)
+            let first = below(vocab) as usize;
+            (0..k).map(move |i| ((first + i * (vocab / k)) % vocab) as u32)
         });
+        let used = (k - 1).max(1);
+        let shares: Vec<f32> = (0..k).map(|i| if i < used { (1 + i % 5) as f32 } else { 0.0 }).collect();
+        let sum: f32 = shares.iter().sum();
+        let scale: f32 = if with_rest { 0.8 } else { 1.0 };
+        let probabilities: Vec<f32> = shares.iter().map(|share| share * scale / sum).collect();
         let soft = SoftTargets {
             rows: soft_rows,
             ids: ids.collect(),
-            probabilities: probabilities[..K].repeat(n),
-            rest: vec![rest[0]; n],
+            probabilities: probabilities.repeat(n),
+            rest: vec![1.0 - scale; n],
             weights: vec![0.5 / n as f32; n],
-            k: K,
+            k,
             with_rest,
         };
         let weights = vec![1.0 / rows as f32; rows];

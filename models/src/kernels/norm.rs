@@ -208,6 +208,7 @@ impl<B: NormOps + NormGradients, C: CheckpointStrategy> NormOps for Autodiff<B, 
 mod tests {
     use super::*;
     use crate::kernels::check::{agree, drawn, matrices};
+    use burn::tensor::TensorData;
 
     #[test]
     fn fused_norms_are_the_reference_forward_and_backward() {
@@ -223,5 +224,27 @@ mod tests {
             let fused = |[x, gain, bias]: [Tensor<2>; 3]| layer_norm(x, gain, bias, 1e-3);
             agree(&[x, gain, bias], fused, |[x, g, b]| layer_norm_reference(x, g, b, 1e-3));
         }
+    }
+
+    /// 65 535 workgroups stand along one axis of a launch. Gain and bias are fixed: the rounding in a sum over so many rows
+    /// is as large as what is tolerated.
+    #[test]
+    fn fused_norms_are_the_reference_on_more_rows_than_workgroups_stand_along_one_axis() {
+        let inputs = [drawn("x", [65_537, 3], 1.0)];
+        let row = |x: &Tensor<2>, values: [f32; 3]| {
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [1, 3]), &x.device())
+        };
+        let gain = |x: &Tensor<2>| row(x, [0.5, -1.0, 2.0]);
+        let bias = |x: &Tensor<2>| row(x, [1.0, 0.0, -0.5]);
+        agree(
+            &inputs,
+            |[x]| rms_norm(x.clone(), gain(&x), 1e-3),
+            |[x]| rms_norm_reference(x.clone(), gain(&x), 1e-3),
+        );
+        agree(
+            &inputs,
+            |[x]| layer_norm(x.clone(), gain(&x), bias(&x), 1e-3),
+            |[x]| layer_norm_reference(x.clone(), gain(&x), bias(&x), 1e-3),
+        );
     }
 }

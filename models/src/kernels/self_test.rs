@@ -12,6 +12,7 @@ use crate::learner::int_tensor;
 use crate::optimizer::AdamW;
 use crate::spec::{DecoderSpec, Family, Position, Rotary};
 use burn::tensor::{Device, Tensor, TensorData};
+use cotune_kernel::panics;
 use cotune_kernel::stream::Stream;
 
 /// How far a device and the CPU are apart in one operation.
@@ -19,8 +20,10 @@ use cotune_kernel::stream::Stream;
 pub struct Disagreement {
     /// The operation.
     pub operation: &'static str,
-    /// Largest difference of an output or a gradient, as a share of the largest value.
+    /// Largest difference of an output or a gradient, as a share of the largest value; infinite where there are no values.
     pub difference: f32,
+    /// What the device said as it panicked over the operation: it cannot be opened, or its driver gave up.
+    pub panic: Option<String>,
 }
 
 /// Differences up to this are rounding: exponentials and roots of shader compilers are coarser than the CPU's (chosen).
@@ -92,6 +95,9 @@ fn operations() -> Vec<(&'static str, Vec<[usize; 2]>, Operation)> {
         ("cross-entropy and forward divergence", vec![[3, WIDE]], |x, _| head_loss(x, Divergence::Forward)),
         ("cross-entropy and reverse divergence", vec![[3, WIDE]], |x, _| head_loss(x, Divergence::Reverse)),
         ("cross-entropy and Jensen-Shannon", vec![[3, WIDE]], |x, _| head_loss(x, Divergence::Jsd)),
+        ("divergence from many entries", vec![[3, 2 * WIDE]], |x, _| {
+            head::loss(x[0].clone(), lesson_of_many_entries()).reshape([1, 1])
+        }),
         ("losses of a stack", vec![[6, WIDE]], |x, _| {
             let lessons = vec![lesson(Divergence::Forward); 2];
             head::losses(x[0].clone(), lessons).reshape([2, 1])
@@ -121,6 +127,20 @@ fn lesson(kind: Divergence) -> Lesson {
     };
     let (targets, weights) = (vec![3, 0, WIDE as u32 - 1], vec![0.5, 0.2, 0.3]);
     Lesson { targets, weights, soft, kind, temperature: 2.0 }
+}
+
+/// The same, but of the teacher's entries there are [`WIDE`].
+fn lesson_of_many_entries() -> Lesson {
+    let soft = SoftTargets {
+        rows: vec![1],
+        ids: (0..WIDE as u32).map(|i| 2 * i).collect(),
+        probabilities: vec![0.8 / WIDE as f32; WIDE],
+        rest: vec![0.2],
+        weights: vec![1.0],
+        k: WIDE,
+        with_rest: true,
+    };
+    Lesson { soft, ..lesson(Divergence::Reverse) }
 }
 
 /// All but the last two values of a head are turned.
@@ -158,18 +178,41 @@ fn go_on(device: &Device) -> Vec<Vec<f32>> {
     found
 }
 
-/// Every operation on `device` and on the CPU.
+/// Every operation on `device` and on the CPU, up to the first over which the device panics.
 pub fn compare(device: &Device) -> Vec<Disagreement> {
     let cpu = Device::flex();
     let of = |(operation, shapes, of): (&'static str, Vec<[usize; 2]>, Operation)| {
-        let difference = apart(&run(device, operation, &shapes, of), &run(&cpu, operation, &shapes, of));
-        Disagreement { operation, difference }
+        let here = run(&cpu, operation, &shapes, of);
+        compared(operation, &here, || run(device, operation, &shapes, of))
     };
-    let untracked = |(operation, of): (&'static str, Untracked)| Disagreement {
-        operation,
-        difference: apart(&of(device), &of(&cpu)),
-    };
-    operations().into_iter().map(of).chain(UNTRACKED.map(untracked)).collect()
+    let untracked =
+        |(operation, of): (&'static str, Untracked)| compared(operation, &of(&cpu), || of(device));
+    up_to_a_panic(operations().into_iter().map(of).chain(UNTRACKED.into_iter().map(untracked)))
+}
+
+/// An operation whose values are `here` on the CPU.
+fn compared(
+    operation: &'static str,
+    here: &[Vec<f32>],
+    there: impl FnOnce() -> Vec<Vec<f32>>,
+) -> Disagreement {
+    match panics::caught(there) {
+        Ok(there) => Disagreement { operation, difference: apart(&there, here), panic: None },
+        Err(words) => Disagreement { operation, difference: f32::INFINITY, panic: Some(words) },
+    }
+}
+
+/// A device that has panicked once is asked for nothing more.
+fn up_to_a_panic(all: impl Iterator<Item = Disagreement>) -> Vec<Disagreement> {
+    let mut found = Vec::new();
+    for one in all {
+        let panicked = one.panic.is_some();
+        found.push(one);
+        if panicked {
+            break;
+        }
+    }
+    found
 }
 
 /// Largest difference of any two values, as a share of the largest of their kind.
@@ -242,6 +285,24 @@ mod tests {
         assert_eq!(apart(&[vec![1.0, 4.0]], &here), 0.0);
         assert_eq!(apart(&[vec![2.0, 4.0]], &here), 0.25);
         assert_eq!(apart(&[vec![f32::NAN]], &here), f32::INFINITY);
+    }
+
+    #[test]
+    fn an_operation_over_which_a_device_panics_disagrees_and_is_the_last_one_tried() {
+        let mut tried = Vec::new();
+        let all = ["sum", "product", "root"].into_iter().map(|operation| {
+            tried.push(operation);
+            compared(operation, &[vec![1.0]], || {
+                assert!(operation == "sum", "no device for a {operation}");
+                vec![vec![1.0]]
+            })
+        });
+        let found = up_to_a_panic(all);
+        assert_eq!(tried, ["sum", "product"]);
+        let words = "no device for a product".to_owned();
+        let sum = Disagreement { operation: "sum", difference: 0.0, panic: None };
+        let product = Disagreement { operation: "product", difference: f32::INFINITY, panic: Some(words) };
+        assert_eq!(found, [sum, product]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Every operation of a decoder on drawn inputs on the CPU, to be timed; no tensor is in its interface.
+//! Every operation of a decoder on drawn inputs, to be timed on any device; no tensor is in its interface.
 
 use super::activation::{gelu, gelu_erf, relu, swiglu};
 use super::adamw::{Moved, Step, adamw};
@@ -8,6 +8,7 @@ use super::frozen::frozen_matmul;
 use super::head::{self, Divergence, Lesson, SoftTargets};
 use super::low_rank::{Update, add_low_ranks};
 use super::norm::{layer_norm, rms_norm};
+use crate::device::Compute;
 use crate::optimizer::{AdamW, Flat, Sgd};
 use crate::spec::{DecoderSpec, Family};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -41,7 +42,8 @@ pub struct Timed {
     pub learns: bool,
     /// Values that go in.
     pub values: u64,
-    prepare: Box<dyn Fn(Passes) -> Work>,
+    device: Device,
+    prepare: Box<dyn Fn(Passes, &Device) -> Work>,
 }
 
 /// What remains to be done once inputs are in place.
@@ -57,25 +59,28 @@ pub enum Passes {
 }
 
 impl Timed {
-    /// Puts inputs of their own in place, so that only the operation itself is timed.
+    /// Puts inputs of their own in place, so that only the operation itself is timed; it is over when [`wait`] returns.
     pub fn prepare(&self, passes: Passes) -> Work {
-        (self.prepare)(passes)
+        let work = (self.prepare)(passes, &self.device);
+        finish(&self.device);
+        work
     }
 
     /// `of` on normal values of the given shapes.
     fn new(
+        device: &Device,
         operation: &'static str,
         shapes: &[[usize; 2]],
         of: impl Fn(Vec<Tensor<2>>) -> Tensor<2> + Clone + 'static,
     ) -> Self {
         let inputs: Vec<(Vec<f32>, [usize; 2])> =
             shapes.iter().map(|shape| (normals(operation, *shape), *shape)).collect();
-        let prepare = move |passes| -> Work {
+        let prepare = move |passes: Passes, device: &Device| -> Work {
             // Written by a loop, as the operation before would: a plain copy of so much goes past the caches.
             let one = black_box(1.0_f32);
             let input = |(values, shape): &(Vec<f32>, [usize; 2])| {
                 let values: Vec<f32> = values.iter().map(|value| value * one).collect();
-                let tensor = Tensor::from_data(TensorData::new(values, *shape), &Device::flex());
+                let tensor = Tensor::from_data(TensorData::new(values, *shape), device);
                 if passes == Passes::Both { tensor.autodiff().require_grad() } else { tensor }
             };
             let (of, inputs): (_, Vec<Tensor<2>>) = (of.clone(), inputs.iter().map(input).collect());
@@ -87,13 +92,32 @@ impl Timed {
             })
         };
         let values = shapes.iter().map(|[rows, columns]| (rows * columns) as u64).sum();
-        Self { operation, learns: true, values, prepare: Box::new(prepare) }
+        Self { operation, learns: true, values, device: device.clone(), prepare: Box::new(prepare) }
     }
 
     /// Work that keeps no tape.
-    fn untracked(operation: &'static str, values: usize, prepare: impl Fn() -> Work + 'static) -> Self {
-        Self { operation, learns: false, values: values as u64, prepare: Box::new(move |_| prepare()) }
+    fn untracked(
+        device: &Device,
+        operation: &'static str,
+        values: usize,
+        prepare: impl Fn(&Device) -> Work + 'static,
+    ) -> Self {
+        let prepare = move |_: Passes, device: &Device| prepare(device);
+        let values = values as u64;
+        Self { operation, learns: false, values, device: device.clone(), prepare: Box::new(prepare) }
     }
+}
+
+/// Waits until a device has done all that it was given; the CPU always has.
+///
+/// # Panics
+/// The device cannot go on.
+pub fn wait(compute: &Compute) {
+    finish(compute.device());
+}
+
+fn finish(device: &Device) {
+    device.sync().expect("the device does what it is given");
 }
 
 fn normals(name: &str, [rows, columns]: [usize; 2]) -> Vec<f32> {
@@ -105,8 +129,9 @@ fn drawn(name: &str, shape: [usize; 2]) -> TensorData {
     TensorData::new(normals(name, shape), shape)
 }
 
-/// Every operation at these sizes.
-pub fn operations(sizes: Sizes) -> Vec<Timed> {
+/// Every operation at these sizes, on a device.
+pub fn operations(sizes: Sizes, compute: &Compute) -> Vec<Timed> {
+    let on = compute.device();
     let Sizes { sequences, time, width, heads, mlp, vocab, rank } = sizes;
     let rows = sequences * time;
     let (hidden, inner) = ([rows, width], [rows, mlp]);
@@ -114,44 +139,40 @@ pub fn operations(sizes: Sizes) -> Vec<Timed> {
         let spec = DecoderSpec::of(family, vocab, width, 1, heads, mlp, 2 * time);
         let shape =
             AttentionShape { batch: sequences, time, heads, kv_heads: heads, head_width: width / heads };
-        (PositionTables::new(&spec, &Device::flex()), shape)
+        (PositionTables::new(&spec, on), shape)
     };
     let causal = |operation, family| {
         let (tables, shape) = attention(family);
-        Timed::new(operation, &[[rows, shape.qkv_width()]], move |x| {
+        Timed::new(on, operation, &[[rows, shape.qkv_width()]], move |x| {
             causal_attention(x[0].clone(), shape, &tables)
         })
     };
-    let half = |operation, format: DType| {
-        let w = Tensor::<2>::from_data(drawn("weights", [width, mlp]), &Device::flex()).cast(format);
-        Timed::new(operation, &[hidden], move |x| frozen_matmul(x[0].clone(), w.clone()))
-    };
     let learn = |operation, soft, kind| {
         let lesson = lesson(rows, vocab, soft, kind);
-        Timed::new(operation, &[[rows, vocab]], move |mut x| {
+        Timed::new(on, operation, &[[rows, vocab]], move |mut x| {
             head::loss(x.remove(0), lesson.clone()).reshape([1, 1])
         })
     };
     let (tables, shape) = attention(Family::Llama);
-    vec![
-        Timed::new("RMSNorm", &[hidden, [1, width]], |x| rms_norm(x[0].clone(), x[1].clone(), 1e-5)),
-        Timed::new("LayerNorm", &[hidden, [1, width], [1, width]], |x| {
+    let mut operations = vec![
+        Timed::new(on, "RMSNorm", &[hidden, [1, width]], |x| rms_norm(x[0].clone(), x[1].clone(), 1e-5)),
+        Timed::new(on, "LayerNorm", &[hidden, [1, width], [1, width]], |x| {
             layer_norm(x[0].clone(), x[1].clone(), x[2].clone(), 1e-5)
         }),
-        Timed::new("SwiGLU", &[inner, inner], |x| swiglu(x[0].clone(), x[1].clone())),
-        Timed::new("GELU, tanh", &[inner], |x| gelu(x[0].clone())),
-        Timed::new("GELU, erf", &[inner], |x| gelu_erf(x[0].clone())),
-        Timed::new("ReLU", &[inner], |x| relu(x[0].clone())),
+        Timed::new(on, "SwiGLU", &[inner, inner], |x| swiglu(x[0].clone(), x[1].clone())),
+        Timed::new(on, "GELU, tanh", &[inner], |x| gelu(x[0].clone())),
+        Timed::new(on, "GELU, erf", &[inner], |x| gelu_erf(x[0].clone())),
+        Timed::new(on, "ReLU", &[inner], |x| relu(x[0].clone())),
         causal("attention, rotary", Family::Llama),
         causal("attention, ALiBi", Family::Bloom),
-        Timed::untracked("attention, one token with a cache", rows * width, move || {
-            one_token(shape, tables.clone())
+        Timed::untracked(on, "attention, one token with a cache", rows * width, move |device| {
+            one_token(shape, tables.clone(), device)
         }),
-        Timed::new("product, f32 weights", &[hidden, [width, mlp]], |x| {
+        Timed::new(on, "product, f32 weights", &[hidden, [width, mlp]], |x| {
             frozen_matmul(x[0].clone(), x[1].clone())
         }),
-        half("product, f16 weights", DType::F16),
         Timed::new(
+            on,
             "low-rank updates of q, k, v",
             &[[rows, 3 * width], hidden, [width, 3 * rank], [rank, 3 * width]],
             move |x| {
@@ -164,10 +185,11 @@ pub fn operations(sizes: Sizes) -> Vec<Timed> {
                 add_low_ranks(x[0].clone(), x[1].clone(), &[0, 1, 2].map(update))
             },
         ),
-        Timed::new("dropout", &[hidden], |x| {
+        Timed::new(on, "dropout", &[hidden], |x| {
             dropout(x[0].clone(), &Dropout { rate: 0.1, seed: 1, path: "timed".to_owned() })
         }),
         Timed::new(
+            on,
             "low-rank update of every sequence's own",
             &[hidden, hidden, [sequences * width, rank], [sequences * rank, width]],
             move |x| {
@@ -180,13 +202,22 @@ pub fn operations(sizes: Sizes) -> Vec<Timed> {
         learn("head, cross-entropy and top-16 divergence", soft_targets(rows, vocab), Divergence::Forward),
         learn("head, reverse divergence", soft_targets(rows, vocab), Divergence::Reverse),
         learn("head, Jensen-Shannon", soft_targets(rows, vocab), Divergence::Jsd),
-        Timed::new("head, cross-entropy of every sequence", &[[rows, vocab]], move |mut x| {
+        Timed::new(on, "head, cross-entropy of every sequence", &[[rows, vocab]], move |mut x| {
             let own = lesson(time, vocab, SoftTargets::default(), Divergence::Forward);
             head::losses(x.remove(0), vec![own; sequences]).reshape([1, sequences])
         }),
-        Timed::untracked("AdamW", vocab * width, move || adamw_step(vocab * width)),
-        Timed::untracked("descent with momentum", vocab * width, move || descent_step(vocab * width)),
-    ]
+        Timed::untracked(on, "AdamW", vocab * width, move |device| adamw_step(vocab * width, device)),
+        Timed::untracked(on, "descent with momentum", vocab * width, move |device| {
+            descent_step(vocab * width, device)
+        }),
+    ];
+    // Elsewhere weights are f32, whatever their file holds.
+    if compute.is_cpu() {
+        let w = Tensor::<2>::from_data(drawn("weights", [width, mlp]), on).cast(DType::F16);
+        let product = move |x: Vec<Tensor<2>>| frozen_matmul(x[0].clone(), w.clone());
+        operations.push(Timed::new(on, "product, f16 weights", &[hidden], product));
+    }
+    operations
 }
 
 /// Cross-entropy of every row, and soft targets.
@@ -210,11 +241,11 @@ fn soft_targets(rows: usize, vocab: usize) -> SoftTargets {
 }
 
 /// The next token of every sequence, after `time` tokens of each were read.
-fn one_token(shape: AttentionShape, tables: PositionTables) -> Work {
+fn one_token(shape: AttentionShape, tables: PositionTables, device: &Device) -> Work {
     let AttentionShape { batch, time, .. } = shape;
-    let mut cache = CachedKeys::with_capacity(shape, 2 * time, &Device::flex());
+    let mut cache = CachedKeys::with_capacity(shape, 2 * time, device);
     let mut reading = Reading { first: 0, lengths: vec![time; batch], padded: time, more: 0 };
-    let qkv = |rows| Tensor::from_data(drawn("qkv", [rows, shape.qkv_width()]), &Device::flex());
+    let qkv = |rows| Tensor::from_data(drawn("qkv", [rows, shape.qkv_width()]), device);
     cache.attend(qkv(batch * time), shape, &tables, &reading);
     reading.more = 1;
     let (next, shape) = (qkv(batch), AttentionShape { time: 1, ..shape });
@@ -222,16 +253,16 @@ fn one_token(shape: AttentionShape, tables: PositionTables) -> Work {
 }
 
 /// `n` values that an optimizer moves, their gradient, a mask for decay, and a loss.
-fn optimized(n: usize) -> (Moved, [Tensor<1>; 3]) {
-    let vector = |name| Tensor::<2>::from_data(drawn(name, [1, n]), &Device::flex()).reshape([n]);
-    let zeros = || Tensor::zeros([n], &Device::flex());
+fn optimized(n: usize, device: &Device) -> (Moved, [Tensor<1>; 3]) {
+    let vector = |name| Tensor::<2>::from_data(drawn(name, [1, n]), device).reshape([n]);
+    let zeros = || Tensor::zeros([n], device);
     let state = Moved { values: vector("values"), first: zeros(), second: zeros() };
-    (state, [vector("gradient"), vector("mask"), Tensor::ones([1], &Device::flex())])
+    (state, [vector("gradient"), vector("mask"), Tensor::ones([1], device)])
 }
 
 /// One step over `n` values, with decay and clipping.
-fn adamw_step(n: usize) -> Work {
-    let (mut state, [gradient, mask, loss]) = optimized(n);
+fn adamw_step(n: usize, device: &Device) -> Work {
+    let (mut state, [gradient, mask, loss]) = optimized(n, device);
     Box::new(move || {
         let rule = AdamW::default();
         let how = Step { number: 1, lr: 1e-3, rule: &rule, decay: Some(&mask) };
@@ -240,8 +271,8 @@ fn adamw_step(n: usize) -> Work {
 }
 
 /// The same of descent with momentum.
-fn descent_step(n: usize) -> Work {
-    let (state, [gradient, mask, loss]) = optimized(n);
+fn descent_step(n: usize, device: &Device) -> Work {
+    let (state, [gradient, mask, loss]) = optimized(n, device);
     let mut flat = Flat { state, steps: 0 };
     Box::new(move || {
         let rule = Sgd { momentum: 0.9, weight_decay: 0.01, clip: 1.0 };
@@ -256,7 +287,7 @@ mod tests {
     #[test]
     fn every_operation_can_be_timed_with_and_without_its_gradients() {
         let sizes = Sizes { sequences: 2, time: 5, width: 8, heads: 2, mlp: 12, vocab: 20, rank: 2 };
-        let operations = operations(sizes);
+        let operations = operations(sizes, &Compute::cpu());
         for timed in &operations {
             timed.prepare(Passes::Forward)();
             timed.prepare(Passes::Both)();

@@ -16,10 +16,7 @@ impl Learner<'_> {
     /// without dropout.
     pub fn stacks_with(&self, other: &Self) -> bool {
         let plain = |learner: &Self| {
-            let maps = 2 * learner.layout.maps().count() == learner.layout.entries().len();
-            maps && learner.layout.fixed().is_empty()
-                && learner.beside.is_empty()
-                && learner.dropout.is_none()
+            learner.layout.is_low_rank() && learner.beside.is_empty() && learner.dropout.is_none()
         };
         std::ptr::eq(self.base, other.base) && self.layout == other.layout && plain(self) && plain(other)
     }
@@ -122,6 +119,11 @@ mod tests {
         AdamW { clip: clip(device), ..AdamW::default() }.into()
     }
 
+    /// An epsilon so large that a gradient which is nothing but rounding moves nothing.
+    fn steady_adamw(device: usize) -> Rule {
+        AdamW { epsilon: 1e-4, clip: clip(device), ..AdamW::default() }.into()
+    }
+
     fn descent(device: usize) -> Rule {
         Sgd { momentum: 0.5, weight_decay: 0.0, clip: clip(device) }.into()
     }
@@ -221,7 +223,9 @@ mod tests {
         assert!((0..DEVICES).filter(|device| *device != BROKEN).all(finite));
     }
 
-    /// Descent, since the first steps of AdamW make a whole step of the sign of a tiny gradient.
+    /// A stack may add up in another order, and AdamW makes a whole step of the sign of a gradient that is nothing but
+    /// rounding. With a large epsilon no value is further off than a twentieth of a step (chosen: by the gradient of another
+    /// member it would be whole steps); with its own a few may be, but on average values are within a thousandth of one.
     #[test]
     fn a_stack_learns_on_webgpu_what_its_members_learn_there_alone() {
         if places().len() < 2 {
@@ -229,12 +233,23 @@ mod tests {
         }
         let base = Base::zoo("slm-llama-small", &Compute::open(DeviceChoice::Wgpu(0)).unwrap()).unwrap();
         let layout = lora(&base);
-        let together = stacked(&base, &layout, descent);
-        for device in [CLIPPED, FREE] {
-            let expected = alone(&base, &layout, device, descent(device));
-            learns_the_same(&format!("device {device}"), &together[device], &expected, 1e-5);
+        let rules: [(fn(usize) -> Rule, f32); 2] = [(descent, 1e-5), (steady_adamw, LR as f32 / 20.0)];
+        for (rule, tolerance) in rules {
+            let together = stacked(&base, &layout, rule);
+            for device in [CLIPPED, FREE] {
+                let expected = alone(&base, &layout, device, rule(device));
+                let what = format!("device {device}, {:?}", rule(device));
+                learns_the_same(&what, &together[device], &expected, tolerance);
+            }
+            assert_eq!(bits(&together), bits(&stacked(&base, &layout, rule)), "the same again");
         }
-        assert_eq!(bits(&together), bits(&stacked(&base, &layout, descent)), "the same again");
+        let together = stacked(&base, &layout, adamw);
+        for device in [CLIPPED, FREE] {
+            let (expected, _) = alone(&base, &layout, device, adamw(device));
+            let apart = expected.values.iter().zip(&together[device].0.values).map(|(a, b)| (a - b).abs());
+            let mean = apart.map(f64::from).sum::<f64>() / expected.values.len() as f64;
+            assert!(mean < LR / 1000.0, "device {device}: values are {mean} apart on average");
+        }
     }
 
     #[test]

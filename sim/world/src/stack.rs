@@ -17,12 +17,14 @@ use std::sync::Arc;
 pub(crate) const LARGEST: usize = 8;
 
 /// What a job has in common with those that it may be stacked with: the model that it tunes. None for work that is more
-/// than tuning.
+/// than tuning, or that learners cannot do together ([`Learner::stacks_with`](cotune_models::learner::Learner::stacks_with)).
 pub(crate) fn kind<'j>(job: &'j Job, plan: &'j Plan) -> Option<&'j str> {
-    match job {
-        Job::Device { task, .. } => plan.method().device_tunes(&task.model),
-        Job::Cloud { .. } | Job::Score(_) | Job::Attack(..) | Job::Stack(_) => None,
-    }
+    let Job::Device { task, .. } = job else { return None };
+    let tuned = plan.method().device_tunes(&task.model)?;
+    let model = plan.lab().model(tuned);
+    let whole =
+        plan.scenario().method.optimizer().is_none_or(|optimizer| optimizer.course().micro_batch.is_none());
+    (whole && model.layout.is_low_rank() && model.dropout == 0.0).then_some(tuned)
 }
 
 /// Whether jobs can be one stack.

@@ -81,7 +81,7 @@ impl Run {
 /// Whether equal work of several devices is computed as one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Stacking {
-    /// Where it is faster: not on the CPU.
+    /// On graphics adapters; on the CPU it was measured slower.
     #[default]
     Auto,
     /// Everywhere.

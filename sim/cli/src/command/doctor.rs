@@ -52,6 +52,9 @@ struct Operation {
     /// Largest difference, relative to the largest value.
     difference: f32,
     agrees: bool,
+    /// What it said as it panicked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    panic: Option<String>,
 }
 
 impl Tested {
@@ -60,6 +63,7 @@ impl Tested {
             operation: found.operation,
             difference: found.difference,
             agrees: found.difference <= device::TOLERANCE,
+            panic: found.panic,
         });
         Self { adapter: adapter.to_string(), software: adapter.software, operations: operations.collect() }
     }
@@ -74,9 +78,13 @@ impl Found {
         for tested in &self.adapters {
             let kind = if tested.software { ", in software" } else { "" };
             text += &format!("{}{kind}\n", tested.adapter);
-            for Operation { operation, difference, agrees } in &tested.operations {
-                let verdict = if *agrees { "agrees" } else { "DISAGREES" };
-                text += &format!("  {operation:<36} {verdict} with the CPU to {difference:.0e}\n");
+            for Operation { operation, difference, agrees, panic } in &tested.operations {
+                let verdict = match panic {
+                    Some(words) => format!("PANICS: {words}"),
+                    None if *agrees => format!("agrees with the CPU to {difference:.0e}"),
+                    None => format!("DISAGREES with the CPU to {difference:.0e}"),
+                };
+                text += &format!("  {operation:<36} {verdict}\n");
             }
         }
         text + &format!("--device auto takes {}\n", self.auto)
