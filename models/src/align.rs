@@ -21,6 +21,7 @@ pub use dtw::{Path as DtwPath, warp};
 pub use levenshtein::{distance, distance_within};
 pub use vocab_map::VocabMap;
 
+use crate::cores::Cores;
 use crate::tokenizer::Tokenizer;
 
 /// How positions are matched.
@@ -105,7 +106,12 @@ impl Aligner {
     /// Prepares the alignment of `teacher`'s rows and tokens to `student`'s. Equal tokenizers align as the
     /// identity, whatever `spec` says (plain deep mutual learning, Zhang et al. 2018).
     pub fn new(teacher: &Tokenizer, student: &Tokenizer, spec: AlignSpec) -> Self {
-        let vocab = VocabMap::new(teacher, student, spec.vocab);
+        Self::with_cores(teacher, student, spec, &Cores::none())
+    }
+
+    /// The same, with idle cores to build the vocabulary map on.
+    pub fn with_cores(teacher: &Tokenizer, student: &Tokenizer, spec: AlignSpec, cores: &Cores) -> Self {
+        let vocab = VocabMap::new(teacher, student, spec.vocab, cores);
         Self { teacher: teacher.clone(), student: student.clone(), spec, vocab }
     }
 

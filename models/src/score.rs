@@ -10,11 +10,13 @@ use crate::mutual::{Pooling, label, soften};
 /// Mean cross-entropy of each answer in nats a token.
 pub fn answer_losses(base: &Base, adapters: &[AdapterRef<'_>], sequences: &[&Sequence]) -> Vec<f64> {
     let vocab = base.spec().vocab;
-    label(base, adapters, sequences, |i, rows| {
-        let answer = &sequences[i].answer;
-        let sum: f64 = rows.chunks(vocab).zip(answer).map(|(row, token)| loss_of(row, *token)).sum();
-        sum / answer.len() as f64
-    })
+    label(base, adapters, sequences, |i, rows| answer_loss(rows, vocab, &sequences[i].answer))
+}
+
+/// Mean cross-entropy of an answer, from its rows `[answer tokens, vocab]`.
+fn answer_loss(rows: &[f32], vocab: usize, answer: &[u32]) -> f64 {
+    let sum: f64 = rows.chunks(vocab).zip(answer).map(|(row, token)| loss_of(row, *token)).sum();
+    sum / answer.len() as f64
 }
 
 /// What a model says of a sequence of token ids.
@@ -49,17 +51,29 @@ pub(crate) fn loss_of(row: &[f32], token: u32) -> f64 {
     sum.ln() + f64::from(largest - row[token as usize])
 }
 
-/// Soft targets of a teacher for the same texts in a student's tokens, one entry a text.
+/// What a teacher says of a text.
+#[derive(Clone, Debug)]
+pub struct Taught {
+    /// Soft targets in the student's tokens.
+    pub soft: SoftTargets,
+    /// Mean cross-entropy of the answer in nats a token, where it was asked for.
+    pub loss: Option<f64>,
+}
+
+/// What a teacher says of texts that are there in its tokens and in a student's; each text is read once. With `losses` it also
+/// says how likely it finds them.
 pub fn soft_labels(
     base: &Base,
     adapters: &[AdapterRef<'_>],
-    teacher_sequences: &[&Sequence],
-    student_sequences: &[&Sequence],
+    [teacher_sequences, student_sequences]: [&[&Sequence]; 2],
     aligner: &CachedAligner,
     pooling: Pooling,
-) -> Vec<SoftTargets> {
+    losses: bool,
+) -> Vec<Taught> {
+    let vocab = base.spec().vocab;
     label(base, adapters, teacher_sequences, |i, rows| {
         let (teacher, student) = (&teacher_sequences[i].answer, &student_sequences[i].answer);
-        soften(rows, base.spec().vocab, teacher, student, aligner, pooling)
+        let soft = soften(rows, vocab, teacher, student, aligner, pooling);
+        Taught { soft, loss: losses.then(|| answer_loss(rows, vocab, teacher)) }
     })
 }

@@ -212,7 +212,7 @@ fn equal_tokens_map_onto_each_other_across_spellings() {
         (0..tokenizer.vocab_size() as u32).find(|id| tokenizer.token_text(*id) == text).unwrap()
     };
     for vocab in [Vocab::Equal, Vocab::FirstToken, Vocab::Edit] {
-        let map = VocabMap::new(&teacher, &student, vocab);
+        let map = VocabMap::new(&teacher, &student, vocab, &Cores::none());
         assert_eq!(map.get(teacher.eos()), Some(student.eos()), "{vocab:?}");
         assert_eq!(map.get(id_of(&teacher, "Ġ")), Some(id_of(&student, "▁")), "{vocab:?}");
         assert_eq!(map.get(id_of(&teacher, "a")), Some(id_of(&student, "a")), "{vocab:?}");
@@ -222,8 +222,8 @@ fn equal_tokens_map_onto_each_other_across_spellings() {
 #[test]
 fn a_longer_token_maps_onto_the_first_piece_of_its_spelling() {
     let (teacher, student) = (byte_level(340), metaspace(101));
-    let equal = VocabMap::new(&teacher, &student, Vocab::Equal);
-    let first = VocabMap::new(&teacher, &student, Vocab::FirstToken);
+    let equal = VocabMap::new(&teacher, &student, Vocab::Equal, &Cores::none());
+    let first = VocabMap::new(&teacher, &student, Vocab::FirstToken, &Cores::none());
     let mut split = 0;
     for id in 0..teacher.vocab_size() as u32 {
         let Ok(text) = std::str::from_utf8(teacher.token_bytes(id)) else { continue };

@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use super::dtw::swap_marker;
 use super::{Vocab, levenshtein};
+use crate::cores::Cores;
 use crate::tokenizer::Tokenizer;
+
+/// Teacher tokens that a core maps at once (chosen: of large vocabularies they are milliseconds of work).
+const AT_ONCE: u32 = 64;
 
 /// A student token, or none, for every teacher token. End, padding and unknown tokens map onto each other;
 /// other special tokens, and ordinary ones onto special ones, never.
@@ -18,13 +22,13 @@ pub struct VocabMap {
 }
 
 impl VocabMap {
-    /// Maps `teacher`'s vocabulary into `student`'s; the identity if they are the same tokenizer.
-    pub fn new(teacher: &Tokenizer, student: &Tokenizer, how: Vocab) -> Self {
+    /// Maps `teacher`'s vocabulary into `student`'s; the identity if they are the same tokenizer. Idle cores map some of it.
+    pub fn new(teacher: &Tokenizer, student: &Tokenizer, how: Vocab, cores: &Cores) -> Self {
         let ids = 0..teacher.vocab_size() as u32;
         if teacher == student {
             return Self { student_of: ids.map(Some).collect() };
         }
-        let ordinary: Box<dyn Fn(u32) -> Option<u32> + '_> = match how {
+        let ordinary: Box<dyn Fn(u32) -> Option<u32> + Sync + '_> = match how {
             Vocab::Equal => {
                 let by_bytes = by_bytes(student);
                 Box::new(move |id| by_bytes.get(teacher.token_bytes(id)).copied())
@@ -51,7 +55,9 @@ impl VocabMap {
                 ordinary(id)
             }
         };
-        Self { student_of: ids.map(map).collect() }
+        let parts = ids.clone().step_by(AT_ONCE as usize).map(|first| first..(first + AT_ONCE).min(ids.end));
+        let mapped = cores.map(parts.collect(), |part| part.map(map).collect::<Vec<_>>());
+        Self { student_of: mapped.concat() }
     }
 
     /// The student token for `teacher_id`; none where there is none or the id is outside the vocabulary.
@@ -175,11 +181,12 @@ mod tests {
             ["Q: Where do we keep the tiny copper lamp?\nA: red aisle shelf 4 top", "mild zorin with honey"];
         let teacher = Tokenizer::train_byte_level(texts, 340).unwrap();
         let student = Tokenizer::train_metaspace(texts, 140).unwrap();
-        let map = VocabMap::new(&teacher, &student, Vocab::Edit);
+        let map = VocabMap::new(&teacher, &student, Vocab::Edit, &Cores::none());
         for id in ordinary_ids(&teacher) {
             let text = swap_marker(&teacher, id, &student);
             let cost = |other: &u32| (levenshtein::distance(&text, student.token_text(*other)), *other);
             assert_eq!(map.get(id), ordinary_ids(&student).min_by_key(cost), "{text:?}");
         }
+        assert_eq!(VocabMap::new(&teacher, &student, Vocab::Edit, &Cores::new(3)), map);
     }
 }

@@ -44,7 +44,7 @@ pub struct Lab {
     files: Files,
     holdings: Holdings,
     align: AlignSpec,
-    aligners: Memo<(String, String), CachedAligner>,
+    aligners: Memo<[String; 2], CachedAligner>,
     pub(crate) scores: Memo<String, DomainScores>,
     pub(crate) knowledge: Memo<String, Vec<cotune_models::knowledge::Knowledge>>,
     pub(crate) relays: Memo<String, crate::method::relay::RelaySet>,
@@ -298,11 +298,12 @@ impl Lab {
         matches!(self.holdings, Holdings::Examples { .. })
     }
 
-    /// Maps rows of `teacher` to rows of `student`, both keys of `[models]`; made once a pair.
+    /// Maps rows of `teacher` to rows of `student`, both keys of `[models]`; made once a pair of tokenizers.
     pub fn aligner(&self, teacher: &str, student: &str) -> Arc<CachedAligner> {
-        self.aligners.get(&(teacher.to_string(), student.to_string()), || {
-            let (teacher, student) = (&self.model(teacher).base, &self.model(student).base);
-            CachedAligner::new(Aligner::new(teacher.tokenizer(), student.tokenizer(), self.align))
+        let [teacher, student] = [teacher, student].map(|model| self.model(model).base.tokenizer());
+        let content = [teacher, student].map(|tokenizer| tokenizer.digest().to_owned());
+        self.aligners.get(&content, || {
+            CachedAligner::new(Aligner::with_cores(teacher, student, self.align, &self.cores()))
         })
     }
 }

@@ -11,6 +11,7 @@ use cotune_models::adapter::Layout;
 use cotune_models::align::{AlignSpec, Aligner};
 use cotune_models::base::Base;
 use cotune_models::checkpoint::Source;
+use cotune_models::cores::Cores;
 use cotune_models::device::Compute;
 use cotune_models::learner::AdapterRef;
 use cotune_models::peft;
@@ -22,6 +23,7 @@ use crate::arguments::ModelAlign;
 use crate::columns::{columns, row};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::machine;
 use crate::talk;
 
 pub use convert::convert;
@@ -55,7 +57,7 @@ struct Link {
 
 /// Both rows of tokens and their links, and for each linked token of the teacher the student's that stands for it.
 fn links(teacher: &Tokenizer, student: &Tokenizer, how: AlignSpec, text: &str) -> Vec<Link> {
-    let aligner = Aligner::new(teacher, student, how);
+    let aligner = Aligner::with_cores(teacher, student, how, &Cores::new(machine::cores() - 1));
     let ids = [teacher.encode(text), student.encode(text)];
     let pairs = aligner.align(&ids[0], &ids[1]).pairs;
     let name = |tokenizer: &Tokenizer, id: u32| tokenizer.token_text(id).to_string();

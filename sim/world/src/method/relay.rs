@@ -24,7 +24,7 @@ use cotune_models::generate::{Generated, Sampling, generate};
 use cotune_models::kernels::head::SoftTargets;
 use cotune_models::learner::Trained;
 use cotune_models::mutual::{Extra, Pooling};
-use cotune_models::score::{answer_losses, soft_labels};
+use cotune_models::score::soft_labels;
 use cotune_scenario::method::{Delivery, Guard, Relay};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -173,21 +173,18 @@ fn lessons(
         let (teacher_text, sequences) = (encode(proxy), encode(student));
         let aligner = lab.aligner(&proxy.name, &student.name);
         let adapter = [(&proxy.layout, values)];
-        let read: Vec<&Sequence> = teacher_text.iter().collect();
-        let confidence = match relay.guard {
-            Guard::Confidence => {
-                answer_losses(&proxy.base, &adapter, &read).iter().map(|loss| libm::exp(-loss)).collect()
-            }
-            Guard::None | Guard::DualMinCe => Vec::new(),
-        };
-        let soft = soft_labels(
+        let both = [&teacher_text, &sequences].map(|text| text.iter().collect::<Vec<_>>());
+        let guarded = matches!(relay.guard, Guard::Confidence);
+        let taught = soft_labels(
             &proxy.base,
             &adapter,
-            &read,
-            &sequences.iter().collect::<Vec<_>>(),
+            both.each_ref().map(Vec::as_slice),
             &aligner,
             pooling,
+            guarded,
         );
+        let confidence = taught.iter().filter_map(|text| text.loss).map(|loss| libm::exp(-loss)).collect();
+        let soft = taught.into_iter().map(|text| text.soft).collect();
         let prompts = set.texts.iter().map(|(prompt, _)| prompt.clone()).collect();
         RelayLessons { sequences, soft, prompts, confidence }
     })
