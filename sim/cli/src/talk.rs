@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 
 use cotune_scenario::{Diagnostics, Style};
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use ratatui::crossterm::terminal;
 
 use crate::failure::Failure;
 
@@ -144,8 +145,17 @@ pub fn is_lively() -> bool {
 }
 
 fn width() -> usize {
-    let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.map_or(WIDTH, |columns: usize| columns.clamp(60, 160))
+    wished_width().map_or(WIDTH, |columns| columns.clamp(60, 160))
+}
+
+/// Columns of the terminal that the standard output goes to, if it goes to one.
+pub fn room() -> Option<usize> {
+    let terminal = || terminal::size().ok().map(|(columns, _)| usize::from(columns));
+    io::stdout().is_terminal().then(|| wished_width().or_else(terminal)).flatten()
+}
+
+fn wished_width() -> Option<usize> {
+    env::var("COLUMNS").ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use cotune_report::format;
 use serde_json::json;
 
 use crate::arguments::Compare;
-use crate::columns::columns;
+use crate::columns::folded;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::statistics::Mean;
@@ -35,7 +35,7 @@ pub fn compare(typed: &Compare) -> Result<Exit, Failure> {
     if typed.json {
         talk::print(as_json(&groups, &differences, &verdicts, &contrasts))?;
     } else {
-        talk::print(text(&groups, &differences, &verdicts, &contrasts))?;
+        talk::print(text(&groups, &differences, &verdicts, &contrasts, talk::room()))?;
     }
     let differs = has_any_difference(&groups);
     Ok(if typed.fail_on_diff && differs { Exit::Different } else { Exit::Done })
@@ -77,6 +77,7 @@ fn text(
     differences: &[Difference],
     verdicts: &[Verdict],
     contrasts: &[Contrast],
+    room: Option<usize>,
 ) -> String {
     let mut text = String::new();
     let heads = || groups.iter().map(|group| group.name.clone());
@@ -91,7 +92,7 @@ fn text(
         rows.extend(
             differences.iter().map(|one| [one.key.clone()].into_iter().chain(one.values.clone()).collect()),
         );
-        text.push_str(&columns(&"l".repeat(groups.len() + 1), &rows));
+        text.push_str(&folded(&"l".repeat(groups.len() + 1), &rows, room));
         text.push('\n');
     }
     let cell = |group: &Group, metric: &str| match group.mean(metric) {
@@ -106,7 +107,7 @@ fn text(
         let cells = groups.iter().map(|group| cell(group, &metric)).collect::<Vec<_>>();
         rows.push([metric].into_iter().chain(cells).collect());
     }
-    text.push_str(&columns(&("l".to_owned() + &"r".repeat(groups.len())), &rows));
+    text.push_str(&folded(&("l".to_owned() + &"r".repeat(groups.len())), &rows, room));
     text.push_str(&contrast::text(contrasts));
     for verdict in verdicts {
         text.push('\n');
