@@ -1,13 +1,15 @@
-//! What a run's wall time goes to: a step of cross-entropy, a step of mutual learning, and generation.
+//! What a run's wall time goes to: a step of cross-entropy, a step of mutual learning, and generation. `DEVICE` names where
+//! models with random weights compute; those of the zoo are on the CPU.
 
 use std::hint::black_box;
 
-use cotune_benches::sized::{BATCH, Couple, Devices, SIZES, TIME, layout, model, random_batch};
+use cotune_benches::sized::{BATCH, Couple, Devices, SIZES, TIME, compute, layout, model, random_batch};
 use cotune_benches::{Pupil, questions};
 use cotune_models::align::{AlignSpec, Aligner, CachedAligner};
 use cotune_models::batch::Batch;
 use cotune_models::generate::{Sampling, generate};
 use cotune_models::kernels::head::Divergence;
+use cotune_models::kernels::timed::wait;
 use cotune_models::learner::{Distillation, Learner};
 use cotune_models::mutual::{Combine, MutualRule, Pooling, Side, Update, mutual_step};
 use cotune_models::optimizer::AdamW;
@@ -129,13 +131,21 @@ fn steps(criterion: &mut Criterion) {
             let (layout, start) = layout(&base, lora);
             let mut learner = Learner::new(&base, &layout, &start, AdamW::default());
             group.bench_function(format!("{name} {size}"), |bencher| {
-                bencher.iter(|| learner.tune(black_box(batch.clone()), 1e-3));
+                bencher.iter(|| {
+                    learner.tune(black_box(batch.clone()), 1e-3);
+                    wait(compute());
+                });
             });
         }
         let couple = Couple::new(size);
         let mut learners = couple.learners();
         group.throughput(Throughput::Elements(couple.tokens()));
-        group.bench_function(format!("mutual {size}"), |bencher| bencher.iter(|| couple.step(&mut learners)));
+        group.bench_function(format!("mutual {size}"), |bencher| {
+            bencher.iter(|| {
+                couple.step(&mut learners);
+                wait(compute());
+            });
+        });
     }
     group.finish();
 }
@@ -149,10 +159,16 @@ fn devices(criterion: &mut Criterion) {
         let mut learners = devices.learners();
         group.throughput(Throughput::Elements(devices.tokens()));
         group.bench_function(format!("separately {size}"), |bencher| {
-            bencher.iter(|| devices.separately(&mut learners));
+            bencher.iter(|| {
+                devices.separately(&mut learners);
+                wait(compute());
+            });
         });
         group.bench_function(format!("stacked {size}"), |bencher| {
-            bencher.iter(|| devices.stacked(&mut learners));
+            bencher.iter(|| {
+                devices.stacked(&mut learners);
+                wait(compute());
+            });
         });
     }
     group.finish();

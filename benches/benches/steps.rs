@@ -1,17 +1,23 @@
-//! What a step costs in processor time, at the sizes at which `benches/peers/torch_steps.py` measures PyTorch. Each case is
-//! a process of its own, which prints one line of JSON; `benches/peers/steps.sh` runs both sides and writes the table.
+//! What a step costs, at the sizes at which `benches/peers/torch_steps.py` measures PyTorch: in processor time on the CPU, by
+//! the clock on another device, which `DEVICE` names. Each case is a process of its own, which prints a line of JSON;
+//! `benches/peers/steps.sh` runs both sides and writes the table.
 //!
 //! `steps CASE [REPEATS]`, where a case is `full d128`, `lora d128`, `mutual d128`, `generate 16`, …
 
+#![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
+
 use std::hint::black_box;
+use std::time::Instant;
 
 use cotune_benches::resident_mib;
 use cotune_benches::sized::{
-    BATCH, Couple, Devices, TIME, layout, model, random_batch, short_texts, sizes, tokens_of_two,
+    BATCH, Couple, Devices, TIME, compute, layout, model, random_batch, short_texts, sizes, tokens_of_two,
 };
 use cotune_models::align::{Vocab, VocabMap, warp};
+use cotune_models::cores::Cores;
+use cotune_models::device::Compute;
 use cotune_models::generate::{Sampling, generate};
-use cotune_models::kernels::timed::{Passes, Work, operations};
+use cotune_models::kernels::timed::{Passes, Work, operations, wait};
 use cotune_models::learner::Learner;
 use cotune_models::metrics::Scorer;
 use cotune_models::optimizer::AdamW;
@@ -38,13 +44,15 @@ fn main() {
         ["mutual", ..] => mutual(repeats(8)),
         ["dtw", ..] => warping(),
         ["rouge", ..] => rouge(),
+        ["tokens"] => tokens_of_two().iter().for_each(|tokens| println!("{}", tokens.join(" "))),
+        ["device"] => println!("{}", compute().describe()),
         ["texts"] => short_texts().iter().for_each(|text| println!("{text}")),
         ["head", ..] => head(repeats(30)),
         ["vocabulary", teacher, student] => vocabulary(teacher, student),
         ["generate", batch, ..] => write(batch.parse().expect("a number of texts"), repeats(5)),
         _ => println!(
             "steps full|lora|stacked|stack d64|d128|d256 [N] | mutual d128 [N] | generate 1|16 [N] | head d128 [N] | dtw | rouge | \
-             texts | vocabulary TEACHER.json STUDENT.json"
+             texts | tokens | device | vocabulary TEACHER.json STUDENT.json"
         ),
     }
 }
@@ -57,7 +65,7 @@ fn train(size: &str, lora: bool, steps: usize) {
     let batch = random_batch(&base, 1, [BATCH, TIME]);
     let mut learner = Learner::new(&base, &layout, &start, AdamW::default());
     let case = format!("{} {size}", if lora { "lora" } else { "full" });
-    measure(&case, steps, batch.computed_tokens(), || learner.tune(batch.clone(), 1e-3));
+    measure(&Case::new(&case, steps, batch.computed_tokens()), || learner.tune(batch.clone(), 1e-3));
     assert!(learner.latest_loss().is_finite());
 }
 
@@ -66,7 +74,7 @@ fn devices(size: &str, as_one: bool, steps: usize) {
     let devices = Devices::new(size);
     let mut learners = devices.learners();
     let case = format!("stacked {size}{}", if as_one { ", as one batch" } else { "" });
-    measure(&case, steps, devices.tokens(), || match as_one {
+    measure(&Case::new(&case, steps, devices.tokens()), || match as_one {
         true => devices.stacked(&mut learners),
         false => devices.separately(&mut learners),
     });
@@ -76,7 +84,9 @@ fn devices(size: &str, as_one: bool, steps: usize) {
 fn mutual(steps: usize) {
     let couple = Couple::new("d128");
     let mut learners = couple.learners();
-    measure("mutual d128", steps, couple.tokens(), || couple.step(&mut learners));
+    let more = format!(", \"aligned_rows\": {:?}", couple.aligned());
+    let case = Case { more, ..Case::new("mutual d128", steps, couple.tokens()) };
+    measure(&case, || couple.step(&mut learners));
     assert!(learners.iter().all(|learner| learner.latest_loss().is_finite()));
 }
 
@@ -87,7 +97,7 @@ fn write(texts: usize, steps: usize) {
     let vocab = base.spec().vocab;
     let prompts: Vec<Vec<u32>> =
         (0..texts).map(|t| (0..prompt).map(|i| ((7919 * i + 131 * t) % vocab) as u32).collect()).collect();
-    measure(&format!("generate {texts}"), steps, (texts * new) as u64, || {
+    measure(&Case::new(&format!("generate {texts}"), steps, (texts * new) as u64), || {
         let written = generate(&base, &[], black_box(&prompts), new, &Sampling::Greedy, &|_| false);
         assert!(written.iter().all(|text| text.tokens.len() == new), "no text ends early");
     });
@@ -96,7 +106,7 @@ fn write(texts: usize, steps: usize) {
 /// Dynamic time warping of 128 tokens of one tokenizer onto 128 of another.
 fn warping() {
     let [a, b] = tokens_of_two();
-    measure("dtw of 128 tokens (a thousand)", 10, 1000, || {
+    measure(&Case::on_host("dtw of 128 tokens (texts)", 10, 1000), || {
         (0..1000).for_each(|_| drop(black_box(warp(black_box(&a), &b))));
     });
 }
@@ -104,7 +114,7 @@ fn warping() {
 /// Rouge-L with stems, of every text against every other.
 fn rouge() {
     let texts = short_texts();
-    measure("rouge (pairs)", 20, (texts.len() * texts.len()) as u64, || {
+    measure(&Case::on_host("rouge (pairs)", 20, (texts.len() * texts.len()) as u64), || {
         let mut scorer = Scorer::new(true);
         for prediction in &texts {
             let scores = texts.iter().map(|reference| scorer.rouge_l(prediction, &[reference]));
@@ -113,16 +123,21 @@ fn rouge() {
     });
 }
 
-/// Cross-entropy and divergence of `d128`'s logits with their gradient; and reading and writing as many values once.
+/// Cross-entropy and divergence of `d128`'s logits with their gradient; and on the CPU, reading and writing as many values
+/// once.
 fn head(steps: usize) {
     let sizes = sizes("d128");
-    let operations = operations(sizes);
+    let operations = operations(sizes, compute());
     let name = "head, cross-entropy and top-16 divergence";
     let head = operations.iter().find(|timed| timed.operation == name).expect("it is one of them");
     let rows = (BATCH * TIME) as u64;
-    measure_prepared("head, forward", steps, rows, || head.prepare(Passes::Forward));
-    measure_prepared("head, forward and backward", steps, rows, || head.prepare(Passes::Both));
-    measure_prepared("logits read and written", steps, rows, || {
+    let case = |name| Case::new(name, steps, rows);
+    measure_prepared(&case("head, forward"), || head.prepare(Passes::Forward));
+    measure_prepared(&case("head, forward and backward"), || head.prepare(Passes::Both));
+    if !compute().is_cpu() {
+        return;
+    }
+    measure_prepared(&case("logits read and written"), || {
         let mut logits = vec![1.0_f32; BATCH * TIME * sizes.vocab];
         Box::new(move || {
             logits.iter_mut().for_each(|z| *z *= 0.5);
@@ -131,45 +146,93 @@ fn head(steps: usize) {
     });
 }
 
-/// The map of two vocabularies by edit distance.
+/// The map of two vocabularies by edit distance, on this thread, and on two cores.
 fn vocabulary(teacher: &str, student: &str) {
     let [teacher, student] = [teacher, student].map(|path| {
         Tokenizer::from_json(std::fs::read(path).expect("the file is there")).expect("it is a tokenizer")
     });
-    measure("vocabulary map (tokens)", 1, teacher.vocab_size() as u64, || {
-        black_box(VocabMap::new(&teacher, &student, Vocab::Edit));
-    });
+    let map =
+        |cores: &Cores| assert!(!VocabMap::new(&teacher, &student, Vocab::Edit, cores).as_slice().is_empty());
+    let tokens = teacher.vocab_size() as u64;
+    measure(&Case::on_host("vocabulary map (tokens)", 5, tokens), || map(&Cores::none()));
+    let two = Case::on_host("vocabulary map on two cores", 5, tokens);
+    let cpu = Compute::cpu();
+    measure(&Case { clock: Clock::Wall(&cpu), ..two }, || map(&Cores::new(1)));
 }
 
-/// Runs `step` and prints the median processor time of one, and the memory that the steps added at most.
-fn measure(case: &str, steps: usize, tokens: u64, mut step: impl FnMut()) {
-    timed(case, steps, tokens, || (), |()| step());
+/// What is measured.
+struct Case<'c> {
+    name: &'c str,
+    /// Steps that are timed.
+    steps: usize,
+    /// Tokens of a step, or what else its speed is told in.
+    tokens: u64,
+    clock: Clock<'c>,
+    /// Further fields of its line.
+    more: String,
+}
+
+/// How time is taken.
+enum Clock<'c> {
+    /// Processor time of this thread: the other work of a machine does not count.
+    Thread,
+    /// By the clock on the wall, once a device has done all that it was given.
+    Wall(&'c Compute),
+}
+
+impl<'c> Case<'c> {
+    /// Work for the device that `DEVICE` names.
+    fn new(name: &'c str, steps: usize, tokens: u64) -> Self {
+        let clock = if compute().is_cpu() { Clock::Thread } else { Clock::Wall(compute()) };
+        Self { clock, ..Self::on_host(name, steps, tokens) }
+    }
+
+    /// Work for this thread, whatever the device.
+    fn on_host(name: &'c str, steps: usize, tokens: u64) -> Self {
+        Self { name, steps, tokens, clock: Clock::Thread, more: String::new() }
+    }
+}
+
+/// Runs `step` and prints the median time of one, and the memory that the steps of a thread added at most.
+fn measure(case: &Case<'_>, mut step: impl FnMut()) {
+    timed(case, || (), |()| step());
 }
 
 /// The same of work that is prepared anew for every step, untimed.
-fn measure_prepared(case: &str, steps: usize, tokens: u64, prepare: impl FnMut() -> Work) {
-    timed(case, steps, tokens, prepare, |work| work());
+fn measure_prepared(case: &Case<'_>, prepare: impl FnMut() -> Work) {
+    timed(case, prepare, |work| work());
 }
 
-fn timed<P>(case: &str, steps: usize, tokens: u64, mut prepare: impl FnMut() -> P, mut step: impl FnMut(P)) {
-    forget_peak();
-    let before = resident_mib();
+fn timed<P>(case: &Case<'_>, mut prepare: impl FnMut() -> P, mut step: impl FnMut(P)) {
+    let before = matches!(case.clock, Clock::Thread).then(|| {
+        forget_peak();
+        resident_mib()
+    });
     (0..WARM).for_each(|_| step(prepare()));
-    let mut seconds: Vec<f64> = (0..steps)
+    let first = Instant::now();
+    let now = || match case.clock {
+        Clock::Thread => processor_seconds(),
+        Clock::Wall(device) => {
+            wait(device);
+            first.elapsed().as_secs_f64()
+        }
+    };
+    let mut seconds: Vec<f64> = (0..case.steps)
         .map(|_| {
             let prepared = prepare();
-            let begun = processor_seconds();
+            let begun = now();
             step(prepared);
-            processor_seconds() - begun
+            now() - begun
         })
         .collect();
     seconds.sort_by(f64::total_cmp);
-    let median = seconds[steps / 2];
-    let peak = status_mib("VmHWM:") - before;
+    let (name, median) = (case.name, seconds[case.steps / 2]);
+    let peak = before.map_or_else(|| "null".to_owned(), |mib| format!("{:.1}", status_mib("VmHWM:") - mib));
     println!(
-        "{{\"side\": \"cotune\", \"case\": \"{case}\", \"ms\": {:.3}, \"tokens_per_s\": {:.0}, \"step_mib\": {peak:.1}}}",
+        "{{\"side\": \"cotune\", \"case\": \"{name}\", \"ms\": {:.3}, \"tokens_per_s\": {:.0}, \"step_mib\": {peak}{}}}",
         median * 1e3,
-        tokens as f64 / median
+        case.tokens as f64 / median,
+        case.more
     );
 }
 

@@ -1,12 +1,14 @@
 //! Decoders of three sizes with random weights, and work for them: what is also measured in PyTorch.
 
+use std::sync::OnceLock;
+
 use cotune_kernel::Stream;
 use cotune_models::adapter::{Layout, LoraSpec, Target};
 use cotune_models::align::{AlignSpec, Aligner, CachedAligner};
 use cotune_models::base::{Base, HostWeights};
 use cotune_models::batch::{Batch, Sequence};
 use cotune_models::corpus::Example;
-use cotune_models::device::Compute;
+use cotune_models::device::{Compute, DeviceChoice};
 use cotune_models::kernels::head::Divergence;
 use cotune_models::kernels::timed::Sizes;
 use cotune_models::learner::{Distillation, Learner, Trained};
@@ -21,6 +23,22 @@ pub const SIZES: [&str; 3] = ["d64", "d128", "d256"];
 pub const BATCH: usize = 16;
 /// Tokens of each.
 pub const TIME: usize = 128;
+
+/// Where models of these sizes compute: on what the environment variable `DEVICE` names (`cpu`, `wgpu`, `wgpu:N`), or on the
+/// CPU.
+///
+/// # Panics
+/// There is no such device, or it does not compute what the CPU computes.
+pub fn compute() -> &'static Compute {
+    static COMPUTE: OnceLock<Compute> = OnceLock::new();
+    COMPUTE.get_or_init(|| {
+        let named = std::env::var("DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+        let opened = named.parse::<DeviceChoice>().and_then(Compute::open);
+        let compute = opened.unwrap_or_else(|problem| panic!("DEVICE: {problem}"));
+        assert_eq!(compute.warning(), None, "the device that is named is the one that is measured");
+        compute
+    })
+}
 
 /// The sizes of a step: vocabulary, width, heads; LoRA at rank 8.
 ///
@@ -76,7 +94,7 @@ fn model_of(size: &str, vocab: usize, tokenizer: Tokenizer) -> Base {
             (name, values)
         })
         .collect();
-    Base::new(size, spec, tokenizer, &host, &Compute::cpu())
+    Base::new(size, spec, tokenizer, &host, compute())
 }
 
 /// What is trained, and where it begins: every weight, or LoRA at rank 8 on query, key, value and output.
@@ -248,6 +266,16 @@ impl Couple {
     /// Tokens of a step, of both models.
     pub fn tokens(&self) -> u64 {
         self.models.iter().flat_map(|model| &model.text).map(|text| text.len() as u64 - 1).sum()
+    }
+
+    /// Answer rows of each model that align with a row of the other's and are pulled towards it; PyTorch's side pulls all.
+    pub fn aligned(&self) -> [usize; 2] {
+        let [a, b] = &self.models;
+        [(a, b), (b, a)].map(|(own, other)| {
+            let answers = other.text.iter().zip(&own.text);
+            let pairs = answers.map(|(from, to)| own.from_other.align(&from.answer, &to.answer).pairs.len());
+            pairs.sum::<usize>()
+        })
     }
 
     /// One step.

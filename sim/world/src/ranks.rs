@@ -6,10 +6,11 @@
 //! so the digest is that of one process.
 //!
 //! A message is a head (a ticket and a length) and the frame of a job or an outcome in parts that MPI's 32-bit counts can
-//! take. Rank 0 sends a job when a worker has a free thread, and blocks until it is taken; a worker takes what comes while
-//! it sends, so the two never wait for each other. A job that rank 0 can take itself is not sent, and while ranks of the
-//! same computer have nothing to do, its jobs may borrow their cores. If a rank dies, `mpirun` and `srun` end the others,
-//! and the run goes on from its last checkpoint with `--resume`.
+//! take. Rank 0 sends jobs when workers have free threads, all heads before the first frame, so that the workers look up at
+//! once, and blocks until each is taken; a worker takes what comes while it sends, so the two never wait for each other. A
+//! job that rank 0 can take itself is not sent, and while ranks of the same computer have nothing to do, its jobs may borrow
+//! their cores. If a rank dies, `mpirun` and `srun` end the others, and the run goes on from its last checkpoint with
+//! `--resume`.
 
 use crate::job::{Job, Outcome};
 use crate::plan::Plan;
@@ -40,7 +41,7 @@ const OVER: u64 = u64::MAX;
 /// Bytes of a part (chosen: half of what a count can say).
 const PART: usize = 1 << 30;
 
-/// The part of the time since there was a message for which nobody looks for another: a job waits that much longer at most.
+/// The part of the time since there was a message for which nobody looks for another: what takes long may wait a little.
 const PAUSE_PART: u32 = 16;
 
 /// Bounds of such a pause (measured: looking five thousand times a second slows what two cores compute by a fifth).
@@ -256,6 +257,7 @@ impl Remote for Workers {
         let mut pauses = Pauses::default();
         while !is_over || away > 0 {
             pauses.wait();
+            let mut frames = Vec::new();
             while let Some((rank, free)) = free.iter_mut().find(|(_, free)| free.threads > 0) {
                 if left == 0 && !jobs.is_empty() {
                     break;
@@ -266,7 +268,8 @@ impl Remote for Workers {
                             written_once(|| codec::encode(JOB_KIND, &job)).expect("a job can be written");
                         free.threads -= 1;
                         free.lent.clear();
-                        send(&world.process_at_rank(*rank), HEAD, ticket.number(), &bytes);
+                        send_head(&world.process_at_rank(*rank), HEAD, ticket.number(), &bytes);
+                        frames.push((*rank, bytes));
                         away += 1;
                         left = left.saturating_sub(1);
                     }
@@ -276,6 +279,9 @@ impl Remote for Workers {
                         break;
                     }
                 }
+            }
+            for (rank, bytes) in frames {
+                send_body(&world.process_at_rank(rank), &bytes);
             }
             for rank in self.slots.keys() {
                 let Some((ticket, bytes)) = take(&world.process_at_rank(*rank)) else { continue };
@@ -331,7 +337,16 @@ fn computer_name() -> String {
 
 /// Sends a head and a body; blocks until both are taken.
 fn send(to: &Process<'_>, tag: i32, ticket: u64, bytes: &[u8]) {
+    send_head(to, tag, ticket, bytes);
+    send_body(to, bytes);
+}
+
+/// Says that a body follows; so short that no library waits for the other side.
+fn send_head(to: &Process<'_>, tag: i32, ticket: u64, bytes: &[u8]) {
     to.send_with_tag(&[ticket, bytes.len() as u64][..], tag);
+}
+
+fn send_body(to: &Process<'_>, bytes: &[u8]) {
     for part in bytes.chunks(PART) {
         to.send_with_tag(part, BODY);
     }
@@ -339,7 +354,7 @@ fn send(to: &Process<'_>, tag: i32, ticket: u64, bytes: &[u8]) {
 
 /// The same, and takes what comes meanwhile.
 fn send_and_take(to: &Process<'_>, ticket: u64, bytes: &[u8], arrived: &mut VecDeque<(u64, Vec<u8>)>) {
-    to.send_with_tag(&[ticket, bytes.len() as u64][..], HEAD);
+    send_head(to, HEAD, ticket, bytes);
     for part in bytes.chunks(PART) {
         mpi::request::scope(|scope| {
             let mut sending = to.immediate_send_with_tag(scope, part, BODY);
