@@ -2,7 +2,7 @@
 //!
 //! | oracle | where |
 //! |---|---|
-//! | Little's law, order statistics of the K-th arrival, conservation of bytes and joules | here |
+//! | Little's law, order statistics of the K-th arrival, conservation of bytes and joules | here; conservation also on every scenario of `random.rs` |
 //! | M/M/1 on a link that serves one flow after another | here |
 //! | M/M/1 wait on the event queue | `sim/kernel/src/queue/tests.rs` |
 //! | M/G/1 processor sharing on a link; fast max-min against naive | `sim/kernel/src/network/link/tests.rs` |
@@ -10,11 +10,13 @@
 //! | moments of Dirichlet proportions and of every distribution | `sim/kernel/src/dirichlet.rs`, `distribution/tests.rs` |
 //! | stationary availability | `sim/world/src/availability/tests.rs` |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cotune_kernel::{Bytes, FlowId, SharedLink, Stream, VirtualDuration, VirtualTime};
-use cotune_record::{Event, EventDigest, EventKind, Outcome, Reason, Status, Wall, summarize, tabulate};
+use cotune_record::{
+    Event, EventDigest, EventKind, Outcome, Reason, Status, Tables, Wall, summarize, tabulate,
+};
 use cotune_tests::{fedavg, plan, play, tiny};
 use cotune_world::Plan;
 use cotune_world::effect::Message;
@@ -201,6 +203,119 @@ fn eventful(coordination: &str) -> (Arc<Plan>, Vec<Event>) {
     (plan, events)
 }
 
+/// What was lost in a run that adds up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost {
+    /// Bytes of transfers that broke off.
+    pub crossed: u64,
+    /// Bytes of theirs that never crossed.
+    pub uncrossed: u64,
+    /// Updates that were accepted into a round which turned out void.
+    pub in_void_rounds: u32,
+}
+
+/// Adds up by hand what every device moved and drew, from the plan's bytes, the watts of its class and the virtual time between two
+/// events, and holds what events, tables and summary say to it.
+pub fn adds_up(plan: &Plan, events: &[Event], tables: &Tables) -> Lost {
+    let mut lost = Lost::default();
+    let (mut sent, mut received, mut joules) = (0, 0, 0.0);
+    let mut by_device: BTreeMap<(u32, u32), (u64, f64)> = BTreeMap::new();
+    // A device does one thing at a time in a round.
+    let mut began: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    // The round whose aggregate an update is part of, and the rounds that have none.
+    let (mut aggregates, mut void) = (BTreeMap::new(), BTreeSet::new());
+    for event in events {
+        match event.kind {
+            EventKind::DownloadStarted { round, device, bytes }
+            | EventKind::UploadStarted { round, device, bytes } => {
+                sent += bytes;
+                began.insert((round, device), event.time_ns);
+            }
+            EventKind::TrainingStarted { round, device, .. } => {
+                began.insert((round, device), event.time_ns);
+            }
+            EventKind::DownloadFinished { round, device, bytes, seconds, joules: j, complete }
+            | EventKind::UploadFinished { round, device, bytes, seconds, joules: j, complete } => {
+                let whole = match event.kind {
+                    EventKind::DownloadFinished { .. } => plan.traffic(device, round).down,
+                    _ => plan.traffic(device, round).up,
+                };
+                if complete {
+                    received += bytes
+                } else {
+                    lost.crossed += bytes;
+                    lost.uncrossed += whole.checked_sub(bytes).expect("no more crosses than there is");
+                }
+                let watts = plan.fleet().class_of(device).power.radio_watts;
+                let radio = drawn(watts, began.remove(&(round, device)), event, (seconds, j));
+                joules += radio;
+                let spent = by_device.entry((round, device)).or_default();
+                *spent = (spent.0 + bytes, spent.1 + radio);
+            }
+            EventKind::TrainingFinished { round, device, seconds, joules: j, .. } => {
+                let watts = plan.fleet().class_of(device).power.train_watts;
+                let training = drawn(watts, began.remove(&(round, device)), event, (seconds, j));
+                joules += training;
+                by_device.entry((round, device)).or_default().1 += training;
+            }
+            EventKind::UpdateAccepted { round, device, aggregate, .. } => {
+                aggregates.insert((round, device), aggregate.unwrap_or(round));
+            }
+            EventKind::RoundClosed { round, void: true, .. } => {
+                void.insert(round);
+            }
+            _ => {}
+        }
+    }
+    assert!(began.is_empty(), "begun and never ended, by round and device: {began:?}");
+    assert_eq!(sent, received + lost.crossed + lost.uncrossed, "bytes are made or forgotten");
+
+    let (name, status, digest) = ("oracle", Status::Complete, EventDigest::new());
+    let summary = summarize(name, status, tables, &digest, &[], Wall::default());
+    let metric = |name: &str| summary.metrics[name];
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+    let crossed = metric("uplink.total_bytes") + metric("downlink.total_bytes");
+    assert_eq!(crossed, (received + lost.crossed) as f64);
+    // Nobody idles for longer than the run lasts.
+    let idle = tables.run.idle_joules;
+    let watts: f64 = plan.fleet().iter().map(|view| view.class.power.idle_watts).sum();
+    let most = watts * events.last().map_or(0.0, Event::seconds);
+    assert!(idle >= 0.0 && idle <= most * (1.0 + 1e-9), "{idle} J of at most {most} J idle");
+    let total = joules + idle;
+    assert!(near(metric("energy.total_joules"), total), "{total} J by hand");
+    let (mut wasted_bytes, mut wasted_joules) = (0, 0.0);
+    for report in &tables.reports {
+        let key = (report.round, report.device);
+        let (bytes, joules) = by_device.get(&key).copied().unwrap_or_default();
+        assert_eq!(report.bytes_down + report.bytes_up, bytes, "{report:?}");
+        assert!(near(report.joules, joules), "{joules} J by hand: {report:?}");
+        let was_accepted = report.outcome == Some(Outcome::Accepted);
+        assert_eq!(was_accepted, aggregates.contains_key(&key), "{report:?}");
+        let for_nothing = aggregates.get(&key).is_none_or(|aggregate| void.contains(aggregate));
+        assert!(!for_nothing || report.weight == 0.0, "it counts for something: {report:?}");
+        lost.in_void_rounds += u32::from(for_nothing && was_accepted);
+        let wasted = if for_nothing { (bytes, joules) } else { (0, 0.0) };
+        assert_eq!(report.wasted_bytes, wasted.0, "{report:?}");
+        assert!(near(report.wasted_joules, wasted.1), "{} J by hand: {report:?}", wasted.1);
+        (wasted_bytes, wasted_joules) = (wasted_bytes + wasted.0, wasted_joules + wasted.1);
+    }
+    assert_eq!(metric("wasted.total_bytes"), wasted_bytes as f64);
+    let in_rounds: f64 = tables.rounds.iter().map(|row| row.wasted_joules).sum();
+    assert!(near(in_rounds, wasted_joules), "{in_rounds} J wasted in rounds, {wasted_joules} J by hand");
+    lost
+}
+
+/// Watts times the virtual time since something began, which is what its end says of both.
+fn drawn(watts: f64, began_ns: Option<u64>, ended: &Event, (seconds, joules): (f64, f64)) -> f64 {
+    let began_ns = began_ns.unwrap_or_else(|| panic!("it ends and never began: {ended:?}"));
+    let span = (ended.time_ns - began_ns) as f64 / 1e9;
+    // A device that would work for years knows the time less finely.
+    assert!((seconds - span).abs() <= 1e-8 + 1e-15 * ended.seconds(), "it took {span} s: {ended:?}");
+    let drawn = watts * seconds;
+    assert!((joules - drawn).abs() <= 1e-12 * drawn, "{watts} W are {drawn} J: {ended:?}");
+    drawn
+}
+
 #[test]
 fn bytes_and_joules_are_conserved() {
     let sync = "[coordination.sync]\ncohort = 5\novercommit = 1.6\ndeadline = \"15s\"\nmin_updates = 4";
@@ -208,64 +323,9 @@ fn bytes_and_joules_are_conserved() {
     let mut in_void_rounds = 0;
     for coordination in [sync, buffered] {
         let (plan, events) = eventful(coordination);
-        let (mut sent, mut received, mut lost, mut uncrossed) = (0, 0, 0, 0);
-        let mut joules = 0.0;
-        let mut by_device: BTreeMap<(u32, u32), (u64, f64)> = BTreeMap::new();
-        for event in &events {
-            match event.kind {
-                EventKind::DownloadStarted { bytes, .. } | EventKind::UploadStarted { bytes, .. } => {
-                    sent += bytes
-                }
-                EventKind::DownloadFinished { round, device, bytes, seconds, joules: j, complete }
-                | EventKind::UploadFinished { round, device, bytes, seconds, joules: j, complete } => {
-                    let whole = match event.kind {
-                        EventKind::DownloadFinished { .. } => plan.traffic(device, round).down,
-                        _ => plan.traffic(device, round).up,
-                    };
-                    if complete {
-                        received += bytes
-                    } else {
-                        (lost, uncrossed) = (lost + bytes, uncrossed + whole - bytes)
-                    }
-                    let radio = plan.fleet().class_of(device).power.radio_watts * seconds;
-                    assert!((j - radio).abs() <= 1e-12 * radio, "{j} J for {seconds} s of radio");
-                    joules += radio;
-                    let spent = by_device.entry((round, device)).or_default();
-                    *spent = (spent.0 + bytes, spent.1 + radio);
-                }
-                EventKind::TrainingFinished { round, device, seconds, joules: j, .. } => {
-                    let training = plan.fleet().class_of(device).power.train_watts * seconds;
-                    assert!((j - training).abs() <= 1e-12 * training, "{j} J for {seconds} s of training");
-                    joules += training;
-                    by_device.entry((round, device)).or_default().1 += training;
-                }
-                _ => {}
-            }
-        }
-        assert!(lost > 0 && uncrossed > 0, "every transfer arrived");
-        assert_eq!(sent, received + lost + uncrossed, "bytes are made or forgotten");
-
-        let tables = tabulate(&events).expect("a run");
-        let mut digest = EventDigest::new();
-        events.iter().for_each(|event| digest.push(event));
-        let summary = summarize("eventful", Status::Complete, &tables, &digest, &[], Wall::default());
-        let metric = |name: &str| summary.metrics[name];
-        let crossed = metric("uplink.total_bytes") + metric("downlink.total_bytes");
-        assert_eq!(crossed, (received + lost) as f64);
-        let total = joules + tables.run.idle_joules;
-        assert!((metric("energy.total_joules") / total - 1.0).abs() < 1e-9, "{total} J by hand");
-        let mut wasted_bytes = 0;
-        for report in &tables.reports {
-            let (bytes, joules) = by_device.get(&(report.round, report.device)).copied().unwrap_or_default();
-            assert_eq!(report.bytes_down + report.bytes_up, bytes);
-            let for_nothing = report.weight == 0.0;
-            in_void_rounds += u32::from(for_nothing && report.outcome == Some(Outcome::Accepted));
-            let wasted = if for_nothing { (bytes, joules) } else { (0, 0.0) };
-            assert_eq!(report.wasted_bytes, wasted.0, "round {}, device {}", report.round, report.device);
-            assert!((report.wasted_joules - wasted.1).abs() < 1e-9 * joules.max(1.0));
-            wasted_bytes += wasted.0;
-        }
-        assert_eq!(metric("wasted.total_bytes"), wasted_bytes as f64);
+        let lost = adds_up(&plan, &events, &tabulate(&events).expect("a run"));
+        assert!(lost.crossed > 0 && lost.uncrossed > 0, "every transfer arrived");
+        in_void_rounds += lost.in_void_rounds;
     }
     assert!(in_void_rounds > 0, "no accepted update is lost with its round");
 }

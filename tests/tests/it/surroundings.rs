@@ -1,5 +1,8 @@
 //! What the computer around a run does to it: disks that fill up, files that vanish, readers that leave, clocks that jump. What was
 //! recorded stays readable, the run says that it failed, and once the trouble is over it goes on to the digest that it would have had.
+//!
+//! Elsewhere: kills, signals and damaged checkpoints in `resume.rs`, jobs that panic in `custom.rs`, bases that are cut while they are
+//! made in `bases.rs`, file systems without locks in `sim/record/src/run_directory.rs`. No test takes the power or the memory away.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +51,11 @@ static UNDISTURBED: LazyLock<Value> = LazyLock::new(|| {
 
 /// Starts a run and waits until it has a checkpoint of its own making.
 fn under_way(folder: &Path, runs: &Path) -> Child {
-    let mut command = run(folder, runs);
+    begun(run(folder, runs), runs)
+}
+
+/// The same of a command that runs it under `runs`.
+fn begun(mut command: Command, runs: &Path) -> Child {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it can be started");
     let has_checkpoint = || {
         let run = fs::read_dir(runs).ok()?.next()?.ok()?.path();
@@ -288,9 +295,55 @@ fn a_run_goes_on_without_writing_through_its_links() {
     assert!(!left.exists(), "what a kill left is removed");
 }
 
-/// A clock that was wrong, or is now: nothing of a run depends on when it began.
+/// What a program sees of a clock that is fifteen months behind and ahead in turn, whenever it looks.
+#[cfg(target_os = "linux")]
+const JUMPING_CLOCK: &str = r"
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int looks;
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && clock == CLOCK_REALTIME)
+        now->tv_sec += __sync_fetch_and_add(&looks, 1) % 2 ? 40000000 : -40000000;
+    return failed;
+}
+";
+
+/// The wall clock jumps between any two looks at it; the one that only runs forward cannot.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_clock_that_jumps_changes_nothing() {
+fn a_clock_that_jumps_whenever_it_is_looked_at_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let (source, clock) = (folder.path().join("clock.c"), folder.path().join("clock.so"));
+    fs::write(&source, JUMPING_CLOCK).unwrap();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&clock).arg(&source).output();
+    if !compiled.is_ok_and(|compiled| compiled.status.success()) {
+        println!("skipped: there is no C compiler (cc)");
+        return;
+    }
+    let runs = folder.path().join("runs");
+    let mut command = run(folder.path(), &runs);
+    command.env("LD_PRELOAD", &clock);
+    let mut child = begun(command, &runs);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let manifest = only_run(&runs).join("run.json");
+    let told = json(&manifest)["started_unix_ms"].as_u64().expect("it says when it began");
+    let written = fs::metadata(&manifest).unwrap().modified().unwrap();
+    let written = written.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!((told / 1000).abs_diff(written) > 30_000_000, "its clock did not jump: {told} ms");
+    let mut command = cotune();
+    command.args(["run", "--resume", "latest", "-q", "--runs"]).arg(&runs).env("LD_PRELOAD", &clock);
+    let resumed = command.output().unwrap();
+    assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+    assert_eq!(json(&only_run(&runs).join("summary.json"))["digest"], *UNDISTURBED);
+}
+
+/// A clock that was wrong when a run began: nothing of it depends on that.
+#[test]
+fn a_run_that_began_at_any_time_goes_on() {
     let folder = TempDir::new().unwrap();
     for began in ["0", "18446744073709551615"] {
         let runs = folder.path().join(began);
