@@ -13,7 +13,7 @@ const ROWS: usize = 64;
 
 /// Tokens of prompts that are read in one pass on the CPU, padding included, or one prompt that has more (chosen: what lies
 /// between the layers of a small decoder then stays in a core's cache, and in memory beside the keys there is little).
-const PROMPT_TOKENS: usize = 256;
+const PROMPT_TOKENS: usize = 128;
 
 /// How the next token is chosen.
 pub enum Sampling<'s> {
