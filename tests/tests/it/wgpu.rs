@@ -12,8 +12,8 @@ use cotune_world::Options;
 use tempfile::TempDir;
 
 /// How far a loss may be from the CPU's, relative to it. Sums are taken in another order there, and AdamW's first
-/// steps make a whole step of a tiny gradient's sign. Measured on Mesa's software adapter: 1e-5 with ten devices a
-/// round, 8e-4 with three.
+/// steps make a whole step of a tiny gradient's sign. On Mesa's software adapter scores were 2e-6 apart
+/// (`benches/runs/2026-11-21-2core-avx512-intel/webgpu.md`).
 const TOLERANCE: f64 = 1e-2;
 
 fn adapter() -> Option<Compute> {
