@@ -493,21 +493,24 @@ fn one_bad_device_spoils_nothing_whatever_the_coordination_and_the_method() {
 
 #[test]
 fn a_huge_update_that_is_alone_in_its_round_is_left_out_from_the_first_round_on() {
-    let tables = format!("{}\n[coordination.async]", fedavg("on = \"proxy\""));
-    let (mut told, _) = Told::open(&tables, &[("budget.rounds", "9")]);
-    for (device, is_bad) in [(0, true), (1, false), (2, true)] {
-        let round = device + 1;
-        let mut payload = told.update(device, 0.5);
-        if is_bad {
-            spoil(&mut payload, "huge");
+    // Whatever the rule: one update is outvoted by nobody.
+    for rule in ["mean", "norm-clip", "median"] {
+        let method = fedavg(&format!("on = \"proxy\"\naggregate = \"{rule}\""));
+        let (mut told, _) = Told::open(&format!("{method}\n[coordination.async]"), &[("budget.rounds", "9")]);
+        for (device, is_bad) in [(0, true), (1, false), (2, true)] {
+            let round = device + 1;
+            let mut payload = told.update(device, 0.5);
+            if is_bad {
+                spoil(&mut payload, "huge");
+            }
+            // All three were sent the first model.
+            let effects = told.receive_payload(1, device, payload);
+            assert_eq!(outcomes(&effects), [(device, None)], "{rule}");
+            assert_eq!(folded(&effects).map(<[Update]>::len), Some(usize::from(!is_bad)), "{rule}");
+            assert_eq!(left_out_by(&effects), if is_bad { vec![device] } else { Vec::new() }, "{rule}");
+            told.worked(round);
+            told.tell(Message::Open);
         }
-        // All three were sent the first model.
-        let effects = told.receive_payload(1, device, payload);
-        assert_eq!(outcomes(&effects), [(device, None)]);
-        assert_eq!(folded(&effects).map(<[Update]>::len), Some(usize::from(!is_bad)));
-        assert_eq!(left_out_by(&effects), if is_bad { vec![device] } else { Vec::new() });
-        told.worked(round);
-        told.tell(Message::Open);
     }
 }
 

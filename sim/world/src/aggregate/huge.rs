@@ -6,7 +6,7 @@
 //! factor is chosen: devices that learn differ by their examples and steps, and seldom by more. Where most have learned what
 //! there is and one begins, it could still be so; therefore a change that is not longer than the model's own values is never
 //! too long. Before three changes are known, these values stand for what is usual. What is merely large reaches the mean; the
-//! robust rules are for that.
+//! robust rules are for that, where there are three updates or more.
 
 use super::norm_clip::{length, middle};
 use crate::method::{State, Update};
@@ -33,10 +33,10 @@ pub(crate) struct Huge {
     pub is_usual_known: bool,
 }
 
-/// For every update what of it is too long, if anything is. `is_judged` says which parts are looked at, and `last` has the
-/// lengths of their last changes that were taken, by part; those of these updates join them. Changes of adapters are to what
-/// the device was sent or, where that is as the cloud has it, to `cloud`; an adapter that begins anew changes nothing's
-/// values, as do control variates and whole updates. Who changed nothing says nothing of what is usual.
+/// For every update what of it is too long, if anything is. `is_judged` says which parts are looked at where three updates or
+/// more have them, and `last` has the lengths of their last changes that were taken, by part; those of these updates join them.
+/// Changes of adapters are to what the device was sent or, where that is as the cloud has it, to `cloud`; an adapter that begins
+/// anew changes nothing's values, as do control variates and whole updates. Who changed nothing says nothing of what is usual.
 pub(crate) fn huge(
     updates: &[Update],
     cloud: &State,
@@ -49,12 +49,15 @@ pub(crate) fn huge(
         .iter()
         .flat_map(|update| update.payload.changes())
         .map(|(content, model, _)| (content, model))
-        .filter(|(content, _)| is_judged(*content))
         .collect();
     for (content, model) in parts {
         let part = format!("{} of {model}", content.name());
         let changes: Vec<Option<Change>> =
             updates.iter().map(|update| Change::of(update, cloud, content, model)).collect();
+        // Among fewer no rule can tell who is wrong.
+        if !is_judged(content) && changes.iter().flatten().count() >= LEAST {
+            continue;
+        }
         let usual = usual(&changes, last.get(&part));
         for (change, found) in changes.iter().zip(&mut found) {
             let too_long = change.and_then(|change| change.too_long(content, usual));
@@ -242,16 +245,15 @@ mod tests {
             .zip(0..)
             .map(|(by, device)| controlled(device, by))
             .collect();
-        for at_once in [1, 2, 5] {
-            let mut last = BTreeMap::new();
-            let is_judged = |content| matches!(content, Content::Control);
-            let found: Vec<Option<Huge>> =
-                updates.chunks(at_once).flat_map(|few| huge(few, &cloud(), &mut last, is_judged)).collect();
-            let contents: Vec<Option<Content>> =
-                found.iter().map(|huge| Some(huge.as_ref()?.content)).collect();
-            assert_eq!(contents, [None, None, None, Some(Content::Control), None]);
-            assert_eq!(last.keys().collect::<Vec<_>>(), ["control of m"]);
-        }
+        let mut last = BTreeMap::new();
+        let is_judged = |content| matches!(content, Content::Control);
+        let found = huge(&updates, &cloud(), &mut last, is_judged);
+        let contents: Vec<Option<Content>> = found.iter().map(|huge| Some(huge.as_ref()?.content)).collect();
+        assert_eq!(contents, [None, None, None, Some(Content::Control), None]);
+        assert_eq!(last.keys().collect::<Vec<_>>(), ["control of m"]);
+        // Two adapters are looked at all the same.
+        let found = huge(&updates[..2], &cloud(), &mut last, is_judged);
+        assert!(found.iter().all(|huge| huge.is_some_and(|huge| huge.content == Content::Adapter)));
     }
 
     #[test]
