@@ -43,8 +43,11 @@ pub struct Timed {
     /// Values that go in.
     pub values: u64,
     device: Device,
-    prepare: Box<dyn Fn(Passes, &Device) -> Work>,
+    prepare: Prepare,
 }
+
+/// Puts inputs in place on a device.
+type Prepare = Box<dyn Fn(Passes, &Device) -> Work>;
 
 /// What remains to be done once inputs are in place.
 pub type Work = Box<dyn FnOnce()>;

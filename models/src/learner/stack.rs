@@ -233,8 +233,8 @@ mod tests {
         }
         let base = Base::zoo("slm-llama-small", &Compute::open(DeviceChoice::Wgpu(0)).unwrap()).unwrap();
         let layout = lora(&base);
-        let rules: [(fn(usize) -> Rule, f32); 2] = [(descent, 1e-5), (steady_adamw, LR as f32 / 20.0)];
-        for (rule, tolerance) in rules {
+        let rules = [descent as fn(usize) -> Rule, steady_adamw];
+        for (rule, tolerance) in rules.into_iter().zip([1e-5, LR as f32 / 20.0]) {
             let together = stacked(&base, &layout, rule);
             for device in [CLIPPED, FREE] {
                 let expected = alone(&base, &layout, device, rule(device));
