@@ -313,6 +313,7 @@ struct Pauses {
 }
 
 impl Default for Pauses {
+    #[expect(clippy::disallowed_methods, reason = "when messages are looked for changes no result")]
     fn default() -> Self {
         Self { since: Instant::now() }
     }
