@@ -2,7 +2,7 @@
 # Training, mutual learning, generation, token alignment and Rouge-L in cotune, and in PyTorch, plain Python and rouge-score,
 # side by side on one thread each, in processor time; writes steps.jsonl and steps.md into a folder.
 #
-#   PYTHON=python3 REPEATS=5 VOCABULARIES=/tmp/vocabularies benches/peers/steps.sh benches/runs/2026-11-21-2core-avx512
+#   PYTHON=python3 REPEATS=5 VOCABULARIES=target/vocabularies benches/peers/steps.sh benches/runs/2026-11-21-2core-avx512
 #   PYTHON=python3 REPEATS=5 DEVICE=wgpu benches/peers/steps.sh benches/runs/2026-11-21-h200
 #
 # STEPS is the bench `steps` where it has been built already.

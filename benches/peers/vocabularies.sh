@@ -3,8 +3,8 @@
 # belladore.ai (MIT). Needs npm and node. The map of one into the other by edit distance is then measured by `steps.sh` beside
 # a peer, where VOCABULARIES names the folder, or alone with
 #
-#   benches/peers/vocabularies.sh /tmp/vocabularies
-#   cargo bench --workspace --bench steps -- vocabulary /tmp/vocabularies/llama.json /tmp/vocabularies/mistral.json
+#   benches/peers/vocabularies.sh target/vocabularies
+#   cargo bench --workspace --bench steps -- vocabulary target/vocabularies/llama.json target/vocabularies/mistral.json
 set -eu
 out=${1:?a folder for the files}
 mkdir -p "$out"

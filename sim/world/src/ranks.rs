@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Tags of the messages.
 const GREETING: i32 = 1;
@@ -41,10 +41,11 @@ const OVER: u64 = u64::MAX;
 /// Bytes of a part (chosen: half of what a count can say).
 const PART: usize = 1 << 30;
 
-/// The part of the time since there was a message for which nobody looks for another: what takes long may wait a little.
-const PAUSE_PART: u32 = 16;
+/// Each pause between two looks for messages is longer than the one before by this part of it, so that a message waits for about
+/// that part of the time since the last one.
+const LONGER_BY: u32 = 16;
 
-/// Bounds of such a pause (measured: looking five thousand times a second slows what two cores compute by a fifth).
+/// The shortest pause and the longest (measured: looking five thousand times a second slows what two cores compute by a fifth).
 const PAUSES: RangeInclusive<Duration> = Duration::from_micros(100)..=Duration::from_millis(5);
 
 /// Frame kinds.
@@ -309,13 +310,12 @@ impl Remote for Workers {
 /// When to look for messages again.
 #[derive(Debug)]
 struct Pauses {
-    since: Instant,
+    next: Duration,
 }
 
 impl Default for Pauses {
-    #[expect(clippy::disallowed_methods, reason = "when messages are looked for changes no result")]
     fn default() -> Self {
-        Self { since: Instant::now() }
+        Self { next: *PAUSES.start() }
     }
 }
 
@@ -325,9 +325,10 @@ impl Pauses {
         *self = Self::default();
     }
 
-    /// Waits; the longer, the longer ago anything happened.
-    fn wait(&self) {
-        thread::sleep((self.since.elapsed() / PAUSE_PART).clamp(*PAUSES.start(), *PAUSES.end()));
+    /// Waits; the longer, the more often nothing has happened.
+    fn wait(&mut self) {
+        thread::sleep(self.next);
+        self.next = (self.next + self.next / LONGER_BY).min(*PAUSES.end());
     }
 }
 
