@@ -12,6 +12,7 @@ use cotune_kernel::{VirtualDuration, VirtualTime};
 use cotune_models::learner::Progress;
 use cotune_record::{EndReason, EventKind, Scope};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Someone who can be told something.
@@ -205,11 +206,10 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The warning that a device's accepted update is left out of the mean. It is to follow the event that the cloud began.
-    pub(crate) fn left_out(device: u32, round: u32, times: f64) -> Self {
-        let text = format!(
-            "the update of device {device} is left out of the mean of round {round}: its change is {times:.1e} times as long as is usual there"
-        );
+    /// The warning that a device's accepted update is left out of the work of a round, and why. It is to follow the event that
+    /// the cloud began.
+    pub(crate) fn left_out(device: u32, round: u32, why: impl Display) -> Self {
+        let text = format!("the update of device {device} is left out of round {round}: {why}");
         Self::Record(EventKind::Warning { text, learned: true, skipped: 0 })
     }
 

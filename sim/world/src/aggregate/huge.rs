@@ -12,6 +12,7 @@ use super::norm_clip::{length, middle};
 use crate::method::{State, Update};
 use crate::payload::Content;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::{self, Display};
 
 /// So many times the usual length is too long (chosen).
 const MOST: f64 = 1e3;
@@ -31,6 +32,14 @@ pub(crate) struct Huge {
     pub times: f64,
     /// Whether that is the usual change; else the model's own values.
     pub is_usual_known: bool,
+}
+
+impl Display for Huge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { content, times, is_usual_known } = self;
+        let than = if *is_usual_known { "is usual there" } else { "the model's own values" };
+        write!(formatter, "the change of its {} is {times:.1e} times as long as {than}", content.name())
+    }
 }
 
 /// For every update what of it is too long, if anything is. `is_judged` says which parts are looked at where three updates or

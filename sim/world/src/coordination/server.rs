@@ -316,7 +316,7 @@ impl Server {
             let is_plausible = update.payload.is_plausible();
             if !is_plausible {
                 let why = "it has losses below zero or logits beyond 10,000, as no model has them";
-                warnings.push(left_out(update.device, round, why));
+                warnings.push(Effect::left_out(update.device, round, why));
             }
             is_plausible
         });
@@ -326,17 +326,8 @@ impl Server {
         let is_judged = |content: Content| is_plain || content == Content::Control;
         let mut found = huge(updates, &self.state, &mut self.last_changes, is_judged).into_iter();
         updates.retain(|update| {
-            let Some(found) = found.next().flatten() else { return true };
-            let (device, what, times) = (update.device, found.content.name(), found.times);
-            warnings.push(match found.content {
-                Content::Adapter if found.is_usual_known => Effect::left_out(device, round, times),
-                _ => {
-                    let than =
-                        if found.is_usual_known { "a usual one there" } else { "the model's own values" };
-                    let why = format!("the change of its {what} is {times:.1e} times as long as {than}");
-                    left_out(device, round, &why)
-                }
-            });
+            let Some(huge) = found.next().flatten() else { return true };
+            warnings.push(Effect::left_out(update.device, round, huge));
             false
         });
         warnings
@@ -493,13 +484,6 @@ pub(super) struct Age {
 impl Age {
     /// Of an update that is based on the cloud's model.
     pub(super) const FRESH: Self = Self { staleness: 0, discount: 1.0, base: None };
-}
-
-/// The warning that a device's accepted update is left out of the work of a round, and why. It is to follow the event that
-/// the cloud began.
-fn left_out(device: u32, round: u32, why: &str) -> Effect {
-    let text = format!("the update of device {device} is left out of round {round}: {why}");
-    Effect::Record(EventKind::Warning { text, learned: true, skipped: 0 })
 }
 
 fn closed(open: &OpenRound, void: bool, view: &View<'_>) -> Effect {
